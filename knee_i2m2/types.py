@@ -1,0 +1,41 @@
+"""The nouns that travel between the stages."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from jaxtyping import Int64
+from torch import Tensor
+
+__all__ = ["Batch", "Modalities", "Opinions", "Task"]
+
+Modalities = Mapping[str, Tensor]
+"""Modality name -> tensor; the batch axis is first: `"magnitude": (batch, 1, 320, 320)`."""
+
+Opinions = Mapping[str, Tensor]
+"""Expert name -> logits of shape `(batch, *targets, classes)`."""
+
+
+class Batch(NamedTuple):
+    """What a model is shown and asked.
+
+    Attributes:
+        x: The modalities.
+        y: Classes of shape `(batch, *targets)`; -1 is unknown and ignored everywhere.
+        key: Positions of the samples in their index, of shape `(batch,)`.
+    """
+
+    x: Modalities
+    y: Int64[Tensor, "batch *targets"]
+    key: Int64[Tensor, " batch"]
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is predicted: every target is one question with `classes` answers."""
+
+    name: str
+    targets: tuple[str, ...]
+    classes: int
