@@ -1,0 +1,1 @@
+"""Experts: predictors, and the modalities that each one sees."""

@@ -1,0 +1,1 @@
+"""Combiners of opinions; they know nothing of images, files or training."""
