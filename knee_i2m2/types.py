@@ -39,3 +39,8 @@ class Task:
     name: str
     targets: tuple[str, ...]
     classes: int
+
+    @property
+    def answers(self) -> tuple[int, ...]:
+        """The shape of a sample's logits: (targets, classes), or (classes,) where the only target is `label`."""
+        return (self.classes,) if self.targets == ("label",) else (len(self.targets), self.classes)

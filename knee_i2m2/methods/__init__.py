@@ -1,0 +1,1 @@
+"""Methods: what is minimised, and what is answered."""

@@ -1,0 +1,198 @@
+"""A phantom archive: fastMRI volumes and fastMRI+ labels with a known answer.
+
+::
+
+    OUT/singlecoil_train/*.h5, OUT/singlecoil_val/*.h5    volumes, two series (PD, PDFS) a patient
+    OUT/knee.csv, OUT/knee_file_list.csv                  annotations and reviewed volumes, as fastMRI+ has them
+    OUT/ideal.parquet                                     the ideal observer's log-likelihood ratios
+    OUT/phantom.json                                      the settings; written last
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+
+from knee_i2m2.errors import ConfigError
+from knee_i2m2.files import whole, write_text
+from knee_i2m2.sources import lesions as lesion
+from knee_i2m2.sources.anatomy import CONTRASTS, draw_anatomy, render, site
+from knee_i2m2.sources.lesions import TARGETS, Lesions, Strengths, draw_lesions
+from knee_i2m2.sources.observer import log_likelihood_ratios
+from knee_i2m2.sources.scanner import Protocol, draw_coil, draw_protocol, scan, write_volume
+
+__all__ = ["Phantom", "make_phantom"]
+
+_STRINGS = {
+    "abnormal": ("Bone- Subchondral edema", "Bone-Fracture/Contusion/dislocation", "Periarticular cysts"),
+    "meniscus": ("Meniscus Tear",),
+    "acl": ("Ligament - ACL Low Grade sprain", "Ligament - ACL High Grade Sprain"),
+    "cartilage": ("Cartilage - Partial Thickness loss/defect", "Cartilage - Full Thickness loss/defect"),
+}
+_COLUMNS = ("file", "slice", "study_level", "x", "y", "width", "height", "label")
+
+
+@dataclass(frozen=True)
+class Phantom:
+    """What is made.
+
+    Attributes:
+        volumes: Number of volumes; two a patient.
+        slices: Slices of each volume.
+        matrix: Rows and columns of the reconstruction; k-space is 2 `matrix` by fastMRI's widths in proportion.
+        seed: Makes everything.
+        noise: Standard deviation of k-space noise per real component; tissue has a signal of about 0.7.
+        prevalence: Probability that a patient has a target's lesion, which then spans some of the slices.
+        position_confound: Whether lesions prefer the middle slices.
+        strengths: How much lesions change the object.
+    """
+
+    volumes: int = 60
+    slices: int = 36
+    matrix: int = 320
+    seed: int = 0
+    noise: float = 0.1
+    prevalence: float = 0.75
+    position_confound: bool = False
+    strengths: Strengths = field(default_factory=Strengths)
+
+    def __post_init__(self) -> None:
+        if self.volumes < 2 or self.slices < 1 or self.matrix < 16 or self.matrix % 2:
+            raise ConfigError("a phantom needs at least 2 volumes, 1 slice and an even matrix of at least 16")
+        if self.noise <= 0 or not 0 < self.prevalence <= 1:
+            raise ConfigError("a phantom needs noise above 0 and a prevalence in (0, 1]")
+
+
+def make_phantom(settings: Phantom, out: Path, progress: Callable[[int], None] | None = None, jobs: int = 1) -> None:
+    """Writes a phantom archive to the folder `out`; the same settings give the same bytes.
+
+    Args:
+        settings: What is made.
+        out: A folder that is not there yet or is empty.
+        progress: Called with the number of volumes as they are finished.
+        jobs: Processes; they do not change the bytes.
+
+    Raises:
+        ConfigError: The folder holds something.
+    """
+    refuse_occupied(out)
+    made = []
+    for patient in _in_parallel(partial(_make_patient, settings, out), range((settings.volumes + 1) // 2), jobs):
+        made += patient
+        if progress:
+            progress(len(made))
+    _write_tables(pd.concat([rows for rows, _ in made]), pd.concat([ideal for _, ideal in made]), settings, out)
+
+
+def refuse_occupied(out: Path) -> None:
+    """Raises ConfigError if `out` is a file or holds anything."""
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise ConfigError(f"{out} is not empty; name a new folder or empty it first")
+
+
+def _in_parallel(task: Callable, items: range, jobs: int) -> Iterator:
+    if jobs == 1:
+        yield from map(task, items)
+        return
+    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), initializer=_one_thread) as pool:
+        yield from pool.map(task, items, chunksize=4)
+
+
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+def _make_patient(settings: Phantom, out: Path, patient: int) -> list[tuple[pd.DataFrame, pd.DataFrame]]:
+    """Writes a patient's series and returns their annotations and ideal scores."""
+    generator = np.random.default_rng([settings.seed, patient])
+    anatomy = draw_anatomy(generator)
+    lesions = draw_lesions(generator, settings.slices, settings.prevalence, settings.position_confound)
+    made = []
+    for series, sequence in zip(range(2 * patient, settings.volumes), CONTRASTS, strict=False):
+        name, own = volume_name(series), np.random.default_rng([settings.seed, patient, series + 1])
+        protocol = draw_protocol(own, settings.matrix, sequence, settings.noise)
+        scores = _make_series(settings, _path(out, patient, name), patient, anatomy, lesions, protocol, own)
+        made.append((_annotations(settings, name, anatomy, lesions, own), _ideal_rows(name, scores)))
+    return made
+
+
+def volume_name(series: int) -> str:
+    """Returns a name as fastMRI gives them."""
+    return f"file{1000000 + series}"
+
+
+def _path(out: Path, patient: int, name: str) -> Path:
+    """Returns the file of a volume: every sixth patient is in the official validation part, as in fastMRI."""
+    return out / ("singlecoil_val" if patient % 6 == 5 else "singlecoil_train") / f"{name}.h5"
+
+
+def _make_series(settings, path, patient, anatomy, lesions: Lesions, protocol: Protocol, generator) -> np.ndarray:
+    """Writes a volume and returns its ideal scores, of shape (slices, targets)."""
+    sensitivity, angle = draw_coil(generator, protocol.pixels)
+    bare = [_bare(anatomy, protocol, i, settings.slices) for i in range(settings.slices)]
+    changes = [
+        lesion.changes(signal * sensitivity, angle, protocol.pixels, anatomy, lesions, i, settings.strengths)
+        for i, signal in enumerate(bare)
+    ]
+    images = np.stack([c.image(lesions.labels[i], lesions.signs[i]) for i, c in enumerate(changes)])
+    kspace = scan(images, protocol, generator)
+    write_volume(path, images, kspace, protocol, f"phantom{patient:05d}", generator)
+    scores = [log_likelihood_ratios(kspace[i], c, lesions.labels[i], protocol) for i, c in enumerate(changes)]
+    return np.stack(scores)
+
+
+def _bare(anatomy, protocol: Protocol, index: int, slices: int) -> np.ndarray:
+    return render(anatomy, protocol.sequence, lesion.slice_position(index, slices), protocol.pixels)
+
+
+def _annotations(settings: Phantom, name: str, anatomy, lesions: Lesions, generator) -> pd.DataFrame:
+    """Returns a volume's rows of fastMRI+'s table: boxes two standard deviations wide, flipped up-down."""
+    strings = {target: str(generator.choice(names)) for target, names in _STRINGS.items()}
+    rows = []
+    for index, j in zip(*np.nonzero(lesions.labels), strict=True):
+        z = lesion.slice_position(index, settings.slices)
+        box = _box(site(anatomy, TARGETS[j], z) + lesions.offsets[j], settings)
+        rows.append((name, int(index), "No", *box, strings[TARGETS[j]]))
+    return pd.DataFrame(rows, columns=list(_COLUMNS))
+
+
+def _box(centre: np.ndarray, settings: Phantom) -> tuple[int, int, int, int]:
+    """Returns x, y, width and height in pixels, y counted from the bottom of the reconstruction."""
+    side = max(2, round(2 * settings.strengths.radius * settings.matrix))
+    x, y = (round((c + 1) * settings.matrix / 2 - side / 2) for c in centre)
+    return x, settings.matrix - y - side, side, side
+
+
+def _ideal_rows(name: str, scores: np.ndarray) -> pd.DataFrame:
+    """Returns one row per (slice, target)."""
+    slices, targets = np.indices(scores.shape)
+    return pd.DataFrame(
+        {
+            "volume": name,
+            "slice": slices.ravel(),
+            "target": np.array(TARGETS, dtype=object)[targets.ravel()],
+            "log_likelihood_ratio": scores.ravel(),
+        }
+    )
+
+
+def _write_tables(annotations: pd.DataFrame, ideal: pd.DataFrame, settings: Phantom, out: Path) -> None:
+    write_text(out / "knee.csv", annotations.to_csv(index=False))
+    write_file_list([volume_name(i) for i in range(settings.volumes)], out)
+    with whole(out / "ideal.parquet") as temporary:
+        ideal.to_parquet(temporary, index=False)
+    write_text(out / "phantom.json", json.dumps(asdict(settings), indent=2) + "\n")
+
+
+def write_file_list(names: list[str], out: Path) -> None:
+    """Writes the reviewed volumes as fastMRI+ does, its last line a text and no file."""
+    write_text(out / "knee_file_list.csv", "\n".join([*names, "Knee data", ""]))

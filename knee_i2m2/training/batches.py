@@ -1,0 +1,71 @@
+"""Shuffled and ordered batches of samples."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Protocol
+
+import torch
+from torch.utils.data import DataLoader, Sampler
+
+from knee_i2m2.types import Batch
+
+__all__ = ["InOrder", "Samples", "Shuffled", "loader"]
+
+
+class Samples(Protocol):
+    """Something that gathers samples by their positions."""
+
+    def __len__(self) -> int:
+        """Returns the number of samples."""
+
+    def __getitem__(self, positions: list[int]) -> Batch:
+        """Returns the samples at `positions`."""
+
+
+class Shuffled(Sampler[list[int]]):
+    """Every sample once an epoch, in an order drawn from (seed, epoch), so that an epoch can be repeated.
+
+    Under several processes each takes its part of every global batch; an incomplete last one, which would leave some
+    of them without work, is then left to the next epoch's order.
+
+    Attributes:
+        epoch: The epoch that the next iteration draws.
+    """
+
+    def __init__(self, samples: int, batch_size: int, seed: int, rank: int = 0, world: int = 1) -> None:
+        self.samples, self.batch_size, self.seed = samples, batch_size, seed
+        self.rank, self.world = rank, world
+        self.epoch = 0
+
+    def __len__(self) -> int:
+        whole, rest = divmod(self.samples, self.batch_size * self.world)
+        return whole + (rest > 0 and self.world == 1)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
+        order = torch.randperm(self.samples, generator=generator).tolist()
+        stride = self.batch_size * self.world
+        for i in range(len(self)):
+            yield order[i * stride : (i + 1) * stride][self.rank :: self.world]
+
+
+class InOrder(Sampler[list[int]]):
+    """Every sample once, in order: nothing is padded or repeated."""
+
+    def __init__(self, samples: int, batch_size: int) -> None:
+        self.samples, self.batch_size = samples, batch_size
+
+    def __len__(self) -> int:
+        return -(-self.samples // self.batch_size)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        for start in range(0, self.samples, self.batch_size):
+            yield list(range(start, min(start + self.batch_size, self.samples)))
+
+
+def loader(samples: Samples, sampler: Sampler[list[int]], workers: int = 0, pin: bool = False) -> DataLoader:
+    """Returns a loader of whole batches; workers live as long as the loader."""
+    return DataLoader(
+        samples, sampler=sampler, batch_size=None, num_workers=workers, pin_memory=pin, persistent_workers=workers > 0
+    )

@@ -1,0 +1,204 @@
+"""The training loop and its prediction counterpart."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor
+from torch.optim import Optimizer
+from torch.utils.data import DataLoader
+
+from knee_i2m2.errors import DataError
+from knee_i2m2.methods.method import Method
+from knee_i2m2.training import checkpoint
+from knee_i2m2.training.runner import seed_all
+from knee_i2m2.types import Batch
+
+__all__ = ["Answers", "Epoch", "Stage", "fit", "predict"]
+
+
+class Answers(NamedTuple):
+    """What a method said of every sample.
+
+    Attributes:
+        logp: Of shape (samples, *targets, classes).
+        opinions: Expert -> raw logits of the shape of `logp`.
+        bias: What was added to the combined log p.
+        y: Truth of shape (samples, *targets).
+        key: Positions in the index, of shape (samples,).
+    """
+
+    logp: np.ndarray
+    opinions: dict[str, np.ndarray]
+    bias: np.ndarray
+    y: np.ndarray
+    key: np.ndarray
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """An epoch's mean losses by name, validation score and duration in s."""
+
+    epoch: int
+    train: dict[str, float]
+    valid: dict[str, float]
+    score: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Stage:
+    """How long a stage may train.
+
+    Attributes:
+        epochs: At most.
+        patience: Epochs without a better validation score after which it stops.
+        clip: Greatest norm of the gradient; none if infinite.
+    """
+
+    epochs: int
+    patience: int
+    clip: float = math.inf
+
+
+def fit(
+    fabric: Fabric,
+    method: Method,
+    train: DataLoader,
+    valid: DataLoader,
+    optimiser: Optimizer,
+    score: Callable[[np.ndarray, np.ndarray], float],
+    stage: Stage,
+    folder: Path,
+    seed: int,
+    report: Callable[[Epoch], None],
+    resume: bool = False,
+) -> list[Epoch]:
+    """Trains a method until the validation score stops rising, and leaves it with its best weights.
+
+    Args:
+        fabric: Launched.
+        method: On any device; it is moved.
+        train: Its sampler draws the order from its `epoch`.
+        valid: Every sample once.
+        optimiser: Over the method's parameters.
+        score: (log p, truth) -> the number to raise, such as the mean AUROC.
+        stage: How long.
+        folder: Holds `last/` and `best/`.
+        seed: With the epoch it seeds whatever the networks draw.
+        report: Called after each epoch.
+        resume: Go on from `last/` if it is there.
+
+    Raises:
+        DataError: A loss or the validation score is not a finite number.
+    """
+    model, optimiser = fabric.setup(method, optimiser)
+    model.mark_forward_method("losses")
+    history = _resume(method, optimiser, folder) if resume else []
+    for epoch in range(len(history), stage.epochs):
+        if _stale(history) >= stage.patience:
+            break
+        history.append(_epoch(fabric, model, train, valid, optimiser, score, stage.clip, epoch, seed))
+        if fabric.is_global_zero:
+            _keep(method, optimiser, history, folder)
+            report(history[-1])
+        fabric.barrier()
+    checkpoint.load_weights(folder / "best", method)
+    return history
+
+
+def _epoch(fabric, model, train, valid, optimiser, score, clip: float, epoch: int, seed: int) -> Epoch:
+    """Trains one epoch and judges it on the validation samples."""
+    start = time.monotonic()
+    seed_all(seed, "epoch", epoch)
+    train.sampler.epoch = epoch
+    model.train()
+    trained = _mean(_step(fabric, model, optimiser, batch, clip) for batch in _on(fabric.device, train))
+    model.eval()
+    with torch.no_grad():
+        validated = _mean(dict(model.losses(batch.x, batch.y)) for batch in _on(fabric.device, valid))
+    answers = predict(model, valid, fabric.device)
+    value = score(answers.logp, answers.y)
+    if not math.isfinite(value):
+        raise DataError("validation", "no target has both classes, so no epoch can be chosen", "use a larger split")
+    return Epoch(epoch, trained, validated, value, time.monotonic() - start)
+
+
+def _step(fabric, model, optimiser, batch: Batch, clip: float) -> dict[str, Tensor]:
+    """Takes one optimiser step and returns the losses."""
+    optimiser.zero_grad(set_to_none=True)
+    losses = dict(model.losses(batch.x, batch.y))
+    fabric.backward(sum(losses.values()))
+    if math.isfinite(clip):
+        fabric.clip_gradients(model, optimiser, max_norm=clip)
+    optimiser.step()
+    return {name: loss.detach() for name, loss in losses.items()}
+
+
+def _mean(losses: Iterable[dict[str, Tensor]]) -> dict[str, float]:
+    """Returns the mean of each loss over the batches."""
+    batches = list(losses)
+    return {name: float(torch.stack([losses[name] for losses in batches]).mean()) for name in batches[0]}
+
+
+@torch.no_grad()
+def predict(method: Method, batches: Iterable[Batch], device: torch.device | str = "cpu") -> Answers:
+    """Returns what `method`, on `device`, answers to every sample; its mode is left as evaluation."""
+    method.eval()
+    parts = [_answer(method, batch) for batch in _on(device, batches)]
+    opinions = {name: np.concatenate([p.opinions[name] for p in parts]) for name in parts[0].opinions}
+    logp, y, key = (np.concatenate([getattr(p, name) for p in parts]) for name in ("logp", "y", "key"))
+    return Answers(logp, opinions, parts[0].bias, y, key)
+
+
+def _answer(method: Method, batch: Batch) -> Answers:
+    opinions = {name: logits.double() for name, logits in method.experts(batch.x).items()}
+    logp, bias = method.answer(opinions), method.bias(opinions)
+    said = {name: _numpy(logits) for name, logits in opinions.items()}
+    return Answers(_numpy(logp), said, _numpy(bias), _numpy(batch.y), _numpy(batch.key))
+
+
+def _numpy(tensor: Tensor) -> np.ndarray:
+    return tensor.detach().cpu().numpy()
+
+
+def _on(device: torch.device | str, batches: Iterable[Batch]) -> Iterator[Batch]:
+    """Yields the batches on the device."""
+    for batch in batches:
+        x = {name: values.to(device, non_blocking=True) for name, values in batch.x.items()}
+        yield Batch(x, batch.y.to(device, non_blocking=True), batch.key)
+
+
+def _best(history: list[Epoch]) -> int:
+    return max(range(len(history)), key=lambda i: (history[i].score, -i))
+
+
+def _stale(history: list[Epoch]) -> int:
+    """Returns how many epochs have passed since the best one."""
+    return len(history) - 1 - _best(history) if history else 0
+
+
+def _keep(method: Method, optimiser: Optimizer, history: list[Epoch], folder: Path) -> None:
+    """Writes `last`, and `best` if this epoch is."""
+    state = {"optimiser": optimiser.state_dict(), "history": [vars(epoch) for epoch in history]}
+    if _stale(history) == 0:
+        checkpoint.save(folder / "best", method, state)
+    checkpoint.save(folder / "last", method, state)
+
+
+def _resume(method: Method, optimiser: Optimizer, folder: Path) -> list[Epoch]:
+    """Returns the epochs that `last` has seen, after loading it; none if there is none."""
+    if not (folder / "last").exists():
+        return []
+    checkpoint.load_weights(folder / "last", method)
+    state = checkpoint.load_state(folder / "last")
+    optimiser.load_state_dict(state["optimiser"])
+    return [Epoch(**epoch) for epoch in state["history"]]
