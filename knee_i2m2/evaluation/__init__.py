@@ -1,0 +1,1 @@
+"""Numbers that are functions of the prediction files alone."""

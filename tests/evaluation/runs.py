@@ -1,0 +1,70 @@
+"""Small runs of prediction files whose truth is drawn, for the tests of evaluation and report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from scipy.special import log_softmax
+
+from knee_i2m2 import predictions
+
+TARGETS = ("acl", "meniscus")
+EXPERTS = {
+    "magnitude": ("magnitude",),
+    "i2m2": ("magnitude", "phase", "magnitude+phase"),
+    "ideal": ("ideal",),
+}
+STRENGTH = {"magnitude": 0.5, "phase": 0.7, "magnitude+phase": 0.9, "ideal": 2.0}
+
+
+def index(split: str, patients: int = 12, slices: int = 3) -> pd.DataFrame:
+    """Returns two series of `slices` slices a patient."""
+    volume = np.repeat(np.arange(2 * patients), slices)
+    within = np.tile(np.arange(slices), 2 * patients)
+    return pd.DataFrame(
+        {
+            "sample": [f"{split}{v:03d}:{k}" for v, k in zip(volume, within, strict=True)],
+            "series": [f"{split}{v:03d}" for v in volume],
+            "cluster": [f"{split}p{v // 2:03d}" for v in volume],
+            "position": within / max(slices - 1, 1),
+            "sequence": np.where(volume % 2, "PDFS", "PD"),
+        }
+    )
+
+
+def prediction_table(
+    asked: pd.DataFrame,
+    truth: np.ndarray,
+    experts: Sequence[str],
+    generator: np.random.Generator,
+    targets: tuple[str, ...] = TARGETS,
+    classes: int = 2,
+) -> pd.DataFrame:
+    """Returns the answers of a product of experts that see the truth through noise."""
+    shown = np.eye(classes)[truth]
+    opinions = {e: STRENGTH[e] * shown + generator.standard_normal(shown.shape) * 0.6 for e in experts}
+    return predictions.table(
+        asked, targets, truth, log_softmax(sum(opinions.values()), axis=-1), opinions, np.zeros(classes)
+    )
+
+
+def make_run(
+    run: Path,
+    rivals: Mapping[str, Sequence[str]] = EXPERTS,
+    seeds: int = 2,
+    targets: tuple[str, ...] = TARGETS,
+    patients: int = 12,
+) -> Path:
+    """Writes val and test predictions of the rivals; `ideal` has one seed."""
+    for number, split in enumerate(("val", "test")):
+        asked = index(split, patients)
+        truth = np.random.default_rng(number).integers(2, size=(len(asked), len(targets)))
+        for place, (rival, experts) in enumerate(rivals.items()):
+            for seed in range(1 if rival == "ideal" else seeds):
+                generator = np.random.default_rng([number, place, seed])
+                table = prediction_table(asked, truth, experts, generator, targets)
+                predictions.write(table, run / "predictions" / rival / str(seed) / f"{split}.parquet")
+    return run
