@@ -24,7 +24,12 @@ from knee_i2m2.sources.ismrmrd import MOST_BYTES, Header, parse_header
 
 __all__ = ["Volume", "find_volumes", "part", "read_kspace", "read_reconstruction", "read_volume", "volume_table"]
 
-_PART = re.compile(r"(?:singlecoil_)?(train|val|test|challenge)(?:_.*)?")
+_PART = re.compile(r"(train|val|test|challenge)|singlecoil_(train|val|test|challenge).*")
+_SIGNS = {
+    "truncated": "the file is cut short",
+    "signature not found": "this is no HDF5 file",
+    "Is a directory": "this is a folder, not a file",
+}
 _AGAIN = "copy the file again from its source"
 _EXPORT = "export it again in fastMRI's single-coil format"
 
@@ -83,7 +88,8 @@ def find_volumes(folder: Path) -> list[Path]:
 def part(path: Path) -> str:
     """Returns fastMRI's own part by the folder's name: `train`, `val`, `test` (also challenge), or nothing."""
     found = _PART.fullmatch(path.parent.name)
-    return {"challenge": "test"}.get(found[1], found[1]) if found else ""
+    name = (found[1] or found[2]) if found else ""
+    return "test" if name == "challenge" else name
 
 
 def read_volume(path: Path) -> Volume:
@@ -113,10 +119,14 @@ def read_volume(path: Path) -> Volume:
 
 
 def volume_table(volumes: Sequence[Volume]) -> pd.DataFrame:
-    """Returns one row per volume: `name, patient, part, sequence, field_strength, slices, columns`."""
+    """Returns one row per volume: `name, patient, part, sequence, field_strength, slices, columns`.
+
+    What is unknown is None, but for field strengths, where it is NaN.
+    """
     names = ["name", "patient", "part", "sequence", "field_strength", "slices", "columns"]
-    rows = ((v.name, v.patient, part(v.path), v.sequence, v.field_strength, v.slices, v.columns) for v in volumes)
-    return pd.DataFrame(rows, columns=names).astype({"name": object, "patient": object})
+    rows = [(v.name, v.patient, part(v.path), v.sequence, v.field_strength, v.slices, v.columns) for v in volumes]
+    numbers = {"field_strength": float, "slices": int, "columns": int}
+    return pd.DataFrame(rows, columns=names, dtype=object).astype(numbers)
 
 
 def read_kspace(volume: Volume, slices: slice | None = None) -> Complex64[np.ndarray, "slices rows columns"]:
@@ -156,9 +166,9 @@ def _h5py_errors(path: Path, what: str) -> Iterator[None]:
     except FileNotFoundError as error:
         raise DataError(path, "there is no such file", "check the path") from error
     except (OSError, KeyError, RuntimeError, UnicodeDecodeError) as error:
-        known = {"truncated": "the file is cut short", "signature not found": "this is no HDF5 file"}
-        reasons = [reason for sign, reason in known.items() if sign in str(error)]
-        raise DataError(path, [*reasons, f"{what} cannot be read ({error})"][0], _AGAIN) from error
+        text = " ".join(str(error).split())
+        reasons = [reason for sign, reason in _SIGNS.items() if sign in text]
+        raise DataError(path, [*reasons, f"{what} cannot be read ({text})"][0], _AGAIN) from error
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from math import ceil
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -17,7 +18,18 @@ import pandas as pd
 from knee_i2m2.errors import ConfigError, DataError
 from knee_i2m2.files import whole
 
-__all__ = ["SPLITS", "leaks", "read_split", "split_by_patient", "split_by_volume", "split_official", "write_split"]
+__all__ = [
+    "SPLITS",
+    "SPLITTERS",
+    "SplitKind",
+    "leaked_share",
+    "leaks",
+    "read_split",
+    "split_by_patient",
+    "split_by_volume",
+    "split_official",
+    "write_split",
+]
 
 SPLITS = ("train", "val", "test")
 _FRACTIONS = (0.7, 0.15, 0.15)
@@ -98,6 +110,13 @@ def leaks(split: Mapping[str, str], patients: Mapping[str, str | None]) -> list[
     return sorted(patient for patient, places in found.items() if patient is not None and len(places) > 1)
 
 
+def leaked_share(split: Mapping[str, str], patients: Mapping[str, str | None]) -> float:
+    """Returns the share of the test volumes whose patient has another volume in train."""
+    trained = {patients.get(name) for name, place in split.items() if place == "train"} - {None}
+    tested = [patients.get(name) in trained for name, place in split.items() if place == "test"]
+    return sum(tested) / len(tested) if tested else 0.0
+
+
 def write_split(
     path: Path, split: Mapping[str, str], patients: Mapping[str, str | None], sha256: Mapping[str, str]
 ) -> None:
@@ -130,6 +149,12 @@ def read_split(path: Path) -> pd.DataFrame:
         raise DataError(path, problem, _AGAIN)
     table = table[_COLUMNS].astype(object)
     return table.assign(patient=table["patient"].where(table["patient"] != "", None))
+
+
+SplitKind = Literal["patient", "official", "volume"]
+
+SPLITTERS = {"patient": split_by_patient, "official": split_official, "volume": split_by_volume}
+"""The divisions by their name on the command line; each takes the volumes' table and a seed."""
 
 
 def _problems(table: pd.DataFrame) -> Iterator[str]:
