@@ -48,7 +48,7 @@ def audit(
     found = read_annotations(annotations, file_list)
     volumes, labels, unreadable = _read(paths, found, abnormal)
     table = volume_table(volumes)
-    labelled = table[[found.knows(name) for name in table["name"]]]
+    labelled = table[table["name"].map(found.knows).astype(bool)]
     return {
         "folder": str(folder),
         "annotations": str(annotations),

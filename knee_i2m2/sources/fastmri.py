@@ -135,14 +135,15 @@ def read_kspace(volume: Volume, slices: slice | None = None) -> Complex64[np.nda
     Raises:
         DataError: The file cannot be read to its end, or a slice holds NaN or Inf or one constant value.
     """
-    wanted = slice(None) if slices is None else slices
+    wanted = slices or slice(None)
+    indices = range(*wanted.indices(volume.slices))
     with _opened(volume.path) as file, _h5py_errors(volume.path, "kspace"):
         stored = file["kspace"][wanted]
     with np.errstate(over="ignore"):
         kspace = stored.astype(np.complex64, copy=False)
-    if kspace.shape[1:] != (volume.rows, volume.columns):
+    if kspace.shape != (len(indices), volume.rows, volume.columns):
         raise DataError(volume.path, "has changed since it was looked at", "start again")
-    for index, values in zip(range(*wanted.indices(volume.slices)), kspace, strict=True):
+    for index, values in zip(indices, kspace, strict=True):
         _refuse_useless(values, index, volume.path)
     return kspace
 
