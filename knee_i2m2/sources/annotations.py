@@ -172,7 +172,7 @@ def slice_labels(
     return labels
 
 
-def array_box(y: float, height: float, matrix: int = 320) -> float:
+def array_box(y: int | float, height: int | float, matrix: int = 320) -> int | float:
     """Returns a box's first row in the image array: fastMRI+ draws its boxes on the image flipped upside down.
 
     Args:

@@ -126,7 +126,7 @@ def test_too_few_or_homeless_volumes_are_refused(call, sentence: str) -> None:
         call()
 
 
-@pytest.mark.parametrize("fractions", [(0.7, 0.3, 0.0), (0.7, 0.2, 0.2), (0.5, 0.5)])
+@pytest.mark.parametrize("fractions", [(0.7, 0.3, 0.0), (0.7, 0.2, 0.2), (1.2, -0.1, -0.1)])
 def test_fractions_that_are_none_are_refused(fractions) -> None:
     with pytest.raises(ConfigError, match="three positive shares"):
         split_by_volume(_volumes(9), fractions=fractions)
