@@ -48,18 +48,14 @@ def audit(
     found = read_annotations(annotations, file_list)
     volumes, labels, unreadable = _read(paths, found, abnormal)
     table = volume_table(volumes)
-    labelled = table[table["name"].map(found.knows).astype(bool)]
     return {
         "folder": str(folder),
         "annotations": str(annotations),
         "abnormal": abnormal,
         **_sizes(volumes, table),
         "labels": _label_counts(labels, table),
-        "unknown": _listed(set(table["name"]) - set(labelled["name"])),
-        "absent": _listed(found.annotated - {path.stem for path in paths}),
-        "quirks": found.quirks,
-        "split": _division(split, labelled, seed),
-        "patients_crossing": {kind: _crossing(kind, labelled, seed) for kind in SPLITTERS},
+        **_oddities(found, paths, table),
+        **_divisions(split, table[table["name"].map(found.knows).astype(bool)], seed),
         "unreadable": unreadable,
     }
 
@@ -106,6 +102,14 @@ def _sizes(volumes: Sequence[Volume], table: pd.DataFrame) -> dict[str, Any]:
     }
 
 
+def _oddities(annotations: Annotations, paths: Sequence[Path], table: pd.DataFrame) -> dict[str, Any]:
+    return {
+        "unknown": _listed(name for name in table["name"] if not annotations.knows(name)),
+        "absent": _listed(annotations.annotated - {path.stem for path in paths}),
+        "quirks": annotations.quirks,
+    }
+
+
 def _counted(values: Iterable[Any]) -> dict[str, int]:
     return {str(value): times for value, times in sorted(Counter(values).items(), key=lambda item: str(item[0]))}
 
@@ -124,6 +128,11 @@ def _label_counts(labels: Mapping[str, np.ndarray], table: pd.DataFrame) -> dict
         known = {patients[name] for name in names if not pd.isna(patients[name])}
         counts[target] = {"slices": sum(positives.values()), "volumes": len(names), "patients": len(known)}
     return counts
+
+
+def _divisions(kind: SplitKind, table: pd.DataFrame, seed: int) -> dict[str, Any]:
+    crossing = {every: _crossing(every, table, seed) for every in SPLITTERS}
+    return {"split": _division(kind, table, seed), "patients_crossing": crossing}
 
 
 def _division(kind: str, table: pd.DataFrame, seed: int) -> dict[str, Any]:
