@@ -39,7 +39,7 @@ def read_wav(path: Path, opener: Callable[[], IO[bytes]], limit: int | None = No
             wanted = sound.getnframes() if limit is None else min(limit, sound.getnframes())
             samples = np.frombuffer(sound.readframes(wanted), "<i2")
     except (wave.Error, EOFError) as error:
-        raise DataError(path, f"is no PCM WAV file ({error or 'it ends too early'})", _CONVERT) from error
+        raise DataError(path, f"is no PCM WAV file ({str(error) or 'it ends too early'})", _CONVERT) from error
     except (OSError, RuntimeError, ValueError, zipfile.BadZipFile, zlib.error) as error:
         raise DataError(path, f"cannot be read ({error})", "download it again") from error
     if len(samples) < wanted:
