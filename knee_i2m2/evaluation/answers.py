@@ -46,7 +46,7 @@ class Answers:
     @property
     def rivals(self) -> dict[str, list[str]]:
         """Seeds of every rival."""
-        return {name: [seed for rival, seed in self.logp if rival == name] for name in dict(self.logp)}
+        return {name: [seed for rival, seed in self.logp if rival == name] for name, _ in self.logp}
 
     def only(self, chosen: Bool[np.ndarray, " units"]) -> Answers:
         """Returns the answers about some of the units."""

@@ -1,0 +1,1 @@
+"""Tables, figures and one page to read, made of a run's files."""

@@ -1,0 +1,101 @@
+"""Numbers in words."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pandas as pd
+
+from knee_i2m2.evaluation.draws import IDEAL
+from knee_i2m2.evaluation.evaluate import REFERENCE
+from knee_i2m2.evaluation.tidy import MACRO
+
+__all__ = ["METRICS", "NOT_ESTIMABLE", "facts", "headline", "interval", "number", "quantity"]
+
+NOT_ESTIMABLE = "not estimable"
+
+METRICS = {"auroc": "AUROC", "accuracy": "accuracy", "efficiency": "efficiency"}
+"""What the metrics are called in running text."""
+
+_ENTRIES = 12
+
+
+def number(value: float) -> str:
+    """Returns three decimals, or "not estimable"."""
+    if not math.isfinite(value):
+        return NOT_ESTIMABLE
+    return f"{value:.3f}".replace("-0.000", "0.000").replace("-", "−")
+
+
+def interval(low: float, high: float) -> str:
+    """Returns an interval in brackets; nothing where there is none."""
+    return f"[{number(low)}, {number(high)}]" if math.isfinite(low) and math.isfinite(high) else ""
+
+
+def quantity(value: float) -> str:
+    """Returns a count or an amount with at most four digits and a unit prefix: `12 k`, `3.4 M`, `1.2 T`."""
+    if value is None or not math.isfinite(value):
+        return ""
+    for factor, prefix in ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e4, "k")):
+        if abs(value) >= factor:
+            return f"{value / min(factor, 1e3 if prefix == 'k' else factor):.3g} {prefix}"
+    return f"{value:.4g}"
+
+
+def headline(evaluation: pd.DataFrame, comparisons: pd.DataFrame, unit: str) -> str:
+    """Returns the result of a run in one or two plain sentences."""
+    macro = _macro(evaluation, unit)
+    macro = macro[macro["metric"].isin(["auroc", "accuracy"])].set_index("rival")
+    others = macro.drop(index=[REFERENCE, IDEAL], errors="ignore").sort_values("value", ascending=False)
+    if REFERENCE not in macro.index:
+        best = others.index[0] if len(others) else macro.index[0]
+        return f"{_reached(best, macro.loc[best], unit)} There is no {REFERENCE} in this run to compare it with."
+    first = _reached(REFERENCE, macro.loc[REFERENCE], unit)
+    differences = _macro(comparisons, unit).set_index("rival")
+    if others.empty or math.isnan(others["value"].iloc[0]):
+        return first
+    return f"{first} {_compared(others.index[0], others.iloc[0], differences.loc[others.index[0]])}"
+
+
+def _macro(results: pd.DataFrame, unit: str) -> pd.DataFrame:
+    headline = (results["seed"] == "mean") & (results["split"] == "test") & (results["subgroup"] == "all")
+    return results[headline & (results["unit"] == unit) & (results["target"] == MACRO)]
+
+
+def _reached(rival: str, row: pd.Series, unit: str) -> str:
+    metric = METRICS[row["metric"]]
+    if not math.isfinite(row["value"]):
+        return f"The mean {metric} of {rival} over the targets, per {unit}, is {NOT_ESTIMABLE}."
+    between = (
+        f" (95\u00a0% interval {number(row['low'])} to {number(row['high'])})"
+        if interval(row["low"], row["high"])
+        else ""
+    )
+    return f"{rival} reaches a mean {metric} of {number(row['value'])}{between} over the targets, per {unit}."
+
+
+def _compared(rival: str, row: pd.Series, difference: pd.Series) -> str:
+    """Returns how the best other rival stands to the reference."""
+    value, low, high = (difference[column] for column in ("value", "low", "high"))
+    way = "above" if value > 0 else "below"
+    first = f"The best other rival, {rival}, reaches {number(row['value'])}, {number(abs(value))} {way} it"
+    if not interval(low, high):
+        return f"{first}."
+    verdict = "includes 0: this test set does not tell them apart" if low <= 0 <= high else "excludes 0"
+    return f"{first}; the 95\u00a0% interval of the paired difference, {number(low)} to {number(high)}, {verdict}."
+
+
+def facts(values: Mapping[str, Any], leave_out: tuple[str, ...] = ()) -> Iterator[tuple[str, str]]:
+    """Yields the entries of a nested mapping as (name, text); what is long is counted instead of listed."""
+    for name, value in values.items():
+        if name in leave_out:
+            continue
+        if isinstance(value, Mapping) and len(value) <= _ENTRIES:
+            yield from ((f"{name} · {inner}", text) for inner, text in facts(value))
+        elif isinstance(value, (Mapping, list, tuple)):
+            short = isinstance(value, (list, tuple)) and len(value) <= _ENTRIES
+            yield str(name), ", ".join(map(str, value)) if short else f"{len(value)} entries"
+        else:
+            yield str(name), "" if value is None else str(value)
