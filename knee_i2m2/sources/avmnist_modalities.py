@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float, Float16, UInt8
 from sklearn.decomposition import PCA
+from threadpoolctl import threadpool_limits
 
 from knee_i2m2.errors import ConfigError
 from knee_i2m2.modalities.spectrogram import mix, quantised, spectrogram, to_decibels, to_peak
@@ -25,13 +26,16 @@ _TOGETHER = 256
 def fit_components(pictures: UInt8[np.ndarray, "digits 28 28"], components: int) -> PCA:
     """Returns the principal components of centred pictures in [0, 1], from their exact covariance.
 
+    One thread does it: the sums of several depend on how many they are, and the same seed must give the same bytes.
+
     Raises:
         ConfigError: There are fewer pixels or pictures than components.
     """
     most = min(784, len(pictures))
     if not 1 <= components <= most:
         raise ConfigError(f"--components {components} is out of range; give 1 to {most}, 4 for the published recipe")
-    return PCA(components, svd_solver="covariance_eigh").fit(_flat(pictures))
+    with threadpool_limits(limits=1):
+        return PCA(components, svd_solver="covariance_eigh").fit(_flat(pictures))
 
 
 def images(
@@ -42,7 +46,8 @@ def images(
         places = np.searchsorted(digits[split].rows, rows["digit_row"])
         for begin in range(0, len(places), _TOGETHER):
             pictures = digits[split].images[places[begin : begin + _TOGETHER]]
-            kept = components.inverse_transform(components.transform(_flat(pictures)))
+            with threadpool_limits(limits=1):
+                kept = components.inverse_transform(components.transform(_flat(pictures)))
             yield kept.reshape(-1, 1, 28, 28).astype(np.float16)
 
 
