@@ -86,5 +86,5 @@ def read_results(path: Path, columns: list[str]) -> pd.DataFrame:
         raise DataError(path, f"is no readable CSV ({error})", "run `evaluate` again") from error
     if list(frame.columns) != columns:
         raise DataError(path, f"has other columns than {', '.join(columns)}", "run `evaluate` again")
-    frame[_NUMBERS] = frame[_NUMBERS].apply(pd.to_numeric, errors="coerce")
+    frame[_NUMBERS] = frame[_NUMBERS].apply(pd.to_numeric, errors="coerce").astype(float)
     return frame

@@ -65,7 +65,8 @@ def training_pictures(record: Record) -> Iterator[Picture]:
     if record.epochs.empty:
         return
     if "score" in record.epochs:
-        yield _training(record, "training_score", "validation score", {"-": record.epochs["score"]})
+        score = pd.to_numeric(record.epochs["score"], errors="coerce")
+        yield _training(record, "training_score", "validation score", {"-": score})
     if "losses" in record.epochs:
         parts = {line: record.epochs["losses"].map(lambda l, p=p: _total(l, p)) for line, p in _LOSSES.items()}
         yield _training(record, "training_loss", "loss (validation solid, training dotted)", parts)

@@ -69,6 +69,8 @@ def read_record(run: Path) -> Record:
     evaluation = read_results(run / "evaluation.csv", EVALUATED)
     comparisons = read_results(run / "comparisons.csv", COMPARED)
     test, val = read_answers(run, "test"), read_answers(run, "val")
+    if set(evaluation["rival"]) != set(test.rivals) or set(evaluation["target"]) != {*test.targets, MACRO}:
+        raise DataError(run / "evaluation.csv", "does not belong to the run's predictions", "run `evaluate` again")
     lines = _lines(run / "metrics.jsonl")
     return Record(
         name=run.resolve().name,
@@ -77,8 +79,8 @@ def read_record(run: Path) -> Record:
         evaluation=evaluation,
         comparisons=comparisons,
         shares=_shares(run, test),
-        epochs=pd.DataFrame([line for line in lines if "epoch" in line]),
-        budget=pd.DataFrame([line for line in lines if line.get("finished")]),
+        epochs=_last([line for line in lines if "epoch" in line], ["rival", "seed", "epoch"]),
+        budget=_last([line for line in lines if line.get("finished")], ["rival", "seed"]),
         data=_mapping(run / "data.json"),
         environment=_mapping(run / "environment.json"),
     )
@@ -101,6 +103,11 @@ def _lines(path: Path) -> list[dict[str, Any]]:
     text = path.read_text(encoding="utf-8")
     whole = text.splitlines() if text.endswith("\n") else text.splitlines()[:-1]
     return [_object(line, path) for line in whole if line.strip()]
+
+
+def _last(lines: list[dict[str, Any]], key: list[str]) -> pd.DataFrame:
+    """Returns the lines as a table; of lines written again after a restart, the last counts."""
+    return pd.DataFrame(lines).drop_duplicates(key, keep="last", ignore_index=True) if lines else pd.DataFrame()
 
 
 def _mapping(path: Path) -> dict[str, Any]:

@@ -81,12 +81,13 @@ def budget_table(record: Record) -> Table | None:
     if record.budget.empty:
         return None
     amounts = [c for c in ("epochs", "updates", "parameters", "flops", "seconds") if c in record.budget]
-    means = record.budget.groupby("rival", sort=False)[amounts].mean()
+    numbers = record.budget[amounts].apply(pd.to_numeric, errors="coerce")
+    means = numbers.groupby(record.budget["rival"], sort=False).mean()
     seeds = record.budget.groupby("rival", sort=False)["seed"].nunique()
     rivals = [rival for rival in record.rivals if rival in means.index]
     others = [rival for rival in means.index if rival not in rivals]
     named = [*((rival, rival) for rival in rivals), *((rival, f"{rival} (warm start only)") for rival in others)]
-    rows = tuple((label, _texts(seeds[rival], *means.loc[rival])) for rival, label in named)
+    rows = tuple((label, _texts(float(seeds[rival]), *map(float, means.loc[rival]))) for rival, label in named)
     return Table("budget", "means over seeds", ("seeds", *(_AMOUNTS.get(a, a) for a in amounts)), rows)
 
 
@@ -94,7 +95,7 @@ _AMOUNTS = {"flops": "FLOPs"}
 
 
 def _texts(*amounts: float) -> tuple[Cell, ...]:
-    return tuple(Cell(quantity(float(amount))) for amount in amounts)
+    return tuple(Cell(quantity(amount)) for amount in amounts)
 
 
 def counts_table(record: Record) -> Table | None:

@@ -35,45 +35,56 @@ def interval(low: float, high: float) -> str:
 
 
 def quantity(value: float) -> str:
-    """Returns a count or an amount with at most four digits and a unit prefix: `12 k`, `3.4 M`, `1.2 T`."""
-    if value is None or not math.isfinite(value):
+    """Returns a count or an amount with at most four digits and a unit prefix: `812`, `12.3 k`, `3.4 M`, `1.2 T`."""
+    if not math.isfinite(value):
         return ""
-    for factor, prefix in ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e4, "k")):
-        if abs(value) >= factor:
-            return f"{value / min(factor, 1e3 if prefix == 'k' else factor):.3g} {prefix}"
-    return f"{value:.4g}"
+    if abs(value) < _PLAIN:
+        return f"{value:.4g}"
+    factor, prefix = next(pair for pair in _PREFIXES if abs(value) >= 0.9995 * pair[0])
+    return f"{value / factor:.3g}\u00a0{prefix}"
+
+
+_PLAIN = 9999.5
+_PREFIXES = ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 
 
 def headline(evaluation: pd.DataFrame, comparisons: pd.DataFrame, unit: str) -> str:
-    """Returns the result of a run in one or two plain sentences."""
+    """Returns the result of a run in one or two plain sentences.
+
+    Args:
+        evaluation: Table of results.
+        comparisons: Table of paired differences to the reference.
+        unit: What a number is about: `sample`, `slice`.
+    """
     macro = _macro(evaluation, unit)
     macro = macro[macro["metric"].isin(["auroc", "accuracy"])].set_index("rival")
     others = macro.drop(index=[REFERENCE, IDEAL], errors="ignore").sort_values("value", ascending=False)
+    targets = evaluation["target"].nunique() - 1
     if REFERENCE not in macro.index:
         best = others.index[0] if len(others) else macro.index[0]
-        return f"{_reached(best, macro.loc[best], unit)} There is no {REFERENCE} in this run to compare it with."
-    first = _reached(REFERENCE, macro.loc[REFERENCE], unit)
-    differences = _macro(comparisons, unit).set_index("rival")
-    if others.empty or math.isnan(others["value"].iloc[0]):
+        alone = f"There is no {REFERENCE} in this run to compare it with."
+        return f"{_reached(best, macro.loc[best], unit, targets)} {alone}"
+    first = _reached(REFERENCE, macro.loc[REFERENCE], unit, targets)
+    if others.empty or math.isnan(others["value"].iloc[0]) or math.isnan(macro.loc[REFERENCE, "value"]):
         return first
+    differences = _macro(comparisons, unit).set_index("rival")
     return f"{first} {_compared(others.index[0], others.iloc[0], differences.loc[others.index[0]])}"
 
 
 def _macro(results: pd.DataFrame, unit: str) -> pd.DataFrame:
-    headline = (results["seed"] == "mean") & (results["split"] == "test") & (results["subgroup"] == "all")
-    return results[headline & (results["unit"] == unit) & (results["target"] == MACRO)]
+    """Returns the headline rows: mean over seeds, on test, over all targets."""
+    chosen = (results["seed"] == "mean") & (results["split"] == "test") & (results["subgroup"] == "all")
+    return results[chosen & (results["unit"] == unit) & (results["target"] == MACRO)]
 
 
-def _reached(rival: str, row: pd.Series, unit: str) -> str:
-    metric = METRICS[row["metric"]]
+def _reached(rival: str, row: pd.Series, unit: str, targets: int) -> str:
+    kind = METRICS[row["metric"]]
+    metric = f"mean {kind} over the {targets} targets, per {unit}," if targets > 1 else f"{kind} per {unit}"
     if not math.isfinite(row["value"]):
-        return f"The mean {metric} of {rival} over the targets, per {unit}, is {NOT_ESTIMABLE}."
-    between = (
-        f" (95\u00a0% interval {number(row['low'])} to {number(row['high'])})"
-        if interval(row["low"], row["high"])
-        else ""
-    )
-    return f"{rival} reaches a mean {metric} of {number(row['value'])}{between} over the targets, per {unit}."
+        return f"For {rival} the {metric} is {NOT_ESTIMABLE}."
+    estimable = interval(row["low"], row["high"])
+    between = f" (95\u00a0% interval {number(row['low'])} to {number(row['high'])})" if estimable else ""
+    return f"For {rival} the {metric} is {number(row['value'])}{between}."
 
 
 def _compared(rival: str, row: pd.Series, difference: pd.Series) -> str:

@@ -17,7 +17,7 @@ EXPERTS = {
     "i2m2": ("magnitude", "phase", "magnitude+phase"),
     "ideal": ("ideal",),
 }
-STRENGTH = {"magnitude": 0.5, "phase": 0.7, "magnitude+phase": 0.9, "ideal": 2.0}
+STRENGTH = {"magnitude": 0.5, "phase": 0.7, "magnitude+phase": 0.9, "ideal": 1.2}
 
 
 def index(split: str, patients: int = 12, slices: int = 3) -> pd.DataFrame:
