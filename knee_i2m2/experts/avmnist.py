@@ -26,7 +26,8 @@ def avmnist_expert(name: str, audio_pool: int = 4) -> nn.Module:
     """Returns the network of the expert `name`, with 3 channels in the first block alone and 6 together.
 
     Averaging leaves the number of parameters as it is: the sound's LeNet keeps its six blocks, and its last ones, whose
-    maps are then 1 x 1, do not pool. It costs a fifth of the time; a network of the full size sees finer detail.
+    maps are then 1 x 1, do not pool. It is no free saving: 4 takes a tenth of the full size's time and 2 a quarter, but
+    sound alone reaches 43 % with 4 and 57 % with 2 (10 epochs on 20,000 pairs at -18 to -1 dB, one seed).
 
     Args:
         name: `image`, `audio` or `image+audio`; a copy's `.2` is no matter.
