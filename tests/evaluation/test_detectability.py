@@ -19,6 +19,10 @@ def test_a_blind_rival_has_no_efficiency() -> None:
     assert efficiency(np.array([0.5, 0.2]), np.array([0.9, 0.9])).tolist() == [0, 0]
 
 
+def test_a_perfect_rival_is_not_estimable_rather_than_infinite() -> None:
+    assert np.isnan(efficiency(np.array([1.0]), np.array([0.99]))).all()
+
+
 def test_a_perfect_a_blind_or_an_unknown_ideal_is_not_estimable() -> None:
     ideal = np.array([1.0, CEILING + 1e-6, 0.5, 0.3, np.nan])
     assert np.isnan(efficiency(np.full(5, 0.8), ideal)).all()

@@ -4,6 +4,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 from xml.etree import ElementTree
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -11,7 +12,7 @@ from knee_i2m2 import predictions
 from knee_i2m2.errors import DataError
 from knee_i2m2.evaluation.evaluate import evaluate
 from knee_i2m2.report.page import write_report
-from tests.evaluation.runs import EXPERTS, make_run
+from tests.evaluation.runs import EXPERTS, index, make_run, prediction_table
 
 NASTY = '<script>alert("1")</script>'
 
@@ -140,6 +141,22 @@ def test_a_single_class_is_not_estimable_in_words(tmp_path: Path) -> None:
     assert '<td class="none"><span class="value">not estimable</span></td>' in html
     assert not (run / "figures/roc_1_acl.svg").exists()
     assert "nan" not in (run / "report.md").read_text()
+
+
+def test_ten_classes_have_accuracies_and_no_curves(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    for split in ("val", "test"):
+        asked = index(split)[["sample", "series", "cluster"]].assign(series="-")
+        truth = random.integers(10, size=(len(asked), 1))
+        for rival in ("i2m2", "magnitude"):
+            table = prediction_table(asked, truth, EXPERTS[rival], random, targets=("label",), classes=10)
+            predictions.write(table, tmp_path / "predictions" / rival / "0" / f"{split}.parquet")
+    evaluate(tmp_path, replicates=20)
+    html = write_report(tmp_path).read_text()
+    assert "<h2>Accuracy by rival and target</h2>" in html
+    assert "For i2m2 the accuracy per sample is" in html
+    assert not (tmp_path / "figures").exists()
+    assert pd.read_csv(tmp_path / "tables/accuracy_sample.csv").columns.tolist() == ["rival", "label"]
 
 
 def test_predictions_alone_make_a_report(tmp_path: Path) -> None:
