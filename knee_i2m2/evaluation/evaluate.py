@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,9 @@ __all__ = ["REFERENCE", "evaluate", "subgroups"]
 
 REFERENCE = "i2m2"
 """The rival that all others are compared with."""
+
+ALL = "all"
+"""The subgroup that everybody belongs to."""
 
 Rows = list[dict[str, object]]
 
@@ -37,39 +41,45 @@ def evaluate(run: Path, replicates: int = 1000, seed: int = 0) -> tuple[pd.DataF
     Raises:
         DataError: Prediction files are missing or damaged, or two rivals answered different questions.
     """
-    evaluated: Rows = []
-    compared: Rows = []
-    everything = [read_answers(run, split) for split in SPLITS]
-    for number, (split, answers) in enumerate(zip(SPLITS, everything, strict=True)):
-        names = np.unique(answers.who["cluster"])
-        weights = cluster_weights(len(names), replicates, np.random.default_rng([seed, number]))
-        for unit in units(answers):
-            drawn = weights[np.searchsorted(names, unit.who["cluster"])]
-            _judge(unit, drawn, split, evaluated, compared)
+    answers = {split: read_answers(run, split) for split in SPLITS}
+    generators = [np.random.default_rng([seed, number]) for number in range(len(SPLITS))]
+    judged = [_split(answers[split], split, replicates, g) for split, g in zip(SPLITS, generators, strict=True)]
+    evaluated, compared = (list(chain(*tables)) for tables in zip(*judged, strict=True))
     return (
         write_results(evaluated, EVALUATED, run / "evaluation.csv"),
         write_results(compared, COMPARED, run / "comparisons.csv"),
     )
 
 
-def _judge(unit: Answers, weights: Int[np.ndarray, "units drawn"], split: str, evaluated: Rows, compared: Rows) -> None:
-    """Appends the rows of one split and unit: everybody, efficiencies, then the subgroups' seed means."""
-    metric = metric_name(unit)
-    for name, chosen in subgroups(unit):
-        here = {"split": split, "unit": unit.unit, "subgroup": name}
-        some = unit.only(chosen)
-        measured = draws(some, weights[chosen])
-        complete = completed(measured)
-        kept = complete if name == "all" else {key: d for key, d in complete.items() if key[1] == MEAN}
-        evaluated += rows(kept, counts(some), metric=metric, **here)
-        compared += rows(differences(kept, REFERENCE), counts(some), against=REFERENCE, metric=metric, **here)
-        if name == "all" and unit.unit != "volume" and metric == "auroc":
-            evaluated += rows(completed(efficiencies(measured)), counts(some), metric="efficiency", **here)
+def _split(answers: Answers, split: str, replicates: int, generator: np.random.Generator) -> tuple[Rows, Rows]:
+    """Returns the rows of both tables for one split: every unit and subgroup under the same resampling of clusters."""
+    names = np.unique(answers.who["cluster"])
+    weights = cluster_weights(len(names), replicates, generator)
+    parts = [
+        _part(unit.only(chosen), weights[np.searchsorted(names, unit.who["cluster"][chosen])], split, name)
+        for unit in units(answers)
+        for name, chosen in subgroups(unit)
+    ]
+    evaluated, compared = (list(chain(*tables)) for tables in zip(*parts, strict=True))
+    return evaluated, compared
+
+
+def _part(answers: Answers, weights: Int[np.ndarray, "units drawn"], split: str, subgroup: str) -> tuple[Rows, Rows]:
+    """Returns the rows of both tables for one unit and subgroup; all but `all` have the mean over seeds only."""
+    metric, counted = metric_name(answers), counts(answers)
+    here = {"split": split, "unit": answers.unit, "subgroup": subgroup}
+    measured = draws(answers, weights)
+    kept = {key: drawn for key, drawn in completed(measured).items() if subgroup == ALL or key[1] == MEAN}
+    evaluated = rows(kept, counted, metric=metric, **here)
+    compared = rows(differences(kept, REFERENCE), counted, against=REFERENCE, metric=metric, **here)
+    if subgroup == ALL and metric == "auroc" and answers.unit != "volume":
+        evaluated += rows(completed(efficiencies(measured)), counted, metric="efficiency", **here)
+    return evaluated, compared
 
 
 def subgroups(answers: Answers) -> Iterator[tuple[str, Bool[np.ndarray, " units"]]]:
     """Yields `all`, then `name=value` for every value of every subgroup column, with the units in it."""
-    yield "all", np.ones(len(answers.who), dtype=bool)
+    yield ALL, np.ones(len(answers.who), dtype=bool)
     for column in answers.who.columns.difference(["sample", "series", "cluster"], sort=False):
         labels = answers.who[column].map(_label)
         for label in sorted(labels.unique()):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +70,7 @@ def _pictures(record: Record) -> dict[str, list[Picture]]:
     }
 
 
-def _found(parts) -> list[Any]:
+def _found(parts: Iterable[Any]) -> list[Any]:
     return [part for part in parts if part is not None]
 
 
