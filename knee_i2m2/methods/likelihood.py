@@ -42,6 +42,5 @@ class SeparateLikelihoods(Method):
     def losses(self, x: Modalities, y: Int64[Tensor, "batch *targets"]) -> Mapping[str, Float[Tensor, ""]]:
         """Returns each expert's class-weighted cross-entropy."""
         return {
-            name: cross_entropy(logits.log_softmax(dim=-1), y, self.weights)
-            for name, logits in self.experts(x).items()
+            name: cross_entropy(logits.log_softmax(dim=-1), y, self.weights) for name, logits in self.experts(x).items()
         }

@@ -16,7 +16,7 @@ __all__ = ["Method", "class_weights", "cross_entropy"]
 
 
 def class_weights(y: Int64[Tensor, "samples *targets"], classes: int) -> Float[Tensor, "*targets classes"]:
-    r"""Returns :math:`w_c = n / (C\, n_c)` per target, so that the classes weigh the same; 1 for a class that is absent.
+    r"""Returns :math:`w_c = n / (C\, n_c)` per target, so that its classes weigh the same; 1 for an absent class.
 
     Unknown labels (-1) are not counted.
     """

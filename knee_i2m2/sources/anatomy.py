@@ -55,9 +55,9 @@ class Anatomy:
 def draw_anatomy(generator: np.random.Generator) -> Anatomy:
     """Draws a knee."""
     return Anatomy(
-        scale=float(generator.uniform(0.94, 1.06)),
-        angle=float(generator.uniform(-0.08, 0.08)),
-        shift=(float(generator.uniform(-0.05, 0.05)), float(generator.uniform(-0.05, 0.05))),
+        scale=float(generator.uniform(0.96, 1.04)),
+        angle=float(generator.uniform(-0.06, 0.06)),
+        shift=(float(generator.uniform(-0.03, 0.03)), float(generator.uniform(-0.03, 0.03))),
         widths=tuple(float(w) for w in generator.uniform(0.95, 1.05, size=4)),
         gains=tuple(float(g) for g in generator.uniform(0.9, 1.1, size=6)),
     )
@@ -117,7 +117,7 @@ def _ellipses(anatomy: Anatomy, z: float):
     for side in (-1, 1):
         yield "cartilage", (side * 0.36, 0.1, 0.22, 0.12, 0.0)
     yield "meniscus", (0.44, 0.12, 0.2 * meniscus, 0.12, 0.1)
-    yield "ligament", (0.02, 0.05, 0.13, 0.26, 0.35 + 0.2 * z)
+    yield "ligament", (0.02, 0.06, 0.2, 0.28, 0.2 + 0.1 * z)
 
 
 def _ellipse(pixels: Grid, x: float, y: float, a: float, b: float, tilt: float) -> np.ndarray:

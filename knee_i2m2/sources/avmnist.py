@@ -15,20 +15,19 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from knee_i2m2.errors import ConfigError, DataError
-from knee_i2m2.files import sha256, whole, write_text
+from knee_i2m2.errors import ConfigError
+from knee_i2m2.files import sha256
 from knee_i2m2.sources.avmnist_modalities import audio, fit_components, images
 from knee_i2m2.sources.avmnist_pairs import SPLITS, draw_pairs
 from knee_i2m2.sources.mnist import mnist_files, read_digits
 from knee_i2m2.sources.noise import noise_files, read_noises
+from knee_i2m2.sources.prepared import finished, write_prepared
 from knee_i2m2.sources.speech import read_recordings, speech_fingerprint
 
 __all__ = ["AVMNISTSettings", "Progress", "prepare_avmnist"]
 
 Progress = Callable[[str, int, int], None]
 """Told the modality, how many pairs are done, and of how many."""
-
-_WRITTEN = ("index.parquet", "image.npy", "audio.npy")
 
 
 @dataclass(frozen=True)
@@ -76,7 +75,7 @@ def prepare_avmnist(
     about = {"task": "avmnist", "targets": ["label"], "classes": 10}
     wanted = {**about, "settings": asdict(settings), "sources": _fingerprints(mnist, fsdd, noise)}
     wanted = json.loads(json.dumps(wanted))
-    if found := _finished(out, wanted):
+    if found := finished(out, wanted):
         return found
     digits, recordings, noises = read_digits(mnist_files(mnist)), read_recordings(fsdd), read_noises(noise)
     sizes = {split: getattr(settings, split) for split in SPLITS}
@@ -84,7 +83,8 @@ def prepare_avmnist(
     components = fit_components(digits["train"].images, settings.components)
     made = {"image": images(pairs, digits, components), "audio": audio(pairs, recordings, noises)}
     data = {**wanted, "modalities": _modalities(components.explained_variance_ratio_), "counts": _counts(pairs)}
-    _write(out, pairs, made, data, progress or _silent)
+    parts = ({name: part} for name in made for part in _counted(name, made[name], len(pairs), progress or _silent))
+    write_prepared(out, pairs, parts, data)
     return data
 
 
@@ -103,58 +103,6 @@ def _fingerprints(mnist: Path, fsdd: Path, noise: Path) -> dict[str, str]:
     """Returns the SHA-256 of every input by file name; a folder of speech counts as one."""
     single = [*mnist_files(mnist).values(), *noise_files(noise)]
     return {**{path.name: sha256(path) for path in single}, **speech_fingerprint(fsdd)}
-
-
-def _finished(out: Path, wanted: dict) -> dict | None:
-    """Returns the `data.json` of a finished folder made in the wanted way, None where there is none."""
-    if out.exists() and not out.is_dir():
-        raise ConfigError(f"{out}: is a file; give --out a folder")
-    if not (out / "data.json").is_file():
-        return None
-    found = _read(out / "data.json")
-    if found.get("task") != wanted["task"]:
-        raise ConfigError(f"{out}: holds the data of task {found.get('task')}; choose another --out")
-    for name in ("settings", "sources"):
-        _refuse_other(out, name, found.get(name, {}), wanted[name])
-    return found if all((out / name).is_file() for name in _WRITTEN) else None
-
-
-def _read(path: Path) -> dict:
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DataError(path, f"cannot be read ({error})", "remove the folder and prepare it again") from error
-    return found if isinstance(found, dict) else {}
-
-
-def _refuse_other(out: Path, name: str, found: dict, wanted: dict) -> None:
-    for key in [*wanted, *found]:
-        if found.get(key) != wanted.get(key):
-            was = f"{key} {found.get(key)}, not {wanted.get(key)}" if name == "settings" else f"another {key}"
-            raise ConfigError(f"{out}: was prepared with {was}; choose another --out or remove that folder")
-
-
-def _write(
-    out: Path, pairs: pd.DataFrame, made: dict[str, Iterator[np.ndarray]], data: dict, progress: Progress
-) -> None:
-    try:
-        with whole(out / "index.parquet") as path:
-            pairs.to_parquet(path, index=False)
-        for name, about in data["modalities"].items():
-            shape = (len(pairs), *about["shape"])
-            _write_array(out / f"{name}.npy", shape, about["dtype"], _counted(name, made[name], len(pairs), progress))
-        write_text(out / "data.json", json.dumps(data, indent=2) + "\n")
-    except OSError as error:
-        raise DataError(out, f"cannot be written ({error.strerror})", "choose another --out or make room") from error
-
-
-def _write_array(path: Path, shape: tuple[int, ...], dtype: str, parts: Iterable[np.ndarray]) -> None:
-    """Writes a plain .npy part by part; not through a memory map, because a full disk would then kill the process."""
-    about = {"descr": np.lib.format.dtype_to_descr(np.dtype(dtype)), "fortran_order": False, "shape": shape}
-    with whole(path) as temporary, temporary.open("wb") as opened:
-        np.lib.format.write_array_header_1_0(opened, about)
-        for part in parts:
-            opened.write(np.ascontiguousarray(part).tobytes())
 
 
 def _counted(name: str, parts: Iterable[np.ndarray], total: int, progress: Progress) -> Iterator[np.ndarray]:

@@ -22,11 +22,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from knee_i2m2.sources.anatomy import Anatomy, Grid, bump, dipole, site
+from knee_i2m2.sources.annotations import TARGETS
 
-__all__ = ["TARGETS", "Changes", "Lesions", "Strengths", "changes", "draw_lesions", "slice_position"]
-
-TARGETS = ("abnormal", "meniscus", "acl", "cartilage")
-"""fastMRI+'s targets, in the order of the label table."""
+__all__ = ["Changes", "Lesions", "Strengths", "changes", "draw_lesions", "slice_position"]
 
 
 @dataclass(frozen=True)
@@ -87,7 +85,7 @@ def draw_lesions(
         labels=labels,
         amplitudes=generator.uniform(0.8, 1.2, size=labels.shape),
         signs=generator.choice([-1, 1], size=slices),
-        offsets=generator.uniform(-0.03, 0.03, size=(len(TARGETS), 2)),
+        offsets=generator.uniform(-0.015, 0.015, size=(len(TARGETS), 2)),
     )
 
 

@@ -1,8 +1,9 @@
 r"""The ideal observer: the log-likelihood ratio of a target, from k-space whose making is known.
 
-Acquired k-space is :math:`k = \mu(y, t) + n` with white complex Gaussian noise of standard deviation :math:`\sigma` per
-real component, so :math:`\log p(k \mid y, t) = -\|k - \mu(y, t)\|^2 / 2\sigma^2` up to a constant. The observer knows the
-anatomy, the sites, the strengths and the other targets; the sign :math:`t` of the cartilage site stays unknown:
+Acquired k-space is :math:`k = \mu(y, t) + n` with white complex Gaussian noise, of standard deviation :math:`\sigma`
+in each component, so :math:`\log p(k \mid y, t) = -\|k - \mu(y, t)\|^2 / 2\sigma^2` up to a constant. The
+observer knows the anatomy, the sites, the strengths and the other targets; the sign :math:`t` of the cartilage site
+stays unknown:
 
 .. math:: \lambda = \log \sum_t p(k \mid y_j = 1, y_{-j}, t) - \log \sum_t p(k \mid y_j = 0, y_{-j}, t)
 
@@ -23,9 +24,7 @@ from knee_i2m2.sources.scanner import Protocol, observe
 __all__ = ["log_likelihood_ratios"]
 
 
-def log_likelihood_ratios(
-    kspace: torch.Tensor, changes: Changes, labels: np.ndarray, protocol: Protocol
-) -> np.ndarray:
+def log_likelihood_ratios(kspace: torch.Tensor, changes: Changes, labels: np.ndarray, protocol: Protocol) -> np.ndarray:
     """Returns one ratio per target, of shape (targets,).
 
     Args:

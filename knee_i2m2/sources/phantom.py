@@ -24,9 +24,10 @@ import torch
 
 from knee_i2m2.errors import ConfigError
 from knee_i2m2.files import whole, write_text
-from knee_i2m2.sources import lesions as lesion
-from knee_i2m2.sources.anatomy import CONTRASTS, draw_anatomy, render, site
-from knee_i2m2.sources.lesions import TARGETS, Lesions, Strengths, draw_lesions
+from knee_i2m2.sources.anatomy import CONTRASTS, Anatomy, draw_anatomy, render, site
+from knee_i2m2.sources.annotations import TARGETS
+from knee_i2m2.sources.lesions import Changes, Lesions, Strengths, draw_lesions, slice_position
+from knee_i2m2.sources.lesions import changes as lesion_changes
 from knee_i2m2.sources.observer import log_likelihood_ratios
 from knee_i2m2.sources.scanner import Protocol, draw_coil, draw_protocol, scan, write_volume
 
@@ -86,10 +87,9 @@ def make_phantom(settings: Phantom, out: Path, progress: Callable[[int], None] |
     """
     refuse_occupied(out)
     made = []
-    for patient in _in_parallel(partial(_make_patient, settings, out), range((settings.volumes + 1) // 2), jobs):
+    for patient in in_parallel(partial(_make_patient, settings, out), range((settings.volumes + 1) // 2), jobs):
         made += patient
-        if progress:
-            progress(len(made))
+        (progress or _silent)(len(made))
     _write_tables(pd.concat([rows for rows, _ in made]), pd.concat([ideal for _, ideal in made]), settings, out)
 
 
@@ -99,7 +99,7 @@ def refuse_occupied(out: Path) -> None:
         raise ConfigError(f"{out} is not empty; name a new folder or empty it first")
 
 
-def _in_parallel(task: Callable, items: range, jobs: int) -> Iterator:
+def in_parallel(task: Callable, items: range, jobs: int) -> Iterator:
     if jobs == 1:
         yield from map(task, items)
         return
@@ -120,7 +120,7 @@ def _make_patient(settings: Phantom, out: Path, patient: int) -> list[tuple[pd.D
     for series, sequence in zip(range(2 * patient, settings.volumes), CONTRASTS, strict=False):
         name, own = volume_name(series), np.random.default_rng([settings.seed, patient, series + 1])
         protocol = draw_protocol(own, settings.matrix, sequence, settings.noise)
-        scores = _make_series(settings, _path(out, patient, name), patient, anatomy, lesions, protocol, own)
+        scores = _make_series(settings, volume_path(out, patient, name), patient, anatomy, lesions, protocol, own)
         made.append((_annotations(settings, name, anatomy, lesions, own), _ideal_rows(name, scores)))
     return made
 
@@ -130,28 +130,45 @@ def volume_name(series: int) -> str:
     return f"file{1000000 + series}"
 
 
-def _path(out: Path, patient: int, name: str) -> Path:
+def volume_path(out: Path, patient: int, name: str) -> Path:
     """Returns the file of a volume: every sixth patient is in the official validation part, as in fastMRI."""
     return out / ("singlecoil_val" if patient % 6 == 5 else "singlecoil_train") / f"{name}.h5"
 
 
 def _make_series(settings, path, patient, anatomy, lesions: Lesions, protocol: Protocol, generator) -> np.ndarray:
     """Writes a volume and returns its ideal scores, of shape (slices, targets)."""
-    sensitivity, angle = draw_coil(generator, protocol.pixels)
-    bare = [_bare(anatomy, protocol, i, settings.slices) for i in range(settings.slices)]
-    changes = [
-        lesion.changes(signal * sensitivity, angle, protocol.pixels, anatomy, lesions, i, settings.strengths)
-        for i, signal in enumerate(bare)
-    ]
-    images = np.stack([c.image(lesions.labels[i], lesions.signs[i]) for i, c in enumerate(changes)])
-    kspace = scan(images, protocol, generator)
-    write_volume(path, images, kspace, protocol, f"phantom{patient:05d}", generator)
+    changes = unlabelled(anatomy, lesions, protocol, settings.strengths, generator)
+    kspace = write_series(path, changes, lesions, protocol, patient_name(patient), generator)
     scores = [log_likelihood_ratios(kspace[i], c, lesions.labels[i], protocol) for i, c in enumerate(changes)]
     return np.stack(scores)
 
 
-def _bare(anatomy, protocol: Protocol, index: int, slices: int) -> np.ndarray:
-    return render(anatomy, protocol.sequence, lesion.slice_position(index, slices), protocol.pixels)
+def unlabelled(
+    anatomy: Anatomy, lesions: Lesions, protocol: Protocol, strengths: Strengths, generator: np.random.Generator
+) -> list[Changes]:
+    """Returns a series' slices as functions of their labels, under a coil drawn from the generator."""
+    pixels, slices = protocol.pixels, len(lesions.labels)
+    sensitivity, angle = draw_coil(generator, pixels)
+    signals = [render(anatomy, protocol.sequence, slice_position(i, slices), pixels) for i in range(slices)]
+    return [
+        lesion_changes(signal * sensitivity, angle, pixels, anatomy, lesions, i, strengths)
+        for i, signal in enumerate(signals)
+    ]
+
+
+def write_series(
+    path: Path, changes: list[Changes], lesions: Lesions, protocol: Protocol, patient: str, generator
+) -> torch.Tensor:
+    """Scans and writes a volume; returns its k-space, complex128, of shape (slices, rows, columns)."""
+    images = np.stack([c.image(lesions.labels[i], lesions.signs[i]) for i, c in enumerate(changes)])
+    kspace = scan(images, protocol, generator)
+    write_volume(path, images, kspace, protocol, patient, generator)
+    return kspace
+
+
+def patient_name(patient: int) -> str:
+    """Returns the attribute `patient_id`."""
+    return f"phantom{patient:05d}"
 
 
 def _annotations(settings: Phantom, name: str, anatomy, lesions: Lesions, generator) -> pd.DataFrame:
@@ -159,7 +176,7 @@ def _annotations(settings: Phantom, name: str, anatomy, lesions: Lesions, genera
     strings = {target: str(generator.choice(names)) for target, names in _STRINGS.items()}
     rows = []
     for index, j in zip(*np.nonzero(lesions.labels), strict=True):
-        z = lesion.slice_position(index, settings.slices)
+        z = slice_position(index, settings.slices)
         box = _box(site(anatomy, TARGETS[j], z) + lesions.offsets[j], settings)
         rows.append((name, int(index), "No", *box, strings[TARGETS[j]]))
     return pd.DataFrame(rows, columns=list(_COLUMNS))
@@ -196,3 +213,7 @@ def _write_tables(annotations: pd.DataFrame, ideal: pd.DataFrame, settings: Phan
 def write_file_list(names: list[str], out: Path) -> None:
     """Writes the reviewed volumes as fastMRI+ does, its last line a text and no file."""
     write_text(out / "knee_file_list.csv", "\n".join([*names, "Knee data", ""]))
+
+
+def _silent(volumes: int) -> None:
+    """Tells nobody."""

@@ -72,9 +72,9 @@ def draw_protocol(generator: np.random.Generator, matrix: int, sequence: str, no
 def draw_coil(generator: np.random.Generator, pixels: Grid) -> tuple[np.ndarray, np.ndarray]:
     """Draws the coil's smooth sensitivity (about 1) and a smooth phase in rad, each of shape (rows, columns)."""
     a, b = generator.uniform(-0.15, 0.15, size=2)
-    c = generator.uniform(-np.pi, np.pi)
-    p, q = generator.uniform(-1.2, 1.2, size=2)
-    r = generator.uniform(-0.6, 0.6, size=3)
+    c = generator.uniform(-0.5, 0.5)
+    p, q = generator.uniform(-0.4, 0.4, size=2)
+    r = generator.uniform(-0.3, 0.3, size=3)
     x, y = np.broadcast_arrays(np.clip(pixels.x, -1, 1), np.clip(pixels.y, -1, 1))
     return 1 + a * x + b * y, c + p * x + q * y + r[0] * x * x + r[1] * y * y + r[2] * x * y
 

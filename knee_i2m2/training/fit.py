@@ -22,7 +22,22 @@ from knee_i2m2.training import checkpoint
 from knee_i2m2.training.runner import seed_all
 from knee_i2m2.types import Batch
 
-__all__ = ["Answers", "Epoch", "Stage", "fit", "predict"]
+__all__ = ["Answers", "Epoch", "Stage", "constant", "fit", "predict", "warm_cosine"]
+
+
+def constant(passed: float) -> float:
+    """Returns 1."""
+    return 1.0
+
+
+def warm_cosine(passed: float) -> float:
+    """Returns a factor that rises from 0.04 to 1 in the first 30 % of a stage and falls to 0 by half a cosine each.
+
+    After the one-cycle policy (Smith and Topin, 2017), without its momentum cycle.
+    """
+    if passed < 0.3:
+        return 0.04 + 0.96 * (1 - math.cos(math.pi * passed / 0.3)) / 2
+    return (1 + math.cos(math.pi * (passed - 0.3) / 0.7)) / 2
 
 
 class Answers(NamedTuple):
@@ -62,11 +77,13 @@ class Stage:
         epochs: At most.
         patience: Epochs without a better validation score after which it stops.
         clip: Greatest norm of the gradient; none if infinite.
+        rate: Share of the stage that has passed, in [0, 1] -> factor of the learning rate.
     """
 
     epochs: int
     patience: int
     clip: float = math.inf
+    rate: Callable[[float], float] = constant
 
 
 def fit(
@@ -106,7 +123,7 @@ def fit(
     for epoch in range(len(history), stage.epochs):
         if _stale(history) >= stage.patience:
             break
-        history.append(_epoch(fabric, model, train, valid, optimiser, score, stage.clip, epoch, seed))
+        history.append(_epoch(fabric, model, train, valid, optimiser, score, stage, epoch, seed))
         if fabric.is_global_zero:
             _keep(method, optimiser, history, folder)
             report(history[-1])
@@ -115,13 +132,15 @@ def fit(
     return history
 
 
-def _epoch(fabric, model, train, valid, optimiser, score, clip: float, epoch: int, seed: int) -> Epoch:
+def _epoch(fabric, model, train, valid, optimiser, score, stage: Stage, epoch: int, seed: int) -> Epoch:
     """Trains one epoch and judges it on the validation samples."""
     start = time.monotonic()
     seed_all(seed, "epoch", epoch)
     train.sampler.epoch = epoch
     model.train()
-    trained = _mean(_step(fabric, model, optimiser, batch, clip) for batch in _on(fabric.device, train))
+    factors = (stage.rate((epoch + step / len(train)) / stage.epochs) for step in range(len(train)))
+    steps = zip(_on(fabric.device, train), factors, strict=True)
+    trained = _mean(_step(fabric, model, optimiser, batch, stage.clip, factor) for batch, factor in steps)
     model.eval()
     with torch.no_grad():
         validated = _mean(dict(model.losses(batch.x, batch.y)) for batch in _on(fabric.device, valid))
@@ -132,8 +151,10 @@ def _epoch(fabric, model, train, valid, optimiser, score, clip: float, epoch: in
     return Epoch(epoch, trained, validated, value, time.monotonic() - start)
 
 
-def _step(fabric, model, optimiser, batch: Batch, clip: float) -> dict[str, Tensor]:
-    """Takes one optimiser step and returns the losses."""
+def _step(fabric, model, optimiser, batch: Batch, clip: float, factor: float) -> dict[str, Tensor]:
+    """Takes one optimiser step, with `factor` times the learning rate, and returns the losses."""
+    for group in optimiser.param_groups:
+        group["lr"] = factor * group.setdefault("initial_lr", group["lr"])
     optimiser.zero_grad(set_to_none=True)
     losses = dict(model.losses(batch.x, batch.y))
     fabric.backward(sum(losses.values()))

@@ -16,16 +16,19 @@ PRECISIONS = {"32": "32-true", "bf16": "bf16-mixed"}
 """Our names of Fabric's precisions; no gradient scaler is ever needed."""
 
 
-def launch(device: str = "auto", precision: str = "32") -> Fabric:
+def launch(device: str = "auto", precision: str = "32", threads: int | None = None) -> Fabric:
     """Returns Fabric, launched: one process here, or as many as `torchrun` or Slurm started.
 
     Args:
         device: `auto` (CUDA where present), `cpu`, `cuda`, or one card as `cuda:1`.
         precision: A name in `PRECISIONS`.
+        threads: CPU threads of torch; the same number gives the same bits. Its own choice by default.
 
     Raises:
         ConfigError: The device is not there, or bf16 would be emulated.
     """
+    if threads is not None:
+        torch.set_num_threads(threads)
     accelerator, _, card = device.partition(":")
     accelerator = ("cuda" if torch.cuda.is_available() else "cpu") if accelerator == "auto" else accelerator
     _check(accelerator, card, precision)

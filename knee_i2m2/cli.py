@@ -1,0 +1,243 @@
+"""The command line: `knee-i2m2 VERB ...`. verbs are functions, their signatures the options."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import json
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from knee_i2m2.errors import ConfigError, KneeError
+
+__all__ = ["TASKS", "VERBS", "audit", "demo", "evaluate", "main", "phantom", "predict", "prepare", "report", "train"]
+
+TASKS = {
+    "train knee": ("knee", "Knee", "train"),
+    "train avmnist": ("avmnist", "AVMNIST", "train"),
+    "prepare knee": ("knee_data", "PrepareKnee", "prepare"),
+    "prepare avmnist": ("avmnist", "PrepareAVMNIST", "prepare"),
+}
+"""Verb and task -> module of `knee_i2m2.pipelines`, the dataclass of its options, and the function that takes them."""
+
+
+def demo(*, out: Path = Path("demo"), seed: int = 0) -> dict[str, Any]:
+    """Run the main job on a phantom: volumes, all rivals, report; minutes on two CPU cores.
+
+    Args:
+        out: Run folder; the volumes go to OUT/phantom, the prepared data to OUT/data.
+        seed: Makes the phantom; the training always has seed 0.
+    """
+    from knee_i2m2.pipelines.demo import demo as run
+
+    return run(out, seed)
+
+
+def phantom(
+    out: Path,
+    /,
+    *,
+    volumes: int | None = None,
+    slices: int = 36,
+    matrix: int = 320,
+    seed: int = 0,
+    noise: float = 0.12,
+    position_confound: bool = False,
+    like: Path | None = None,
+    file_list: Path | None = None,
+    jobs: int = 1,
+) -> dict[str, Any]:
+    """Write fastMRI-format knee volumes with a known answer, and their annotations.
+
+    Args:
+        out: New folder.
+        volumes: How many, two a patient; 60 by default, or with --like all of the file list.
+        slices: Slices of each volume; with --like at least as many as are annotated.
+        matrix: Rows and columns of the image; k-space has twice as many rows.
+        seed: Makes everything.
+        noise: Standard deviation of k-space noise; tissue has a signal of about 0.7.
+        position_confound: Let lesions prefer the middle slices, as in fastMRI+.
+        like: A real fastMRI+ CSV, whose names, labels and boxes the volumes take.
+        file_list: Its file list; beside the CSV by default.
+        jobs: Processes; they do not change a byte.
+    """
+    from knee_i2m2.pipelines.demo import phantom as run
+
+    return run(out, volumes, slices, matrix, seed, noise, position_confound, like, file_list, jobs)
+
+
+def audit(
+    fastmri: Path,
+    /,
+    *,
+    annotations: Path,
+    file_list: Path | None = None,
+    abnormal: Literal["reference", "any"] = "reference",
+    split: Literal["patient", "official", "volume"] = "patient",
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Say what a fastMRI folder holds: volumes, patients, widths, labels, leaks, unreadable files.
+
+    Args:
+        fastmri: Folder with .h5 files, or with singlecoil_train and singlecoil_val.
+        annotations: fastMRI+'s knee.csv.
+        file_list: Reviewed volumes; beside the CSV by default.
+        abnormal: reference: any finding that is none of the other targets; any: any finding at all.
+        split: The division whose leaks are looked for first.
+        seed: Of the split.
+    """
+    from knee_i2m2.sources.audit import audit as run
+
+    return run(fastmri, annotations, file_list, abnormal, split, seed)
+
+
+def prepare(task: str, /) -> dict[str, Any]:
+    """Turn raw inputs into a prepared folder: knee FASTMRI, or avmnist."""
+
+
+def train(task: str, /) -> dict[str, Any]:
+    """Train a task's rivals on prepared data: knee or avmnist."""
+
+
+def evaluate(run: Path, /, *, replicates: int = 1000, seed: int = 0) -> dict[str, Any]:
+    """Compute AUROC or accuracy with clustered intervals from a run's prediction files.
+
+    Args:
+        run: Run folder.
+        replicates: Bootstrap replicates.
+        seed: Of the bootstrap.
+    """
+    from knee_i2m2.evaluation.evaluate import evaluate as judge
+
+    evaluated, compared = judge(run, replicates, seed)
+    return {"evaluation": _rows(evaluated), "comparisons": _rows(compared)}
+
+
+def report(run: Path, /) -> dict[str, Any]:
+    """Write report.html, report.md, tables and figures of an evaluated run.
+
+    Args:
+        run: Run folder.
+    """
+    from knee_i2m2.report.page import write_report
+
+    return {"report": str(write_report(run))}
+
+
+def predict(
+    run: Path,
+    inputs: list[Path],
+    /,
+    *,
+    out: Path,
+    rival: str = "i2m2",
+    seed: list[int] | None = None,
+    modalities: list[str] | None = None,
+    device: str = "auto",
+) -> dict[str, Any]:
+    """Predict volumes with a trained rival, log p averaged over its seeds.
+
+    Args:
+        run: Run folder of `train knee`.
+        inputs: Volumes (.h5) or folders of them.
+        out: New folder for predictions.parquet and predictions.csv.
+        rival: Which rival answers.
+        seed: Seeds to average; all by default.
+        modalities: Modalities to use, such as magnitude; experts that need another one stay silent.
+        device: auto, cpu, cuda or one card such as cuda:0.
+    """
+    from knee_i2m2.pipelines.knee_predict import predict as run_prediction
+
+    return run_prediction(run, inputs, out, rival, seed, modalities, device)
+
+
+VERBS: dict[str, Callable] = {
+    verb.__name__: verb for verb in (demo, phantom, audit, prepare, train, evaluate, report, predict)
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs a verb and returns the exit code: 0 ok, 2 usage, 3 bad data, 4 bad checkpoint.
+
+    What a user can mend ends in one sentence; a bug of ours shows its traceback.
+    """
+    try:
+        return _run(list(sys.argv[1:] if arguments is None else arguments))
+    except KneeError as error:
+        print(f"knee-i2m2: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("knee-i2m2: interrupted", file=sys.stderr)
+        return 130
+
+
+def _run(arguments: list[str]) -> int:
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(_help())
+        return 0 if arguments else 2
+    if arguments[0] == "--version":
+        print(importlib.import_module("knee_i2m2").__version__)
+        return 0
+    name = _known(arguments.pop(0), list(VERBS), "verb")
+    if name in ("prepare", "train"):
+        tasks = [task.split()[1] for task in TASKS if task.split()[0] == name]
+        if not arguments or arguments[0] in ("-h", "--help"):
+            print(f"{VERBS[name].__doc__}\n\n    knee-i2m2 {name} {{{','.join(tasks)}}} --help")
+            return 0 if arguments else 2
+        name = f"{name} {_known(arguments.pop(0), tasks, 'task')}"
+    try:
+        return _call(name, arguments)
+    except SystemExit as stop:  # --help and --print-config have printed
+        return int(stop.code or 0)
+
+
+def _call(name: str, arguments: list[str]) -> int:
+    """Parses the arguments, calls the verb and prints its result."""
+    from knee_i2m2.options import parse
+
+    if name in TASKS:
+        module, config, function = TASKS[name]
+        pipeline = importlib.import_module(f"knee_i2m2.pipelines.{module}")
+        options = getattr(pipeline, config)
+        values, chosen, as_json = parse(f"knee-i2m2 {name}", getattr(pipeline, function), arguments, options)
+        result = getattr(pipeline, function)(*values, options(**chosen))
+    else:
+        values, chosen, as_json = parse(f"knee-i2m2 {name}", VERBS[name], arguments)
+        result = VERBS[name](*values, **chosen)
+    print(json.dumps(result, indent=2, default=str) if as_json else _text(name, result))
+    return 0
+
+
+def _known(given: str, names: list[str], noun: str) -> str:
+    if given in names:
+        return given
+    close = difflib.get_close_matches(given, names, n=1)
+    hint = f"did you mean {close[0]}?" if close else f"choose from {', '.join(names)}"
+    raise ConfigError(f"there is no {noun} {given}; {hint}")
+
+
+def _help() -> str:
+    verbs = "\n".join(f"  {name:<10}{(verb.__doc__ or '').splitlines()[0]}" for name, verb in VERBS.items())
+    about = "Products of experts over the magnitude and phase of raw knee MRI (I2M2)."
+    more = "`knee-i2m2 VERB --help` shows a verb's options; every verb has --json."
+    return f"usage: knee-i2m2 VERB ...\n\n{about}\n\n{verbs}\n\n{more}"
+
+
+def _rows(table: Any) -> list[dict[str, Any]]:
+    """Returns a table's rows; what is not estimable is null."""
+    return json.loads(table.to_json(orient="records"))
+
+
+def _text(name: str, result: dict[str, Any]) -> str:
+    """Returns a verb's result for a person."""
+    if name == "audit":
+        from knee_i2m2.sources.audit import describe
+
+        return describe(result)
+    if name == "evaluate":
+        from knee_i2m2.report.tables import headline_text
+
+        return headline_text(result["evaluation"])
+    return "\n".join(f"{key}: {value}" for key, value in result.items() if not isinstance(value, dict | list))

@@ -1,0 +1,109 @@
+"""Options of the command line: a typed signature or dataclass is the parser."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import inspect
+import re
+import typing
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from jsonargparse import ActionConfigFile, ArgumentParser
+
+from knee_i2m2.errors import ConfigError
+
+__all__ = ["parse"]
+
+
+def parse(name: str, target: Callable, arguments: Sequence[str], config: type | None = None) -> tuple[list, dict, bool]:
+    """Returns positional values, options by name, and whether `--json` was asked for.
+
+    Args:
+        name: Command, for the usage line.
+        target: Its positional-only parameters become positional arguments, its other ones options.
+        arguments: What was typed behind the command.
+        config: Dataclass whose fields become options and YAML keys in place of the target's; `options` is then one.
+
+    Raises:
+        ConfigError: A sentence, with a suggestion for what is unknown.
+    """
+    parser = _Parser(prog=name, description=_summary(config or target), exit_on_error=False)
+    positionals = _positionals(target)
+    for argument, hint in positionals.items():
+        many = typing.get_origin(hint) is list
+        kind = typing.get_args(hint)[0] if many else hint
+        parser.add_argument(argument, type=kind, **({"nargs": "+"} if many else {}))
+    source, skip = config or target, set(positionals)
+    if config:
+        parser.add_argument("--config", action=ActionConfigFile, help="YAML file with these options")
+        parser.add_class_arguments(config, as_group=False)
+    else:
+        parser.add_function_arguments(source, skip=skip, as_group=False, as_positional=False)
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+    parsed = parser.parse_args(_typed(list(arguments), _lists(source))).as_dict()
+    values = [parsed.pop(argument) for argument in positionals]
+    parsed.pop("config", None)
+    return values, parsed, parsed.pop("json")
+
+
+class _Parser(ArgumentParser):
+    """A parser whose errors are sentences and whose options are written with dashes."""
+
+    def error(self, message: str, ex: Exception | None = None) -> typing.NoReturn:
+        raise ConfigError(f"{self.prog}: {_plain(message)}{self._suggestion(message)} (see {self.prog} --help)")
+
+    def format_help(self) -> str:
+        return re.sub(r"--\w+", lambda option: option[0].replace("_", "-"), super().format_help())
+
+    def _suggestion(self, message: str) -> str:
+        known = [name for action in self._actions for name in action.option_strings if name[-1] != "+"]
+        unknown = [a or f"--{b}" for a, b in re.findall(r"(--\w+)|Option '(\w+)'", message)]
+        guesses = [
+            guess for name in unknown if name not in known for guess in difflib.get_close_matches(name, known, n=1)
+        ]
+        return f"; did you mean {guesses[0].replace('_', '-')}?" if guesses else ""
+
+
+def _plain(message: str) -> str:
+    """Returns a parser's message on one line, with options as they are typed."""
+    text = re.sub(r"\s+", " ", message.strip()).rstrip(".")
+    text = re.sub(r'Parser key "(\w+)"', r"--\1", text).replace("<class '", "").replace("'>", "")
+    return re.sub(r"--\w+", lambda option: option[0].replace("_", "-"), text)
+
+
+def _summary(target: Any) -> str:
+    return (inspect.getdoc(target) or "").split("\n\n")[0]
+
+
+def _positionals(target: Callable) -> dict[str, Any]:
+    """Returns positional-only parameters with their types."""
+    hints = typing.get_type_hints(target)
+    parameters = inspect.signature(target).parameters.values()
+    return {p.name: hints[p.name] for p in parameters if p.kind is p.POSITIONAL_ONLY}
+
+
+def _lists(source: Any) -> set[str]:
+    """Returns the options that take several values."""
+    hints = typing.get_type_hints(source)
+    names = [f.name for f in dataclasses.fields(source)] if dataclasses.is_dataclass(source) else list(hints)
+    sequences = (list, tuple)
+    return {f"--{name}" for name in names if typing.get_origin(hints[name]) in sequences}
+
+
+def _typed(arguments: list[str], lists: set[str]) -> list[str]:
+    """Returns the arguments as the parser reads them: underscores in names, `--seeds 0 1 2` as `--seeds=[0, 1, 2]`."""
+    typed: list[str] = []
+    while arguments:
+        name, equals, value = arguments.pop(0).partition("=")
+        name = f"--{name[2:].replace('-', '_')}" if name.startswith("--") else name
+        typed.append(name + equals + value)
+        if name in lists and not equals:
+            values = []
+            while arguments and not re.match(r"--|-[a-zA-Z]", arguments[0]):
+                values.append(arguments.pop(0))
+            typed[-1] = (
+                f"{name}={values[0]}" if values and values[0].startswith("[") else f"{name}=[{', '.join(values)}]"
+            )
+    return typed

@@ -1,0 +1,137 @@
+"""Phantom volumes under real names: the labels and boxes of a fastMRI+ file, where k-space may not be shipped."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from knee_i2m2.errors import ConfigError
+from knee_i2m2.files import write_text
+from knee_i2m2.sources.anatomy import CONTRASTS, bump, dipole, draw_anatomy
+from knee_i2m2.sources.annotations import TARGETS, Annotations, array_box, slice_labels
+from knee_i2m2.sources.lesions import Changes, Strengths, draw_lesions
+from knee_i2m2.sources.phantom import (
+    in_parallel,
+    patient_name,
+    refuse_occupied,
+    unlabelled,
+    volume_path,
+    write_file_list,
+    write_series,
+)
+from knee_i2m2.sources.scanner import Protocol, draw_protocol
+
+__all__ = ["Likeness", "make_likeness"]
+
+_FRAME = 320
+
+
+@dataclass(frozen=True)
+class Likeness:
+    """What is made.
+
+    Attributes:
+        annotations: A real fastMRI+ file, read.
+        volumes: How many volumes of its list, in order; all if None. Consecutive ones are a patient.
+        slices: Least number of slices; more where a finding lies further back.
+        matrix: Rows and columns of the reconstruction; boxes are scaled from fastMRI's 320.
+        seed: Of anatomy, acquisition and noise.
+        noise: Standard deviation of k-space noise per real component.
+        strengths: How much lesions change the object.
+    """
+
+    annotations: Annotations
+    volumes: int | None = None
+    slices: int = 36
+    matrix: int = 320
+    seed: int = 0
+    noise: float = 0.12
+    strengths: Strengths = field(default_factory=Strengths)
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the volumes."""
+        listed = self.annotations.annotated if self.annotations.reviewed is None else self.annotations.reviewed
+        return sorted(listed)[: self.volumes]
+
+
+def make_likeness(settings: Likeness, out: Path, progress: Callable[[int], None], jobs: int = 1) -> None:
+    """Writes the volumes, their rows of the annotations and their file list to a new folder.
+
+    There is no ideal observer: what real labels mean is not known.
+
+    Raises:
+        ConfigError: The folder holds something, or no volume is asked for.
+    """
+    refuse_occupied(out)
+    if not settings.names:
+        raise ConfigError("--volumes leaves no volume to make; give 1 or more")
+    patients = range((len(settings.names) + 1) // 2)
+    for done, made in enumerate(in_parallel(partial(_make_patient, settings, out), patients, jobs)):
+        progress(2 * done + made)
+    write_text(out / "knee.csv", _rows(settings).to_csv(index=False))
+    write_file_list(settings.names, out)
+    about = {name: getattr(settings, name) for name in ("volumes", "slices", "matrix", "seed", "noise")}
+    write_text(out / "phantom.json", json.dumps({**about, "like": settings.annotations.path.name}, indent=2) + "\n")
+
+
+def _make_patient(settings: Likeness, out: Path, patient: int) -> int:
+    """Writes a patient's series and returns their number."""
+    anatomy = draw_anatomy(np.random.default_rng([settings.seed, patient]))
+    names = settings.names[2 * patient : 2 * patient + 2]
+    for series, (name, sequence) in enumerate(zip(names, CONTRASTS, strict=False)):
+        generator = np.random.default_rng([settings.seed, patient, series + 1])
+        labels = _labels(settings, name)
+        lesions = replace(draw_lesions(generator, len(labels)), labels=labels)
+        protocol = draw_protocol(generator, settings.matrix, sequence, settings.noise)
+        changes = unlabelled(anatomy, lesions, protocol, settings.strengths, generator)
+        changes = [_at_boxes(c, settings, name, i, protocol) for i, c in enumerate(changes)]
+        path = volume_path(out, patient, name)
+        write_series(path, changes, lesions, protocol, patient_name(patient), generator)
+    return len(names)
+
+
+def _labels(settings: Likeness, name: str) -> np.ndarray:
+    """Returns labels of shape (slices, targets) for at least as many slices as are annotated."""
+    last = settings.annotations.of(name)["slice"].max() if len(settings.annotations.of(name)) else -1
+    return slice_labels(settings.annotations, name, max(settings.slices, int(last) + 1))
+
+
+def _at_boxes(changes: Changes, settings: Likeness, name: str, index: int, protocol: Protocol) -> Changes:
+    """Returns the slice with its lesions moved from their sites to their boxes."""
+    rows = settings.annotations.of(name)
+    rows = rows[(rows["slice"] == index) & rows["x"].notna()]
+    patches = list(changes.patches)
+    for j, target in enumerate(TARGETS):
+        boxes = rows[rows["target"] == target]
+        if len(boxes):
+            drawn = [_patch(box, settings.strengths.of(target), protocol) for box in boxes.itertuples()]
+            patches[j] = tuple(sum(parts) for parts in zip(*drawn, strict=True))
+    return replace(changes, patches=patches)
+
+
+def _patch(box, strengths: tuple[float, float], protocol: Protocol) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the relative change of the magnitude and the change of the phase that fill a box."""
+    top = array_box(box.y, box.height, _FRAME)
+    centre = ((box.x + box.width / 2) * 2 / _FRAME - 1, (top + box.height / 2) * 2 / _FRAME - 1)
+    radius = max(min(box.width, box.height) / _FRAME, 0.03)
+    relative, radians = strengths
+    return relative * dipole(protocol.pixels, centre, radius), radians * bump(protocol.pixels, centre, radius)
+
+
+def _rows(settings: Likeness) -> pd.DataFrame:
+    """Returns the volumes' own rows of the CSV, their boxes scaled to the matrix."""
+    table = pd.read_csv(settings.annotations.path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+    table = table[table["file"].isin(settings.names)]
+    if settings.matrix != _FRAME:
+        for column in ("x", "y", "width", "height"):
+            boxed = table[column] != ""
+            scaled = (pd.to_numeric(table.loc[boxed, column]) * settings.matrix / _FRAME).round().astype(int)
+            table.loc[boxed, column] = scaled.astype(str)
+    return table

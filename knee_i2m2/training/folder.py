@@ -1,0 +1,129 @@
+"""The run folder: what was asked, what happened, and where things lie.
+
+::
+
+    RUN/  config.yaml  environment.json  data.json  metrics.jsonl  events.log
+          experts/<rival>/<seed>/{last,best}/
+          predictions/<rival>/<seed>/{val,test}.parquet
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import shlex
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+
+from knee_i2m2.errors import ConfigError
+from knee_i2m2.files import write_text
+
+__all__ = ["RunFolder", "read_config"]
+
+_MAY_CHANGE = ("rivals", "seeds", "out", "resume", "device", "workers", "threads")
+_PACKAGES = ("torch", "monai", "lightning-fabric", "numpy", "h5py", "scikit-learn")
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """A folder with a constant name, in which a training can be repeated and gone on with."""
+
+    path: Path
+
+    @classmethod
+    def open(cls, path: Path, config: Mapping[str, Any], data: Mapping[str, Any]) -> RunFolder:
+        """Makes the folder, or opens one that was made with the same configuration and data.
+
+        Raises:
+            ConfigError: It holds something else, or another configuration.
+        """
+        if path.exists() and not (path / "config.yaml").is_file() and (path.is_file() or _occupied(path)):
+            raise ConfigError(f"{path} is not a run folder and not empty; choose another --out")
+        if (path / "config.yaml").is_file():
+            _refuse_drift(path, config, data)
+        write_text(path / "config.yaml", yaml.safe_dump(dict(config), sort_keys=False))
+        write_text(path / "data.json", json.dumps(data, indent=2) + "\n")
+        write_text(path / "environment.json", json.dumps(_environment(), indent=2) + "\n")
+        return cls(path)
+
+    def checkpoints(self, rival: str, seed: int) -> Path:
+        """Returns the folder that holds `last` and `best`."""
+        return self.path / "experts" / rival / str(seed)
+
+    def predictions(self, rival: str, seed: int, split: str) -> Path:
+        """Returns the prediction file."""
+        return self.path / "predictions" / rival / str(seed) / f"{split}.parquet"
+
+    def log(self, **record: Any) -> None:
+        """Appends a line to `metrics.jsonl`."""
+        with (self.path / "metrics.jsonl").open("a", encoding="utf-8") as opened:
+            opened.write(json.dumps(record) + "\n")
+
+    def tell(self, event: str) -> None:
+        """Appends a dated line to `events.log`."""
+        with (self.path / "events.log").open("a", encoding="utf-8") as opened:
+            opened.write(f"{datetime.now(timezone.utc):%Y-%m-%d %H:%M:%S} {event}\n")
+
+    def finished(self, rival: str, seed: int) -> dict[str, Any] | None:
+        """Returns the closing record of a training, or None."""
+        path = self.path / "metrics.jsonl"
+        lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+        closing = (json.loads(line) for line in lines if '"finished"' in line)
+        found = [r for r in closing if (r["rival"], r["seed"]) == (rival, seed)]
+        return found[-1] if found and (self.checkpoints(rival, seed) / "best").is_dir() else None
+
+
+def read_config(run: Path) -> dict[str, Any]:
+    """Returns `config.yaml` of a run.
+
+    Raises:
+        ConfigError: There is none, or it is no mapping.
+    """
+    path = run / "config.yaml"
+    if not path.is_file():
+        raise ConfigError(f"{run} is no run folder: it has no config.yaml; run `knee-i2m2 train` first")
+    try:
+        config = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path} is no YAML; run `knee-i2m2 train` again in a new folder") from error
+    if not isinstance(config, dict):
+        raise ConfigError(f"{path} holds no options; run `knee-i2m2 train` again in a new folder")
+    return config
+
+
+def _occupied(path: Path) -> bool:
+    """Returns whether a folder holds anything but what the demo lays beside its run."""
+    return any(entry.name not in ("phantom", "data") for entry in path.iterdir())
+
+
+def _refuse_drift(path: Path, config: Mapping[str, Any], data: Mapping[str, Any]) -> None:
+    before = read_config(path)
+    changed = [
+        f"{name} {before.get(name)} -> {config.get(name)}"
+        for name in sorted({*before, *config} - set(_MAY_CHANGE))
+        if before.get(name) != config.get(name)
+    ]
+    if (path / "data.json").is_file() and json.loads((path / "data.json").read_text()) != json.loads(json.dumps(data)):
+        changed.append("the prepared data")
+    if changed:
+        raise ConfigError(f"{path} was made otherwise ({', '.join(changed)}); choose another --out")
+
+
+def _environment() -> dict[str, Any]:
+    """Returns what is needed to repeat the run."""
+    return {
+        "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "packages": {name: version(name) for name in ("knee_i2m2", *_PACKAGES)},
+        "threads": torch.get_num_threads(),
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+    }

@@ -1,0 +1,1 @@
+"""Whole recipes: the one place where a task's stages are joined."""

@@ -1,0 +1,181 @@
+"""fastMRI single-coil knee: raw k-space to AUROC of abnormal, meniscus, ACL and cartilage.
+
+Command::
+
+    knee-i2m2 prepare knee FASTMRI --annotations knee.csv --out DATA
+    knee-i2m2 train knee --data DATA --out RUN            (or: python pipelines/knee.py --data DATA --out RUN)
+    knee-i2m2 evaluate RUN && knee-i2m2 report RUN
+
+COST_AND_TABLE
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+import torch
+from scipy.special import log_softmax
+from torch import nn
+from torch.optim import AdamW
+
+from knee_i2m2 import predictions
+from knee_i2m2.evaluation.auroc import auroc
+from knee_i2m2.experts.knee import NETWORKS, knee_expert
+from knee_i2m2.methods.method import class_weights
+from knee_i2m2.pipelines import recipe
+from knee_i2m2.pipelines.recipe import Budget, Session
+from knee_i2m2.sources.prepared import Prepared, read_data
+from knee_i2m2.training.fit import Answers, Stage, warm_cosine
+from knee_i2m2.training.folder import RunFolder
+from knee_i2m2.training.rivals import Rival
+from knee_i2m2.training.runner import launch
+
+__all__ = ["RIVALS", "Knee", "mean_auroc", "train"]
+
+IDEAL = "ideal.parquet"
+JOINT = "magnitude+phase"
+RIVALS = {
+    "magnitude": Rival(("magnitude",)),
+    "phase": Rival(("phase",)),
+    "intra": Rival(("magnitude", "phase")),
+    "inter": Rival((JOINT,)),
+    "inter3": Rival((JOINT, f"{JOINT}.2", f"{JOINT}.3")),
+    "frozen": Rival(("magnitude", "phase", JOINT), joint=False),
+    "i2m2": Rival(("magnitude", "phase", JOINT)),
+    "position": Rival(("position",)),
+}
+
+
+@dataclass
+class Knee:
+    """Trains the knee's rivals on prepared data and writes their predictions.
+
+    Attributes:
+        data: Folder that `prepare knee` wrote.
+        out: Run folder; run again, it goes on with what is missing.
+        rivals: Rows of the table: magnitude phase intra inter inter3 frozen i2m2 position.
+        seeds: Each trains all rivals anew.
+        network: resnet18 (stride-2 stem), preact_resnet18 (the original's) or small (for the phantom).
+        phase: How phase enters a network: as (cos, sin) or as an angle in rad.
+        epochs: At most, for an expert alone.
+        fine_tune_epochs: At most, for a product that starts from its experts.
+        patience: Epochs without a better mean validation AUROC.
+        batch_size: Slices a step (and process).
+        lr: Learning rate of an expert alone, at its peak.
+        fine_tune_lr: Learning rate of a product, at its peak.
+        weight_decay: AdamW's.
+        class_weighting: Whether both classes of a target weigh the same in the loss; undone in the answer.
+        device: auto, cpu, cuda or one card such as cuda:0.
+        precision: 32 or bf16.
+        workers: Processes that read data; 0 reads in the training process.
+        threads: CPU threads of torch; its own choice by default.
+        resume: Go on with a training that was interrupted, from its last epoch.
+    """
+
+    data: Path
+    out: Path
+    rivals: list[str] = field(default_factory=lambda: list(RIVALS))
+    seeds: list[int] = field(default_factory=lambda: [0])
+    network: str = "resnet18"
+    phase: Literal["cos_sin", "angle"] = "cos_sin"
+    epochs: int = 40
+    fine_tune_epochs: int = 10
+    patience: int = 8
+    batch_size: int = 32
+    lr: float = 1e-3
+    fine_tune_lr: float = 1e-4
+    weight_decay: float = 0.05
+    class_weighting: bool = True
+    device: str = "auto"
+    precision: str = "32"
+    workers: int = 0
+    threads: int | None = None
+    resume: bool = False
+
+
+def train(config: Knee) -> Path:
+    """Trains every (rival, seed) that is not finished, and returns the run folder.
+
+    Raises:
+        ConfigError: An option does not fit, or the folder was made otherwise.
+        DataError: The prepared data are missing or hold too little.
+    """
+    recipe.check_names(config.rivals, RIVALS, "rivals")
+    recipe.check_names([config.network], NETWORKS, "network")
+    fabric = launch(config.device, config.precision, config.threads)
+    samples = {split: Prepared.open(config.data, split) for split in recipe.SPLITS}
+    run = RunFolder.open(config.out, recipe.options(config), read_data(config.data))
+    write_ideal(config.data, samples, run)
+    Session(
+        fabric,
+        run,
+        samples,
+        RIVALS,
+        expert=expert_factory(config, samples["train"]),
+        weights=loss_weights(samples["train"], config.class_weighting),
+        score=mean_auroc,
+        alone=budget(config.epochs, config.lr, config),
+        joint=budget(config.fine_tune_epochs, config.fine_tune_lr, config),
+        batch_size=config.batch_size,
+        workers=config.workers,
+        resume=config.resume,
+    ).train(config.rivals, config.seeds)
+    return run.path
+
+
+def expert_factory(config: Knee, samples: Prepared) -> Callable[[str], nn.Module]:
+    """Returns expert's name -> fresh network."""
+    return partial(
+        knee_expert, answers=samples.task.answers, matrix=samples.matrix, network=config.network, phase=config.phase
+    )
+
+
+def loss_weights(samples: Prepared, balanced: bool) -> torch.Tensor:
+    """Returns class weights of shape (targets, classes): balanced, or all 1."""
+    return class_weights(samples.y, samples.task.classes) if balanced else torch.ones(samples.task.answers)
+
+
+def budget(epochs: int, lr: float, config: Knee) -> Budget:
+    """Returns AdamW for at most so many epochs."""
+    stage = Stage(epochs, config.patience, rate=warm_cosine)
+    return Budget(stage, partial(AdamW, lr=lr, weight_decay=config.weight_decay))
+
+
+def mean_auroc(logp: np.ndarray, truth: np.ndarray) -> float:
+    """Returns the mean AUROC over the targets that have both classes; NaN if none has.
+
+    Args:
+        logp: Of shape (samples, targets, 2).
+        truth: Of shape (samples, targets); -1 is unknown.
+    """
+    log_odds = logp[..., 1] - logp[..., 0]
+    areas = np.array([auroc(t, s) for t, s in zip(truth.T, log_odds.T, strict=True)])
+    return float(np.nanmean(areas)) if np.isfinite(areas).any() else float("nan")
+
+
+def write_ideal(data: Path, samples: Mapping[str, Prepared], run: RunFolder) -> None:
+    """Writes the phantom's ideal observer as a rival, where the prepared data have one."""
+    if not (data / IDEAL).is_file():
+        return
+    ratios = pd.read_parquet(data / IDEAL).set_index("sample")
+    for split in recipe.SPLITS[1:]:
+        part = samples[split]
+        logits = np.zeros((len(part), *part.task.answers))
+        logits[..., 1] = ratios.loc[part.index["sample"], list(part.task.targets)].to_numpy()
+        answers = Answers(
+            log_softmax(logits, axis=-1), {"ideal": logits}, np.zeros(2), part.y.numpy(), np.arange(len(part))
+        )
+        predictions.write(recipe.prediction_table(answers, part), run.predictions("ideal", 0, split))
+
+
+if __name__ == "__main__":
+    from knee_i2m2.cli import main
+
+    sys.exit(main(["train", "knee", *sys.argv[1:]]))

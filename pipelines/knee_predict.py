@@ -1,0 +1,151 @@
+"""Predictions of new volumes by a trained rival.
+
+Command::
+
+    knee-i2m2 predict RUN VOLUMES... --out DIR
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from scipy.special import log_softmax
+
+from knee_i2m2 import predictions
+from knee_i2m2.errors import CheckpointError, ConfigError, DataError
+from knee_i2m2.files import write_text
+from knee_i2m2.methods.method import Method
+from knee_i2m2.pipelines.knee import RIVALS, Knee, knee_expert
+from knee_i2m2.pipelines.knee_data import modalities_of_volume, volume_index
+from knee_i2m2.pipelines.recipe import check_names, progress
+from knee_i2m2.sources.fastmri import Volume, find_volumes, read_volume
+from knee_i2m2.sources.prepared import read_data
+from knee_i2m2.training import checkpoint
+from knee_i2m2.training.fit import Answers
+from knee_i2m2.training.fit import predict as answers_of
+from knee_i2m2.training.folder import read_config
+from knee_i2m2.training.rivals import assemble
+from knee_i2m2.training.runner import launch
+from knee_i2m2.types import Batch
+
+__all__ = ["predict"]
+
+
+def predict(
+    run: Path,
+    inputs: Sequence[Path],
+    out: Path,
+    rival: str = "i2m2",
+    seeds: Sequence[int] | None = None,
+    modalities: Sequence[str] | None = None,
+    device: str = "auto",
+) -> dict[str, Any]:
+    """Writes `predictions.parquet` and `predictions.csv` of volumes; log p is averaged over the seeds.
+
+    Args:
+        run: Run folder of `train knee`.
+        inputs: Volumes or folders of them.
+        out: Folder without predictions yet.
+        rival: Which rival answers.
+        seeds: Whose best checkpoints are averaged; all if None.
+        modalities: Modalities that may be used; all if None. Experts that need another one stay silent.
+        device: `auto`, `cpu`, `cuda` or one card.
+
+    Raises:
+        ConfigError: An option does not fit.
+        DataError: A volume cannot be read, or its image is not of the size that the run was trained on.
+        CheckpointError: There is no checkpoint, or it is damaged.
+    """
+    config = _config(run)
+    check_names([rival], RIVALS, "rival")
+    check_names(list(modalities or []), {"magnitude": 0, "phase": 0, "position": 0}, "modalities")
+    if (out / "predictions.parquet").exists():
+        raise ConfigError(f"{out} holds predictions already; choose another --out")
+    fabric = launch(device)
+    data = read_data(run)
+    methods = [_restore(run, config, rival, seed, data, fabric.device) for seed in seeds or _seeds(run, rival)]
+    _refuse_silence(methods[0], modalities, rival)
+    volumes = [read_volume(path) for path in _paths(inputs)]
+    with progress() as bar:
+        tracked = bar.track(volumes, description="volumes")
+        tables = [_answer(volume, methods, modalities, data, fabric.device) for volume in tracked]
+    table = pd.concat(tables, ignore_index=True)
+    table.attrs.update(tables[0].attrs)
+    predictions.write(table, out / "predictions.parquet")
+    write_text(out / "predictions.csv", table.to_csv(index=False))
+    return {"predictions": str(out / "predictions.parquet"), "volumes": len(volumes), "seeds": len(methods)}
+
+
+def _config(run: Path) -> Knee:
+    config = read_config(run)
+    if read_data(run)["task"] != "knee":
+        raise ConfigError(f"{run} is a run of {read_data(run)['task']}; predict reads knee volumes")
+    return Knee(**{**config, "data": Path(config["data"]), "out": Path(config["out"])})
+
+
+def _seeds(run: Path, rival: str) -> list[int]:
+    """Returns the seeds with a best checkpoint."""
+    found = sorted(int(path.parent.name) for path in (run / "experts" / rival).glob("*/best") if path.is_dir())
+    if not found:
+        raise CheckpointError(run / "experts" / rival, "holds no trained checkpoint", "train this rival first")
+    return found
+
+
+def _restore(run: Path, config: Knee, rival: str, seed: int, data: dict, device: torch.device) -> Method:
+    """Returns a trained method, ready to answer."""
+    answers, matrix = (len(data["targets"]), data["classes"]), tuple(data["matrix"])
+
+    def expert(name: str) -> torch.nn.Module:
+        return knee_expert(name, answers, matrix, config.network, config.phase)
+
+    method = assemble(RIVALS[rival], expert, torch.ones(answers), seed)
+    checkpoint.load_weights(run / "experts" / rival / str(seed) / "best", method)
+    return method.to(device)
+
+
+def _refuse_silence(method: Method, modalities: Sequence[str] | None, rival: str) -> None:
+    if modalities is not None and not any(needs <= set(modalities) for needs in method.experts.sees.values()):
+        raise ConfigError(f"no expert of {rival} can answer from {' and '.join(modalities)}; name more --modalities")
+
+
+def _paths(inputs: Sequence[Path]) -> list[Path]:
+    """Returns the volumes, those of folders included, each once."""
+    found = [volume for path in inputs for volume in (find_volumes(path) if path.is_dir() else [path])]
+    names = [path.stem for path in found]
+    for path in found:
+        if names.count(path.stem) > 1:
+            raise DataError(path, "its name is given twice", "predict them into different folders")
+    return found
+
+
+def _answer(volume: Volume, methods, modalities, data: dict, device: torch.device) -> pd.DataFrame:
+    """Returns the prediction table of one volume."""
+    if list(volume.matrix) != data["matrix"]:
+        reason = f"its image has a matrix of {volume.matrix}, the run was trained on {tuple(data['matrix'])}"
+        raise DataError(volume.path, reason, "use a run that was trained on such volumes")
+    index = volume_index(volume, None, "reference", "new").drop(columns=["slice", "split", *data["targets"]])
+    batch = _batch(volume, index, modalities, (len(data["targets"]),))
+    answers = averaged([answers_of(method, [batch], device) for method in methods])
+    return predictions.table(index, tuple(data["targets"]), answers.y, answers.logp, answers.opinions, answers.bias)
+
+
+def _batch(volume: Volume, index: pd.DataFrame, modalities, targets: tuple[int, ...]) -> Batch:
+    """Returns a volume as one batch, stored as the training data were: in float16."""
+    x = {name: values.half().float() for name, values in modalities_of_volume(volume).items()}
+    x["position"] = torch.from_numpy(index["position"].to_numpy(np.float32)[:, None])
+    kept = {name: values for name, values in x.items() if modalities is None or name in modalities}
+    unknown = torch.full((volume.slices, *targets), -1)
+    return Batch(kept, unknown, torch.arange(volume.slices))
+
+
+def averaged(answers: Sequence[Answers]) -> Answers:
+    """Returns the mean over seeds of logits and bias: the normalised mean of log p, since normalisers cancel."""
+    mean = {name: np.mean([a.opinions[name] for a in answers], axis=0) for name in answers[0].opinions}
+    bias = np.mean([a.bias for a in answers], axis=0)
+    logp = log_softmax(sum(mean.values()) + bias, axis=-1)
+    return Answers(logp, mean, bias, answers[0].y, answers[0].key)

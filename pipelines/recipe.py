@@ -1,0 +1,213 @@
+"""What the recipes share: the training of a task's rivals inside a run folder, and their prediction files."""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from lightning_fabric import Fabric
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from torch import nn
+from torch.optim import Optimizer
+from torch.utils.data import DataLoader
+from torch.utils.flop_counter import FlopCounterMode
+
+from knee_i2m2 import predictions
+from knee_i2m2.errors import ConfigError
+from knee_i2m2.methods.method import Method
+from knee_i2m2.sources.prepared import Prepared
+from knee_i2m2.training import checkpoint
+from knee_i2m2.training.batches import InOrder, Samples, Shuffled, loader
+from knee_i2m2.training.fit import Answers, Epoch, Stage, fit, predict
+from knee_i2m2.training.folder import RunFolder
+from knee_i2m2.training.rivals import Rival, assemble, order, single, warm_start
+
+__all__ = ["SPLITS", "Budget", "Session", "check_names", "in_order", "options", "prediction_table", "progress"]
+
+SPLITS = ("train", "val", "test")
+_WHO = ("sample", "series", "cluster", "position", "sequence", "field_strength", "width")
+
+
+def check_names(given: list[str], known: Mapping[str, Any], option: str) -> None:
+    """Raises ConfigError for a name that is not known, with the known ones."""
+    for name in given:
+        if name not in known:
+            raise ConfigError(f"--{option} {name} is unknown; choose from {' '.join(known)}")
+
+
+def options(config: Any) -> dict[str, Any]:
+    """Returns a configuration as plain values for `config.yaml`."""
+    return {name: str(value) if isinstance(value, Path) else value for name, value in asdict(config).items()}
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How a rival is trained.
+
+    Attributes:
+        stage: How long.
+        optimiser: Parameters -> optimiser.
+    """
+
+    stage: Stage
+    optimiser: Callable[[Any], Optimizer]
+
+
+@dataclass(frozen=True)
+class Session:
+    """The training of rivals on one machine, or on one of several processes.
+
+    Attributes:
+        fabric: Launched.
+        run: Where everything is written.
+        samples: Split -> prepared samples.
+        rivals: All rivals of the task by name.
+        expert: Name -> fresh network.
+        weights: Class weights of the loss, of shape (*targets, classes).
+        score: (log p, truth) -> validation score, higher is better.
+        alone: Budget of an expert by itself.
+        joint: Budget of a product's fine-tuning.
+        batch_size: Samples a step and process.
+        workers: Processes that read data.
+        resume: Whether to go on with an interrupted training.
+    """
+
+    fabric: Fabric
+    run: RunFolder
+    samples: Mapping[str, Prepared]
+    rivals: Mapping[str, Rival]
+    expert: Callable[[str], nn.Module]
+    weights: torch.Tensor
+    score: Callable[[np.ndarray, np.ndarray], float]
+    alone: Budget
+    joint: Budget
+    batch_size: int
+    workers: int
+    resume: bool
+
+    def train(self, wanted: list[str], seeds: list[int]) -> None:
+        """Trains what is not finished, single experts before the products that start from them; writes predictions."""
+        todo = [(name, rival, seed) for seed in seeds for name, rival in order(wanted, self.rivals).items()]
+        with progress() as bar:
+            for number, (name, rival, seed) in enumerate(todo, 1):
+                method = assemble(rival, self.expert, self.weights, seed)
+                if not self.run.finished(name, seed):
+                    watch = _watched(self.run, name, seed, bar, f"[{number}/{len(todo)}] {name}, seed {seed}")
+                    self._fit(method, name, rival, seed, watch)
+                if name in wanted and self.fabric.is_global_zero:
+                    self._write_predictions(method, name, seed)
+
+    def _fit(self, method: Method, name: str, rival: Rival, seed: int, watch: Callable[[Epoch, int], None]) -> None:
+        """Trains one rival and logs its closing record."""
+        start, folder = time.monotonic(), self.run.checkpoints(name, seed)
+        _refuse_unfinished(folder, self.resume)
+        if not rival.alone:
+            warm_start(method, {e: self.run.checkpoints(single(e, self.rivals), seed) / "best" for e in rival.experts})
+        history, steps = self._learn(method, rival, folder, seed, watch) if rival.joint else ([], 0)
+        if not rival.joint:
+            checkpoint.save(folder / "best", method, {})
+        if self.fabric.is_global_zero:
+            cost = {**cost_of(method, self.samples["train"]), "seconds": round(time.monotonic() - start, 1)}
+            self.run.log(rival=name, seed=seed, finished=True, **self._spent(rival, seed, history, steps), **cost)
+            self.run.tell(f"{name} seed {seed} finished after {len(history)} epochs")
+
+    def _learn(self, method: Method, rival: Rival, folder: Path, seed: int, watch) -> tuple[list[Epoch], int]:
+        """Returns the epochs and the optimiser steps in each."""
+        budget = self.alone if rival.alone else self.joint
+        train, valid = self._shuffled(seed), in_order(self.samples["val"], self.batch_size, self.workers)
+        history = fit(
+            self.fabric,
+            method,
+            train,
+            valid,
+            budget.optimiser(method.parameters()),
+            self.score,
+            budget.stage,
+            folder,
+            seed,
+            lambda epoch: watch(epoch, budget.stage.epochs),
+            self.resume,
+        )
+        return history, len(train)
+
+    def _spent(self, rival: Rival, seed: int, history: list[Epoch], steps: int) -> dict[str, int | None]:
+        """Returns epochs, and updates including those of the experts that a product started from."""
+        before = [] if rival.alone else [self.run.finished(single(e, self.rivals), seed) for e in rival.experts]
+        best = max(history, key=lambda epoch: (epoch.score, -epoch.epoch), default=None)
+        return {
+            "epochs": len(history),
+            "best_epoch": best.epoch if best else None,
+            "updates": steps * len(history) + sum(record["updates"] for record in before),
+        }
+
+    def _shuffled(self, seed: int) -> DataLoader:
+        """Returns this process's part of the training batches."""
+        fabric, samples = self.fabric, self.samples["train"]
+        sampler = Shuffled(len(samples), self.batch_size, seed, fabric.global_rank, fabric.world_size)
+        return loader(samples, sampler, self.workers, pin=fabric.device.type == "cuda")
+
+    def _write_predictions(self, method: Method, name: str, seed: int) -> None:
+        """Writes val and test from the best weights, where they are missing."""
+        missing = [split for split in SPLITS[1:] if not self.run.predictions(name, seed, split).is_file()]
+        if missing:
+            checkpoint.load_weights(self.run.checkpoints(name, seed) / "best", method)
+            method.to(self.fabric.device)
+        for split in missing:
+            batches = in_order(self.samples[split], self.batch_size, self.workers)
+            answers = predict(method, batches, self.fabric.device)
+            predictions.write(prediction_table(answers, self.samples[split]), self.run.predictions(name, seed, split))
+
+
+def in_order(samples: Samples, batch_size: int, workers: int = 0) -> DataLoader:
+    """Returns all samples in order, in batches four times as large: no gradients need memory."""
+    return loader(samples, InOrder(len(samples), 4 * batch_size), workers)
+
+
+def prediction_table(answers: Answers, samples: Prepared) -> pd.DataFrame:
+    """Returns the table of what a method answered to the samples."""
+    index = samples.index.iloc[answers.key][[name for name in _WHO if name in samples.index]]
+    return predictions.table(index, samples.task.targets, answers.y, answers.logp, answers.opinions, answers.bias)
+
+
+def cost_of(method: Method, samples: Samples) -> dict[str, int]:
+    """Returns a method's parameters, and the floating-point operations of its answer to one sample."""
+    counter = FlopCounterMode(display=False)
+    with counter, torch.no_grad():
+        copy.deepcopy(method).cpu().eval()(samples[[0]].x)
+    parameters = sum(parameter.numel() for parameter in method.parameters())
+    return {"parameters": parameters, "flops": counter.get_total_flops()}
+
+
+@contextmanager
+def progress() -> Iterator[Progress]:
+    """Yields progress bars with the time left, on standard error, so that `--json` stays clean."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        yield bar
+
+
+def _refuse_unfinished(folder: Path, resume: bool) -> None:
+    if (folder / "last").exists() and not resume:
+        raise ConfigError(f"{folder} holds an unfinished training; add --resume to go on, or choose another --out")
+
+
+def _watched(run: RunFolder, name: str, seed: int, bar: Progress, title: str) -> Callable[[Epoch, int], None]:
+    """Returns what logs an epoch and moves a bar of its own, given the epoch and the most there may be."""
+    task = bar.add_task(title, total=None)
+
+    def watch(epoch: Epoch, epochs: int) -> None:
+        record = {"losses": {"train": epoch.train, "valid": epoch.valid}, "score": epoch.score}
+        run.log(rival=name, seed=seed, epoch=epoch.epoch, **record, seconds=round(epoch.seconds, 2))
+        description = f"{title}: validation {epoch.score:.3f}"
+        bar.update(task, completed=epoch.epoch + 1, total=epochs, description=description)
+
+    return watch
