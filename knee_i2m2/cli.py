@@ -32,7 +32,8 @@ def demo(*, out: Path = Path("demo"), seed: int = 0) -> dict[str, Any]:
     """
     from knee_i2m2.pipelines.demo import demo as run
 
-    return run(out, seed)
+    evaluated, page = run(out, seed)
+    return {"run": str(out), "report": str(page), "evaluation": _rows(evaluated)}
 
 
 def phantom(
@@ -112,7 +113,7 @@ def evaluate(run: Path, /, *, replicates: int = 1000, seed: int = 0) -> dict[str
     from knee_i2m2.evaluation.evaluate import evaluate as judge
 
     evaluated, compared = judge(run, replicates, seed)
-    return {"evaluation": _rows(evaluated), "comparisons": _rows(compared)}
+    return {"written": str(run / "evaluation.csv"), "evaluation": _rows(evaluated), "comparisons": _rows(compared)}
 
 
 def report(run: Path, /) -> dict[str, Any]:
@@ -168,6 +169,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KneeError as error:
         print(f"knee-i2m2: {error}", file=sys.stderr)
         return error.exit_code
+    except BrokenPipeError:  # the reader, such as `head`, has seen enough
+        sys.stdout = None
+        return 0
     except KeyboardInterrupt:
         print("knee-i2m2: interrupted", file=sys.stderr)
         return 130
@@ -236,8 +240,10 @@ def _text(name: str, result: dict[str, Any]) -> str:
         from knee_i2m2.sources.audit import describe
 
         return describe(result)
-    if name == "evaluate":
-        from knee_i2m2.report.tables import headline_text
+    if name in ("evaluate", "demo"):
+        import pandas as pd
 
-        return headline_text(result["evaluation"])
+        from knee_i2m2.report.console import headline_table
+
+        return headline_table(pd.DataFrame(result["evaluation"])) + "\n" + _text("", result)
     return "\n".join(f"{key}: {value}" for key, value in result.items() if not isinstance(value, dict | list))

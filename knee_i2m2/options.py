@@ -42,7 +42,7 @@ def parse(name: str, target: Callable, arguments: Sequence[str], config: type | 
     else:
         parser.add_function_arguments(source, skip=skip, as_group=False, as_positional=False)
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
-    parsed = parser.parse_args(_typed(list(arguments), _lists(source))).as_dict()
+    parsed = parser.parse_args(_typed(list(arguments), source)).as_dict()
     values = [parsed.pop(argument) for argument in positionals]
     parsed.pop("config", None)
     return values, parsed, parsed.pop("json")
@@ -52,7 +52,7 @@ class _Parser(ArgumentParser):
     """A parser whose errors are sentences and whose options are written with dashes."""
 
     def error(self, message: str, ex: Exception | None = None) -> typing.NoReturn:
-        raise ConfigError(f"{self.prog}: {_plain(message)}{self._suggestion(message)} (see {self.prog} --help)")
+        raise ConfigError(f"{_plain(message)}{self._suggestion(message)} (see {self.prog} --help)")
 
     def format_help(self) -> str:
         return re.sub(r"--\w+", lambda option: option[0].replace("_", "-"), super().format_help())
@@ -84,26 +84,34 @@ def _positionals(target: Callable) -> dict[str, Any]:
     return {p.name: hints[p.name] for p in parameters if p.kind is p.POSITIONAL_ONLY}
 
 
-def _lists(source: Any) -> set[str]:
-    """Returns the options that take several values."""
+def _names(source: Any, wanted: Callable[[Any], bool]) -> set[str]:
+    """Returns the options of a signature or dataclass whose type is wanted."""
     hints = typing.get_type_hints(source)
     names = [f.name for f in dataclasses.fields(source)] if dataclasses.is_dataclass(source) else list(hints)
-    sequences = (list, tuple)
-    return {f"--{name}" for name in names if typing.get_origin(hints[name]) in sequences}
+    return {f"--{name}" for name in names if wanted(hints[name])}
 
 
-def _typed(arguments: list[str], lists: set[str]) -> list[str]:
-    """Returns the arguments as the parser reads them: underscores in names, `--seeds 0 1 2` as `--seeds=[0, 1, 2]`."""
+def _is_list(hint: Any) -> bool:
+    """Returns whether a type, or a choice in it, is a list or tuple."""
+    return typing.get_origin(hint) in (list, tuple) or any(map(_is_list, typing.get_args(hint)))
+
+
+def _typed(arguments: list[str], source: Any) -> list[str]:
+    """Returns the arguments as the parser reads them.
+
+    Names get underscores, `--seeds 0 1 2` becomes `--seeds=[0, 1, 2]`, and a bare `--resume` `--resume=true`.
+    """
+    lists, flags = _names(source, _is_list), _names(source, lambda hint: hint is bool)
     typed: list[str] = []
     while arguments:
         name, equals, value = arguments.pop(0).partition("=")
         name = f"--{name[2:].replace('-', '_')}" if name.startswith("--") else name
-        typed.append(name + equals + value)
         if name in lists and not equals:
             values = []
             while arguments and not re.match(r"--|-[a-zA-Z]", arguments[0]):
                 values.append(arguments.pop(0))
-            typed[-1] = (
-                f"{name}={values[0]}" if values and values[0].startswith("[") else f"{name}=[{', '.join(values)}]"
-            )
+            equals, value = "=", values[0] if values and values[0].startswith("[") else f"[{', '.join(values)}]"
+        elif name in flags and not equals and (not arguments or arguments[0].lower() not in ("true", "false")):
+            equals, value = "=", "true"
+        typed.append(name + equals + value)
     return typed

@@ -13,6 +13,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from knee_i2m2.errors import ConfigError
 from knee_i2m2.evaluation.evaluate import evaluate
 from knee_i2m2.pipelines.knee import Knee, train
@@ -26,15 +28,19 @@ from knee_i2m2.sources.phantom_like import Likeness, make_likeness
 __all__ = ["demo", "phantom"]
 
 
-def demo(out: Path, seed: int = 0) -> dict[str, Any]:
-    """Makes a phantom of seed `seed`, prepares, trains all rivals, evaluates and reports; run again, it goes on."""
+def demo(out: Path, seed: int = 0) -> tuple[pd.DataFrame, Path]:
+    """Makes a phantom of seed `seed`, trains all rivals, evaluates; run again, it goes on.
+
+    Returns:
+        The table of results, and the report.
+    """
     settings = Phantom(volumes=540, slices=12, matrix=64, seed=seed)
     if not _is_made(settings, out / "phantom"):
         _make(settings, out / "phantom", min(2, os.cpu_count() or 1))
     prepare(out / "phantom", PrepareKnee(annotations=out / "phantom" / "knee.csv", out=out / "data"))
     train(Knee(data=out / "data", out=out, network="small", epochs=6, fine_tune_epochs=3, lr=3e-3, resume=True))
-    evaluate(out)
-    return {"run": str(out), "report": str(write_report(out))}
+    evaluated, _ = evaluate(out)
+    return evaluated, write_report(out)
 
 
 def phantom(

@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -100,8 +100,8 @@ class Knee:
     resume: bool = False
 
 
-def train(config: Knee) -> Path:
-    """Trains every (rival, seed) that is not finished, and returns the run folder.
+def train(config: Knee) -> dict[str, Any]:
+    """Trains every (rival, seed) that is not finished, and says where.
 
     Raises:
         ConfigError: An option does not fit, or the folder was made otherwise.
@@ -127,7 +127,7 @@ def train(config: Knee) -> Path:
         workers=config.workers,
         resume=config.resume,
     ).train(config.rivals, config.seeds)
-    return run.path
+    return {"run": str(run.path), "rivals": config.rivals, "seeds": config.seeds}
 
 
 def expert_factory(config: Knee, samples: Prepared) -> Callable[[str], nn.Module]:

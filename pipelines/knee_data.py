@@ -50,7 +50,7 @@ class PrepareKnee:
     seed: int = 0
 
 
-def prepare(fastmri: Path, config: PrepareKnee) -> dict[str, Any]:
+def prepare(fastmri: Path, /, config: PrepareKnee) -> dict[str, Any]:
     """Writes the prepared folder and returns its `data.json`; what is finished is not made again.
 
     Raises:

@@ -103,6 +103,7 @@ class Session:
                 if not self.run.finished(name, seed):
                     watch = _watched(self.run, name, seed, bar, f"[{number}/{len(todo)}] {name}, seed {seed}")
                     self._fit(method, name, rival, seed, watch)
+                    bar.update(bar.task_ids[-1], total=1, completed=1)
                 if name in wanted and self.fabric.is_global_zero:
                     self._write_predictions(method, name, seed)
 

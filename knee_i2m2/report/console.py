@@ -1,0 +1,29 @@
+"""The headline as text for a terminal."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from knee_i2m2.report.words import METRICS, interval, number
+
+__all__ = ["headline_table"]
+
+
+def headline_table(evaluation: pd.DataFrame) -> str:
+    """Returns the test results, mean over seeds, with 95 % intervals: a block per unit and metric, a line per rival.
+
+    Args:
+        evaluation: Table of results, as `evaluate` returns it.
+    """
+    here = (evaluation["split"] == "test") & (evaluation["seed"] == "mean") & (evaluation["subgroup"] == "all")
+    blocks = evaluation[here].groupby(["metric", "unit"], sort=False)
+    return "\n\n".join(_block(f"{METRICS[metric]} per {unit}, test", rows) for (metric, unit), rows in blocks)
+
+
+def _block(title: str, rows: pd.DataFrame) -> str:
+    """Returns one table, its rivals from best to worst."""
+    cells = [f"{number(v)} {interval(low, high)}".strip() for v, low, high in rows[["value", "low", "high"]].to_numpy()]
+    wide = rows.assign(cell=cells).pivot(index="rival", columns="target", values="cell")
+    best = rows[rows["target"] == rows["target"].iloc[-1]].set_index("rival")["value"].sort_values(ascending=False)
+    wide = wide.loc[best.index, list(dict.fromkeys(rows["target"]))].rename_axis(index=None, columns=title)
+    return wide.to_string()
