@@ -1,0 +1,33 @@
+# `make demo` and `make test` are all a newcomer needs: both install what they use into .venv first.
+TORCH ?= torch==2.13.0
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: setup demo test test-slow lint clean
+
+setup: .venv/.ready
+
+# torch first, so that nothing brings another build; fastmri without its dependencies, of which torchvision replaces torch
+.venv/.ready: pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --upgrade-strategy only-if-needed "$(TORCH)"
+	$(BIN)/python -m pip install --quiet --editable ".[dev]"
+	$(BIN)/python -m pip install --quiet --no-deps "fastmri>=0.3"
+	$(BIN)/python -m pip install --quiet runstats requests tqdm
+	touch $@
+
+demo: setup
+	$(BIN)/knee-i2m2 demo --out demo
+
+test: setup
+	$(BIN)/python -m pytest -m "not slow"
+
+test-slow: setup
+	$(BIN)/python -m pytest -m slow
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+clean:
+	rm -rf demo build *.egg-info
