@@ -1,0 +1,44 @@
+"""Shapes and types are checked in every test; the same test draws the same numbers everywhere."""
+
+from __future__ import annotations
+
+import os
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from types import ModuleType
+
+from jaxtyping import install_import_hook
+
+install_import_hook("knee_i2m2", "beartype.beartype")  # before anything imports the package
+
+import numpy as np  # noqa: E402
+import pytest  # noqa: E402
+import torch  # noqa: E402
+
+_TESTS = Path(__file__).parent
+torch.set_num_threads(2)
+
+
+@pytest.fixture(autouse=True)
+def _seeded() -> None:
+    """Seeds the global generators, which networks draw their weights from."""
+    torch.manual_seed(0)
+    np.random.seed(0)  # noqa: NPY002
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of real inputs."""
+    folder = Path(os.environ.get("KNEE_I2M2_DATA", _TESTS.parents[1] / "shared" / "data"))
+    if not folder.is_dir():
+        pytest.skip(f"there are no real inputs at {folder}; set KNEE_I2M2_DATA")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def fastmri_file() -> ModuleType:
+    """The module that writes tiny fastMRI files."""
+    spec = spec_from_file_location("fastmri_file", _TESTS / "sources" / "fastmri_file.py")
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
