@@ -18,13 +18,14 @@ where the signs :math:`t, u` of cartilage agree in positives and disagree in neg
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
 from knee_i2m2.sources.anatomy import Anatomy, Grid, bump, dipole, site
 from knee_i2m2.sources.annotations import TARGETS
 
-__all__ = ["Changes", "Lesions", "Strengths", "changes", "draw_lesions", "slice_position"]
+__all__ = ["Changes", "Lesions", "Patch", "Strengths", "changes", "draw_lesions", "patch", "slice_position"]
 
 
 @dataclass(frozen=True)
@@ -39,10 +40,10 @@ class Strengths:
         radius: Standard deviation of a bump, in half fields of view.
     """
 
-    acl: float = 0.2
-    meniscus: float = 0.25
-    abnormal: tuple[float, float] = (0.14, 0.2)
-    cartilage: tuple[float, float] = (0.25, 0.25)
+    acl: float = 0.14
+    meniscus: float = 0.19
+    abnormal: tuple[float, float] = (0.1, 0.12)
+    cartilage: tuple[float, float] = (0.16, 0.16)
     radius: float = 0.07
 
     def of(self, target: str) -> tuple[float, float]:
@@ -99,49 +100,63 @@ def _run(generator: np.random.Generator, slices: int, prevalence: float, confoun
     return (hit & present).astype(np.int64)
 
 
+class Patch(NamedTuple):
+    """A lesion's change of unit sign, within the window where it is not negligible."""
+
+    rows: slice
+    columns: slice
+    relative: np.ndarray
+    radians: np.ndarray
+
+
+def patch(pixels: Grid, centre: tuple[float, float], radius: float, relative: float, radians: float) -> Patch:
+    """Returns a lesion at `centre`; six standard deviations away, where the window ends, a bump is 2e-8."""
+    rows, columns = (
+        _window(axis, c, 6 * radius) for axis, c in ((pixels.y[:, 0], centre[1]), (pixels.x[0], centre[0]))
+    )
+    near = Grid(pixels.x[:, columns], pixels.y[rows])
+    return Patch(rows, columns, relative * dipole(near, centre, radius), radians * bump(near, centre, radius))
+
+
+def _window(axis: np.ndarray, centre: float, reach: float) -> slice:
+    return slice(*np.searchsorted(axis, (centre - reach, centre + reach)))
+
+
 @dataclass(frozen=True)
 class Changes:
-    """A slice before its labels are known."""
+    """A slice before its labels are known.
 
-    signal: np.ndarray
-    angle: np.ndarray
-    patches: list[tuple[np.ndarray, np.ndarray]]
+    Attributes:
+        bare: The complex object without any change, of shape (rows, columns).
+        patches: The lesions of each target.
+    """
+
+    bare: np.ndarray
+    patches: tuple[tuple[Patch, ...], ...]
 
     def image(self, labels: np.ndarray, sign: int) -> np.ndarray:
         """Returns the complex object, of shape (rows, columns), for labels of shape (targets,)."""
-        gain, angle = np.ones_like(self.signal), self.angle.copy()
-        for target, label, (h, g) in zip(TARGETS, labels, self.patches, strict=True):
+        image = self.bare.copy()
+        for target, label, patches in zip(TARGETS, labels, self.patches, strict=True):
             t, u = (sign, sign * (2 * label - 1)) if target == "cartilage" else (label, label)
-            gain, angle = gain * (1 + t * h), angle + u * g
-        return self.signal * gain * np.exp(1j * angle)
+            for rows, columns, relative, radians in patches:
+                image[rows, columns] *= (1 + t * relative) * np.exp(1j * u * radians)
+        return image
 
 
 def changes(
-    signal: np.ndarray,
-    angle: np.ndarray,
-    pixels: Grid,
-    anatomy: Anatomy,
-    lesions: Lesions,
-    index: int,
-    strengths: Strengths,
+    bare: np.ndarray, pixels: Grid, anatomy: Anatomy, lesions: Lesions, index: int, strengths: Strengths
 ) -> Changes:
-    """Returns slice `index` as a function of its labels and of the cartilage's sign."""
+    """Returns slice `index` of a bare object as a function of its labels and of the cartilage's sign."""
     z = slice_position(index, len(lesions.labels))
-    return Changes(signal, angle, _patches(pixels, anatomy, lesions, index, z, strengths))
+    patches = []
+    for i, target in enumerate(TARGETS):
+        x, y = site(anatomy, target, z) + lesions.offsets[i]
+        relative, radians = lesions.amplitudes[index, i] * np.array(strengths.of(target))
+        patches.append((patch(pixels, (x, y), strengths.radius, relative, radians),))
+    return Changes(bare, tuple(patches))
 
 
 def slice_position(index: int, slices: int) -> float:
     """Returns the position of a slice in [-1, 1]."""
     return 0.0 if slices == 1 else 2 * index / (slices - 1) - 1
-
-
-def _patches(pixels, anatomy, lesions, index, z, strengths) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Returns each target's relative change of the magnitude and its change of the phase, for sign +1."""
-    patches = []
-    for i, target in enumerate(TARGETS):
-        x, y = site(anatomy, target, z)
-        centre = (x + lesions.offsets[i, 0], y + lesions.offsets[i, 1])
-        relative, radians = (lesions.amplitudes[index, i] * s for s in strengths.of(target))
-        h, g = dipole(pixels, centre, strengths.radius), bump(pixels, centre, strengths.radius)
-        patches.append((relative * h, radians * g))
-    return patches

@@ -61,7 +61,7 @@ class Phantom:
     slices: int = 36
     matrix: int = 320
     seed: int = 0
-    noise: float = 0.1
+    noise: float = 0.12
     prevalence: float = 0.75
     position_confound: bool = False
     strengths: Strengths = field(default_factory=Strengths)
@@ -149,18 +149,16 @@ def unlabelled(
     """Returns a series' slices as functions of their labels, under a coil drawn from the generator."""
     pixels, slices = protocol.pixels, len(lesions.labels)
     sensitivity, angle = draw_coil(generator, pixels)
+    coil = sensitivity * np.exp(1j * angle)
     signals = [render(anatomy, protocol.sequence, slice_position(i, slices), pixels) for i in range(slices)]
-    return [
-        lesion_changes(signal * sensitivity, angle, pixels, anatomy, lesions, i, strengths)
-        for i, signal in enumerate(signals)
-    ]
+    return [lesion_changes(s * coil, pixels, anatomy, lesions, i, strengths) for i, s in enumerate(signals)]
 
 
 def write_series(
     path: Path, changes: list[Changes], lesions: Lesions, protocol: Protocol, patient: str, generator
 ) -> torch.Tensor:
     """Scans and writes a volume; returns its k-space, complex128, of shape (slices, rows, columns)."""
-    images = np.stack([c.image(lesions.labels[i], lesions.signs[i]) for i, c in enumerate(changes)])
+    images = np.stack([c.image(lesions.labels[i], int(lesions.signs[i])) for i, c in enumerate(changes)])
     kspace = scan(images, protocol, generator)
     write_volume(path, images, kspace, protocol, patient, generator)
     return kspace
@@ -176,7 +174,7 @@ def _annotations(settings: Phantom, name: str, anatomy, lesions: Lesions, genera
     strings = {target: str(generator.choice(names)) for target, names in _STRINGS.items()}
     rows = []
     for index, j in zip(*np.nonzero(lesions.labels), strict=True):
-        z = slice_position(index, settings.slices)
+        z = slice_position(int(index), settings.slices)
         box = _box(site(anatomy, TARGETS[j], z) + lesions.offsets[j], settings)
         rows.append((name, int(index), "No", *box, strings[TARGETS[j]]))
     return pd.DataFrame(rows, columns=list(_COLUMNS))

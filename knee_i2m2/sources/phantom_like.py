@@ -13,9 +13,9 @@ import pandas as pd
 
 from knee_i2m2.errors import ConfigError
 from knee_i2m2.files import write_text
-from knee_i2m2.sources.anatomy import CONTRASTS, bump, dipole, draw_anatomy
+from knee_i2m2.sources.anatomy import CONTRASTS, draw_anatomy
 from knee_i2m2.sources.annotations import TARGETS, Annotations, array_box, slice_labels
-from knee_i2m2.sources.lesions import Changes, Strengths, draw_lesions
+from knee_i2m2.sources.lesions import Changes, Patch, Strengths, draw_lesions, patch
 from knee_i2m2.sources.phantom import (
     in_parallel,
     patient_name,
@@ -111,18 +111,17 @@ def _at_boxes(changes: Changes, settings: Likeness, name: str, index: int, proto
     for j, target in enumerate(TARGETS):
         boxes = rows[rows["target"] == target]
         if len(boxes):
-            drawn = [_patch(box, settings.strengths.of(target), protocol) for box in boxes.itertuples()]
-            patches[j] = tuple(sum(parts) for parts in zip(*drawn, strict=True))
-    return replace(changes, patches=patches)
+            strengths = settings.strengths.of(target)
+            patches[j] = tuple(_patch(box, *strengths, protocol) for box in boxes.itertuples())
+    return replace(changes, patches=tuple(patches))
 
 
-def _patch(box, strengths: tuple[float, float], protocol: Protocol) -> tuple[np.ndarray, np.ndarray]:
-    """Returns the relative change of the magnitude and the change of the phase that fill a box."""
+def _patch(box, relative: float, radians: float, protocol: Protocol) -> Patch:
+    """Returns a lesion that fills a box."""
     top = array_box(box.y, box.height, _FRAME)
     centre = ((box.x + box.width / 2) * 2 / _FRAME - 1, (top + box.height / 2) * 2 / _FRAME - 1)
     radius = max(min(box.width, box.height) / _FRAME, 0.03)
-    relative, radians = strengths
-    return relative * dipole(protocol.pixels, centre, radius), radians * bump(protocol.pixels, centre, radius)
+    return patch(protocol.pixels, centre, radius, relative, radians)
 
 
 def _rows(settings: Likeness) -> pd.DataFrame:

@@ -39,7 +39,8 @@ def tiny(strengths: Strengths, noise: float = 0.5) -> tuple[Changes, Protocol, n
     protocol = Protocol(16, 18, (1, 17), "CORPD_FBK", 2.894, noise)
     lesions = Lesions(np.zeros((1, 4), dtype=int), np.ones((1, 4)), np.ones(1, dtype=int), np.zeros((4, 2)))
     sensitivity, angle = draw_coil(generator, protocol.pixels)
-    slice_ = changes(0.7 * sensitivity, angle, protocol.pixels, draw_anatomy(generator), lesions, 0, strengths)
+    bare = 0.7 * sensitivity * np.exp(1j * angle)
+    slice_ = changes(bare, protocol.pixels, draw_anatomy(generator), lesions, 0, strengths)
     return slice_, protocol, generator
 
 
