@@ -89,9 +89,9 @@ class Knee:
     fine_tune_epochs: int = 10
     patience: int = 8
     batch_size: int = 32
-    lr: float = 1e-3
-    fine_tune_lr: float = 1e-4
-    weight_decay: float = 0.05
+    lr: float = 3e-4
+    fine_tune_lr: float = 3e-5
+    weight_decay: float = 0.01
     class_weighting: bool = True
     device: str = "auto"
     precision: str = "32"

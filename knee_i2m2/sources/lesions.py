@@ -111,9 +111,7 @@ class Patch(NamedTuple):
 
 def patch(pixels: Grid, centre: tuple[float, float], radius: float, relative: float, radians: float) -> Patch:
     """Returns a lesion at `centre`; six standard deviations away, where the window ends, a bump is 2e-8."""
-    rows, columns = (
-        _window(axis, c, 6 * radius) for axis, c in ((pixels.y[:, 0], centre[1]), (pixels.x[0], centre[0]))
-    )
+    rows, columns = _window(pixels.y[:, 0], centre[1], 6 * radius), _window(pixels.x[0], centre[0], 6 * radius)
     near = Grid(pixels.x[:, columns], pixels.y[rows])
     return Patch(rows, columns, relative * dipole(near, centre, radius), radians * bump(near, centre, radius))
 

@@ -49,4 +49,4 @@ def _log_likelihood(kspace: torch.Tensor, changes: Changes, labels: np.ndarray, 
 
 
 def _distance(a: torch.Tensor, b: torch.Tensor) -> float:
-    return float((a - b).abs().square().sum())
+    return float(torch.view_as_real(a - b).square().sum())

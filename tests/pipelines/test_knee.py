@@ -147,7 +147,7 @@ def test_the_same_seed_gives_the_same_prediction_columns_to_the_bit(run: Path, c
 
 
 def test_another_configuration_in_the_same_folder_is_refused(run: Path, config: Knee) -> None:
-    with pytest.raises(ConfigError, match=r"lr 0.001 -> 0.5"):
+    with pytest.raises(ConfigError, match=r"lr 0.0003 -> 0.5"):
         train(replace(config, lr=0.5))
 
 
