@@ -23,7 +23,7 @@ torch.set_num_threads(2)
 def _seeded() -> None:
     """Seeds the global generators, which networks draw their weights from."""
     torch.manual_seed(0)
-    np.random.seed(0)  # noqa: NPY002
+    np.random.seed(0)
 
 
 @pytest.fixture(scope="session")

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch.utils.data import DataLoader, Sampler
 
+from knee_i2m2.errors import ConfigError
 from knee_i2m2.types import Batch
 
 __all__ = ["InOrder", "Samples", "Shuffled", "loader"]
 
 
+@runtime_checkable
 class Samples(Protocol):
     """Something that gathers samples by their positions."""
 
@@ -26,8 +28,9 @@ class Samples(Protocol):
 class Shuffled(Sampler[list[int]]):
     """Every sample once an epoch, in an order drawn from (seed, epoch), so that an epoch can be repeated.
 
-    Under several processes each takes its part of every global batch; an incomplete last one, which would leave some
-    of them without work, is then left to the next epoch's order.
+    A last sample that would be alone joins the batch before it: batch normalisation needs two. Under several processes
+    each takes its part of every global batch; an incomplete last one, which would leave some of them without work, is
+    then left to the next epoch's order.
 
     Attributes:
         epoch: The epoch that the next iteration draws.
@@ -37,17 +40,20 @@ class Shuffled(Sampler[list[int]]):
         self.samples, self.batch_size, self.seed = samples, batch_size, seed
         self.rank, self.world = rank, world
         self.epoch = 0
+        if samples < world:
+            raise ConfigError(f"{samples} samples are too few for {world} processes; start fewer")
 
     def __len__(self) -> int:
         whole, rest = divmod(self.samples, self.batch_size * self.world)
-        return whole + (rest > 0 and self.world == 1)
+        return max(whole + (rest > 1 and self.world == 1), 1)
 
     def __iter__(self) -> Iterator[list[int]]:
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
         order = torch.randperm(self.samples, generator=generator).tolist()
-        stride = self.batch_size * self.world
-        for i in range(len(self)):
-            yield order[i * stride : (i + 1) * stride][self.rank :: self.world]
+        stride, last = self.batch_size * self.world, len(self) - 1
+        for i in range(last + 1):
+            stop = None if i == last and self.world == 1 else (i + 1) * stride
+            yield order[i * stride : stop][self.rank :: self.world]
 
 
 class InOrder(Sampler[list[int]]):

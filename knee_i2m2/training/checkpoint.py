@@ -5,17 +5,19 @@ from __future__ import annotations
 import os
 import pickle
 import shutil
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_model, save_model
 from torch import nn
 
 from knee_i2m2.errors import CheckpointError
 from knee_i2m2.files import sha256
 
-__all__ = ["load_state", "load_weights", "save"]
+__all__ = ["exists", "load_state", "load_weights", "save"]
 
 _WEIGHTS, _STATE, _SUMS = "weights.safetensors", "state.pt", "SHA256SUMS"
 
@@ -28,19 +30,25 @@ def save(folder: Path, model: nn.Module, state: dict[str, Any]) -> None:
         model: Its parameters and buffers are saved.
         state: Tensors, numbers, strings and containers of them.
     """
-    fresh, old = (folder.with_name(f".{folder.name}.{end}") for end in ("new", "old"))
+    _recover(folder)
+    fresh, old = _beside(folder)
     for left in (fresh, old):
         shutil.rmtree(left, ignore_errors=True)
     fresh.mkdir(parents=True)
     save_model(model, str(fresh / _WEIGHTS))
     torch.save(state, fresh / _STATE)
-    sums = "".join(f"{sha256(fresh / name)}  {name}\n" for name in (_WEIGHTS, _STATE))
-    (fresh / _SUMS).write_text(sums)
+    (fresh / _SUMS).write_text("".join(f"{_sum(fresh / name)}\n" for name in (_WEIGHTS, _STATE)))
     _flush(fresh)
     if folder.exists():
         os.replace(folder, old)
     os.replace(fresh, folder)
     shutil.rmtree(old, ignore_errors=True)
+
+
+def exists(folder: Path) -> bool:
+    """Returns whether there is a checkpoint, after completing one whose writer was killed while it replaced another."""
+    _recover(folder)
+    return folder.exists()
 
 
 def load_weights(folder: Path, model: nn.Module) -> None:
@@ -52,7 +60,7 @@ def load_weights(folder: Path, model: nn.Module) -> None:
     _verify(folder)
     try:
         load_model(model, str(folder / _WEIGHTS))
-    except RuntimeError as error:
+    except (RuntimeError, SafetensorError) as error:
         first = str(error).strip().splitlines()[-1].strip()
         raise CheckpointError(folder, f"holds another model ({first})", "use the run's own configuration") from error
 
@@ -66,19 +74,37 @@ def load_state(folder: Path) -> dict[str, Any]:
     _verify(folder)
     try:
         return torch.load(folder / _STATE, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+    except (pickle.UnpicklingError, RuntimeError, EOFError, LookupError, ValueError, TypeError) as error:
         raise CheckpointError(folder, "has a state that is no plain data", "train this rival again") from error
 
 
 def _verify(folder: Path) -> None:
     """Raises CheckpointError unless every file stands as its checksum says."""
+    _recover(folder)
     if not (folder / _SUMS).is_file():
         raise CheckpointError(folder, "holds no checkpoint", "train this rival first")
-    for line in (folder / _SUMS).read_text(errors="replace").splitlines():
-        wanted, _, name = line.partition("  ")
-        path = folder / Path(name).name
-        if not path.is_file() or sha256(path) != wanted:
+    listed = (folder / _SUMS).read_text(errors="replace").splitlines()
+    for path in (folder / _WEIGHTS, folder / _STATE):
+        if not path.is_file() or _sum(path) not in listed:
             raise CheckpointError(path, "is damaged: its checksum differs", "train this rival again")
+
+
+def _beside(folder: Path) -> tuple[Path, Path]:
+    """Returns where the next checkpoint is written and where the one before waits until it is in place."""
+    return folder.with_name(f".{folder.name}.new"), folder.with_name(f".{folder.name}.old")
+
+
+def _recover(folder: Path) -> None:
+    """Puts the new checkpoint in place where its writer was killed between the two renames; it is whole by then."""
+    fresh, old = _beside(folder)
+    if old.exists() and not folder.exists():
+        with suppress(FileNotFoundError):  # another process was faster
+            os.replace(fresh, folder)
+
+
+def _sum(path: Path) -> str:
+    """Returns a file's line in `SHA256SUMS`."""
+    return f"{sha256(path)}  {path.name}"
 
 
 def _flush(folder: Path) -> None:

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 from torch.utils.data import DataLoader
 
-from knee_i2m2.errors import DataError
+from knee_i2m2.errors import ConfigError, DataError
 from knee_i2m2.methods.method import Method
 from knee_i2m2.training import checkpoint
 from knee_i2m2.training.runner import seed_all
@@ -85,6 +85,12 @@ class Stage:
     clip: float = math.inf
     rate: Callable[[float], float] = constant
 
+    def __post_init__(self) -> None:
+        if self.epochs < 1 or self.patience < 1:
+            raise ConfigError(
+                f"{self.epochs} epochs with patience {self.patience} train nothing; give at least 1 of each"
+            )
+
 
 def fit(
     fabric: Fabric,
@@ -144,8 +150,9 @@ def _epoch(fabric, model, train, valid, optimiser, score, stage: Stage, epoch: i
     model.eval()
     with torch.no_grad():
         validated = _mean(dict(model.losses(batch.x, batch.y)) for batch in _on(fabric.device, valid))
-    answers = predict(model, valid, fabric.device)
-    value = score(answers.logp, answers.y)
+    _refuse_divergence({**trained, **validated}, epoch)
+    answers = predict(model.module, valid, fabric.device)
+    value = float(score(answers.logp, answers.y))
     if not math.isfinite(value):
         raise DataError("validation", "no target has both classes, so no epoch can be chosen", "use a larger split")
     return Epoch(epoch, trained, validated, value, time.monotonic() - start)
@@ -159,9 +166,16 @@ def _step(fabric, model, optimiser, batch: Batch, clip: float, factor: float) ->
     losses = dict(model.losses(batch.x, batch.y))
     fabric.backward(sum(losses.values()))
     if math.isfinite(clip):
-        fabric.clip_gradients(model, optimiser, max_norm=clip)
+        fabric.clip_gradients(model, optimiser, max_norm=clip, error_if_nonfinite=False)
     optimiser.step()
     return {name: loss.detach() for name, loss in losses.items()}
+
+
+def _refuse_divergence(losses: dict[str, float], epoch: int) -> None:
+    for name, loss in losses.items():
+        if not math.isfinite(loss):
+            reason = f"the {name} loss is {loss} in epoch {epoch}"
+            raise DataError("training", reason, "lower the learning rate, or look for values that are not finite")
 
 
 def _mean(losses: Iterable[dict[str, Tensor]]) -> dict[str, float]:
@@ -217,7 +231,7 @@ def _keep(method: Method, optimiser: Optimizer, history: list[Epoch], folder: Pa
 
 def _resume(method: Method, optimiser: Optimizer, folder: Path) -> list[Epoch]:
     """Returns the epochs that `last` has seen, after loading it; none if there is none."""
-    if not (folder / "last").exists():
+    if not checkpoint.exists(folder / "last"):
         return []
     checkpoint.load_weights(folder / "last", method)
     state = checkpoint.load_state(folder / "last")

@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import json
 import platform
+import re
 import shlex
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from importlib.metadata import version
+from importlib.metadata import requires, version
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,6 @@ from knee_i2m2.files import write_text
 __all__ = ["RunFolder", "read_config"]
 
 _MAY_CHANGE = ("rivals", "seeds", "out", "resume", "device", "workers", "threads")
-_PACKAGES = ("torch", "monai", "lightning-fabric", "numpy", "h5py", "scikit-learn")
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,12 @@ def _environment() -> dict[str, Any]:
         "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",
-        "packages": {name: version(name) for name in ("knee_i2m2", *_PACKAGES)},
+        "packages": {name: version(name) for name in ("knee_i2m2", *_packages())},
         "threads": torch.get_num_threads(),
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
     }
+
+
+def _packages() -> list[str]:
+    """Returns the packages that are required without an extra."""
+    return [re.match(r"[\w.-]+", line)[0] for line in requires("knee_i2m2") or [] if "extra ==" not in line]

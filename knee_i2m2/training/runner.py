@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Mapping
 
 import torch
 from lightning_fabric import Fabric
@@ -27,27 +28,43 @@ def launch(device: str = "auto", precision: str = "32", threads: int | None = No
     Raises:
         ConfigError: The device is not there, or bf16 would be emulated.
     """
+    _check(device, precision, threads)
     if threads is not None:
         torch.set_num_threads(threads)
     accelerator, _, card = device.partition(":")
     accelerator = ("cuda" if torch.cuda.is_available() else "cpu") if accelerator == "auto" else accelerator
-    _check(accelerator, card, precision)
-    processes = int(os.environ.get("LOCAL_WORLD_SIZE", os.environ.get("SLURM_NTASKS_PER_NODE", "1")))
-    nodes = int(os.environ.get("WORLD_SIZE", processes)) // processes
+    processes, nodes = _world(os.environ)
     devices = [int(card)] if card else processes
     fabric = Fabric(accelerator=accelerator, devices=devices, num_nodes=nodes, precision=PRECISIONS[precision])
     fabric.launch()
     return fabric
 
 
-def _check(accelerator: str, card: str, precision: str) -> None:
-    if accelerator not in ("cpu", "cuda") or not (card.isdigit() or not card):
-        raise ConfigError(f"--device {accelerator}: choose auto, cpu, cuda or one card such as cuda:0")
+def _world(environment: Mapping[str, str]) -> tuple[int, int]:
+    """Returns processes on each node, and nodes, as `torchrun` or Slurm tells them; (1, 1) without either."""
+    if "LOCAL_WORLD_SIZE" in environment:
+        local = int(environment["LOCAL_WORLD_SIZE"])
+        return local, int(environment["WORLD_SIZE"]) // local
+    if "SLURM_NTASKS_PER_NODE" in environment:
+        return int(environment["SLURM_NTASKS_PER_NODE"]), int(environment.get("SLURM_NNODES", "1"))
+    return 1, 1
+
+
+def _check(device: str, precision: str, threads: int | None) -> None:
+    """Raises ConfigError for what torch would refuse with a traceback, or do too slowly."""
+    if threads is not None and threads < 1:
+        raise ConfigError(f"--threads {threads}: give at least 1")
+    accelerator, colon, card = device.partition(":")
+    if accelerator not in ("auto", "cpu", "cuda") or (colon and not (accelerator == "cuda" and card.isdigit())):
+        raise ConfigError(f"--device {device}: choose auto, cpu, cuda or one card such as cuda:0")
     if accelerator == "cuda" and not torch.cuda.is_available():
-        raise ConfigError("--device cuda: torch finds no CUDA device here; use --device cpu or auto")
+        raise ConfigError(f"--device {device}: torch finds no CUDA device here; use --device cpu or auto")
+    if card and int(card) >= torch.cuda.device_count():
+        raise ConfigError(f"--device {device}: there are only {torch.cuda.device_count()} cards, counted from cuda:0")
     if precision not in PRECISIONS:
         raise ConfigError(f"--precision {precision}: choose {' or '.join(PRECISIONS)}")
-    if precision == "bf16" and accelerator == "cpu" and not torch.cpu._is_avx512_bf16_supported():
+    on_cpu = accelerator == "cpu" or (accelerator == "auto" and not torch.cuda.is_available())
+    if precision == "bf16" and on_cpu and not torch.cpu._is_avx512_bf16_supported():
         raise ConfigError("--precision bf16: this CPU has no bf16 hardware and would be 15 times slower; use 32")
 
 
