@@ -5,7 +5,7 @@
     OUT/singlecoil_train/*.h5, OUT/singlecoil_val/*.h5    volumes, two series (PD, PDFS) a patient
     OUT/knee.csv, OUT/knee_file_list.csv                  annotations and reviewed volumes, as fastMRI+ has them
     OUT/ideal.parquet                                     the ideal observer's log-likelihood ratios
-    OUT/phantom.json                                      the settings; written last
+    OUT/phantom.json                                      the settings
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ import pandas as pd
 import torch
 
 from knee_i2m2.errors import ConfigError
-from knee_i2m2.files import whole, write_text
+from knee_i2m2.files import whole, whole_folder, write_text
 from knee_i2m2.sources.anatomy import CONTRASTS, Anatomy, draw_anatomy, render, site
 from knee_i2m2.sources.annotations import TARGETS
 from knee_i2m2.sources.lesions import Changes, Lesions, Strengths, draw_lesions, slice_position
@@ -74,7 +74,7 @@ class Phantom:
 
 
 def make_phantom(settings: Phantom, out: Path, progress: Callable[[int], None] | None = None, jobs: int = 1) -> None:
-    """Writes a phantom archive to the folder `out`; the same settings give the same bytes.
+    """Writes a phantom archive to the folder `out`, whole or not at all; the same settings give the same bytes.
 
     Args:
         settings: What is made.
@@ -87,10 +87,11 @@ def make_phantom(settings: Phantom, out: Path, progress: Callable[[int], None] |
     """
     refuse_occupied(out)
     made = []
-    for patient in in_parallel(partial(_make_patient, settings, out), range((settings.volumes + 1) // 2), jobs):
-        made += patient
-        (progress or _silent)(len(made))
-    _write_tables(pd.concat([rows for rows, _ in made]), pd.concat([ideal for _, ideal in made]), settings, out)
+    with whole_folder(out) as folder:
+        for patient in in_parallel(partial(_make_patient, settings, folder), range((settings.volumes + 1) // 2), jobs):
+            made += patient
+            (progress or _silent)(len(made))
+        _write_tables(pd.concat([rows for rows, _ in made]), pd.concat([ideal for _, ideal in made]), settings, folder)
 
 
 def refuse_occupied(out: Path) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from knee_i2m2.errors import ConfigError
-from knee_i2m2.files import write_text
+from knee_i2m2.files import whole_folder, write_text
 from knee_i2m2.sources.anatomy import CONTRASTS, draw_anatomy
 from knee_i2m2.sources.annotations import TARGETS, Annotations, array_box, slice_labels
 from knee_i2m2.sources.lesions import Changes, Patch, Strengths, draw_lesions, patch
@@ -73,12 +73,14 @@ def make_likeness(settings: Likeness, out: Path, progress: Callable[[int], None]
     if not settings.names:
         raise ConfigError("--volumes leaves no volume to make; give 1 or more")
     patients = range((len(settings.names) + 1) // 2)
-    for done, made in enumerate(in_parallel(partial(_make_patient, settings, out), patients, jobs)):
-        progress(2 * done + made)
-    write_text(out / "knee.csv", _rows(settings).to_csv(index=False))
-    write_file_list(settings.names, out)
     about = {name: getattr(settings, name) for name in ("volumes", "slices", "matrix", "seed", "noise")}
-    write_text(out / "phantom.json", json.dumps({**about, "like": settings.annotations.path.name}, indent=2) + "\n")
+    about["like"] = settings.annotations.path.name
+    with whole_folder(out) as folder:
+        for done, made in enumerate(in_parallel(partial(_make_patient, settings, folder), patients, jobs)):
+            progress(2 * done + made)
+        write_text(folder / "knee.csv", _rows(settings).to_csv(index=False))
+        write_file_list(settings.names, folder)
+        write_text(folder / "phantom.json", json.dumps(about, indent=2) + "\n")
 
 
 def _make_patient(settings: Likeness, out: Path, patient: int) -> int:
