@@ -13,6 +13,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -159,15 +160,22 @@ class Prepared:
     def __getitem__(self, positions: list[int]) -> Batch:
         rows = self.rows[positions]
         x = {name: self._gather(name, rows) for name in self.arrays}
-        if "position" in self.index:
-            x["position"] = torch.from_numpy(self.index["position"].to_numpy(np.float32)[positions][:, None])
+        if self._position is not None:
+            x["position"] = self._position[positions]
         return Batch(x, self.y[positions], torch.tensor(positions))
 
     def _gather(self, name: str, rows: np.ndarray) -> torch.Tensor:
         values = torch.from_numpy(np.asarray(self.arrays[name][rows])).float()
         return values if self.scales[name] == 1 else values * self.scales[name]
 
-    @property
+    @cached_property
+    def _position(self) -> torch.Tensor | None:
+        """Place in the series, of shape (samples, 1), where the index has it."""
+        if "position" not in self.index:
+            return None
+        return torch.from_numpy(self.index["position"].to_numpy(np.float32)[:, None].copy())
+
+    @cached_property
     def y(self) -> torch.Tensor:
         """Truth of all samples, of shape (samples, *targets)."""
         truth = torch.from_numpy(self.index[list(self.task.targets)].to_numpy(np.int64).copy())
