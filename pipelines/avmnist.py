@@ -145,7 +145,7 @@ def train(config: AVMNIST) -> dict[str, Any]:
         ConfigError: An option does not fit, the data are another task's, or the folder was made otherwise.
         DataError: The prepared data are missing.
     """
-    recipe.check_names(config.rivals, RIVALS, "rivals")
+    check_options(config)
     expert = expert_factory(config)
     alone, joint = (
         budget(config.epochs, config.lr, config),
@@ -170,6 +170,20 @@ def train(config: AVMNIST) -> dict[str, Any]:
         resume=config.resume,
     ).train(config.rivals, config.seeds)
     return {"run": str(run.path), "rivals": config.rivals, "seeds": config.seeds}
+
+
+def check_options(config: AVMNIST) -> None:
+    """Raises ConfigError for an option with which there is nothing to train."""
+    recipe.check_names(config.rivals, RIVALS, "rivals")
+    for name in ("rivals", "seeds"):
+        if not getattr(config, name):
+            raise ConfigError(f"--{name} is empty; give one or more, or leave it out")
+    for name in ("lr", "fine_tune_lr", "batch_size", "clip"):
+        if not getattr(config, name) > 0:
+            raise ConfigError(f"--{name.replace('_', '-')} {getattr(config, name)} trains nothing; give more than 0")
+    for name in ("momentum", "weight_decay", "workers"):
+        if not getattr(config, name) >= 0:
+            raise ConfigError(f"--{name.replace('_', '-')} {getattr(config, name)} is negative; give 0 or more")
 
 
 def expert_factory(config: AVMNIST) -> Callable[[str], nn.Module]:

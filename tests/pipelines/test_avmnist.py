@@ -134,6 +134,12 @@ def test_the_same_seed_gives_the_same_bits(run: Path, data: Path, tmp_path: Path
         (("--audio-pool", "3"), "--audio-pool 3 does not divide 112"),
         (("--audiopool", "2"), "did you mean --audio-pool?"),
         (("--epochs", "many"), "--epochs"),
+        (("--epochs", "0"), "0 epochs with patience 10 train nothing"),
+        (("--rivals",), "--rivals is empty"),
+        (("--batch-size", "0"), "--batch-size 0 trains nothing"),
+        (("--fine-tune-lr", "-1"), "--fine-tune-lr -1.0 trains nothing"),
+        (("--clip", "0"), "--clip 0.0 trains nothing"),
+        (("--momentum", "-0.5"), "--momentum -0.5 is negative"),
     ],
 )
 def test_a_wrong_option_is_one_sentence(data, tmp_path, capsys, options: tuple[str, ...], sentence: str) -> None:
