@@ -64,8 +64,10 @@ class RunFolder:
 
     def log(self, **record: Any) -> None:
         """Appends a line to `metrics.jsonl`."""
-        with (self.path / "metrics.jsonl").open("a", encoding="utf-8") as opened:
-            opened.write(json.dumps(record) + "\n")
+        path = self.path / "metrics.jsonl"
+        cut_off = path.is_file() and path.read_bytes()[-1:] not in (b"", b"\n")  # say by a full disk
+        with path.open("a", encoding="utf-8") as opened:
+            opened.write("\n" * cut_off + json.dumps(record) + "\n")
 
     def tell(self, event: str) -> None:
         """Appends a dated line to `events.log`."""
@@ -76,7 +78,7 @@ class RunFolder:
         """Returns the closing record of a training, or None."""
         path = self.path / "metrics.jsonl"
         lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
-        closing = (json.loads(line) for line in lines if '"finished"' in line)
+        closing = (json.loads(line) for line in lines if '"finished"' in line and line.endswith("}"))
         found = [r for r in closing if (r["rival"], r["seed"]) == (rival, seed)]
         return found[-1] if found and (self.checkpoints(rival, seed) / "best").is_dir() else None
 
