@@ -29,7 +29,7 @@ def parse(name: str, target: Callable, arguments: Sequence[str], config: type | 
     Raises:
         ConfigError: A sentence, with a suggestion for what is unknown.
     """
-    parser = _Parser(prog=name, description=_summary(config or target), exit_on_error=False)
+    parser = _Parser(prog=name, description=_summary(config or target), exit_on_error=False, allow_abbrev=False)
     positionals = _positionals(target)
     for argument, hint in positionals.items():
         many = typing.get_origin(hint) is list
@@ -70,6 +70,8 @@ def _plain(message: str) -> str:
     """Returns a parser's message on one line, with options as they are typed."""
     text = re.sub(r"\s+", " ", message.strip()).rstrip(".")
     text = re.sub(r'Parser key "(\w+)"', r"--\1", text).replace("<class '", "").replace("'>", "")
+    text = re.sub(r"(?<=Expected )a typing\.Literal\[(.*?)\]", r"one of \1", text)
+    text = re.sub(r"Does not validate .*? Subtypes: \[(.*?)\] .* (?=Given value: )", r"Expected one of \1. ", text)
     return re.sub(r"--\w+", lambda option: option[0].replace("_", "-"), text)
 
 
@@ -110,7 +112,8 @@ def _typed(arguments: list[str], source: Any) -> list[str]:
             values = []
             while arguments and not re.match(r"--|-[a-zA-Z]", arguments[0]):
                 values.append(arguments.pop(0))
-            equals, value = "=", values[0] if values and values[0].startswith("[") else f"[{', '.join(values)}]"
+            if values:  # else the parser asks for them
+                equals, value = "=", values[0] if values[0].startswith("[") else f"[{', '.join(values)}]"
         elif name in flags and not equals and (not arguments or arguments[0].lower() not in ("true", "false")):
             equals, value = "=", "true"
         typed.append(name + equals + value)
