@@ -12,15 +12,16 @@ from typing import Any, Literal
 
 from knee_i2m2.errors import ConfigError, KneeError
 
-__all__ = ["TASKS", "VERBS", "audit", "demo", "evaluate", "main", "phantom", "predict", "prepare", "report", "train"]
+__all__ = ["FUNCTIONS", "RECIPES", "VERBS", "audit", "demo", "evaluate", "main", "predict", "report"]
 
-TASKS = {
-    "train knee": ("knee", "Knee", "train"),
-    "train avmnist": ("avmnist", "AVMNIST", "train"),
+RECIPES = {
+    "phantom": ("demo", "PhantomOptions", "phantom"),
     "prepare knee": ("knee_data", "PrepareKnee", "prepare"),
     "prepare avmnist": ("avmnist", "PrepareAVMNIST", "prepare"),
+    "train knee": ("knee", "Knee", "train"),
+    "train avmnist": ("avmnist", "AVMNIST", "train"),
 }
-"""Verb and task -> module of `knee_i2m2.pipelines`, the dataclass of its options, and the function that takes them."""
+"""Command -> module of `knee_i2m2.pipelines`, the dataclass of its options, and the function that takes them."""
 
 
 def demo(*, out: Path = Path("demo"), seed: int = 0) -> dict[str, Any]:
@@ -34,39 +35,6 @@ def demo(*, out: Path = Path("demo"), seed: int = 0) -> dict[str, Any]:
 
     evaluated, page = run(out, seed)
     return {"run": str(out), "report": str(page), "evaluation": _rows(evaluated)}
-
-
-def phantom(
-    out: Path,
-    /,
-    *,
-    volumes: int | None = None,
-    slices: int = 36,
-    matrix: int = 320,
-    seed: int = 0,
-    noise: float = 0.12,
-    position_confound: bool = False,
-    like: Path | None = None,
-    file_list: Path | None = None,
-    jobs: int = 1,
-) -> dict[str, Any]:
-    """Write fastMRI-format knee volumes with a known answer, and their annotations.
-
-    Args:
-        out: New folder.
-        volumes: How many, two a patient; 60 by default, or with --like all of the file list.
-        slices: Slices of each volume; with --like at least as many as are annotated.
-        matrix: Rows and columns of the image; k-space has twice as many rows.
-        seed: Makes everything.
-        noise: Standard deviation of k-space noise; tissue has a signal of about 0.7.
-        position_confound: Let lesions prefer the middle slices, as in fastMRI+.
-        like: A real fastMRI+ CSV, whose names, labels and boxes the volumes take.
-        file_list: Its file list; beside the CSV by default.
-        jobs: Processes; they do not change a byte.
-    """
-    from knee_i2m2.pipelines.demo import phantom as run
-
-    return run(out, volumes, slices, matrix, seed, noise, position_confound, like, file_list, jobs)
 
 
 def audit(
@@ -92,14 +60,6 @@ def audit(
     from knee_i2m2.sources.audit import audit as run
 
     return run(fastmri, annotations, file_list, abnormal, split, seed)
-
-
-def prepare(task: str, /) -> dict[str, Any]:
-    """Turn raw inputs into a prepared folder: knee FASTMRI, or avmnist."""
-
-
-def train(task: str, /) -> dict[str, Any]:
-    """Train a task's rivals on prepared data: knee or avmnist."""
 
 
 def evaluate(run: Path, /, *, replicates: int = 1000, seed: int = 0) -> dict[str, Any]:
@@ -154,9 +114,21 @@ def predict(
     return run_prediction(run, inputs, out, rival, seed, modalities, device)
 
 
-VERBS: dict[str, Callable] = {
-    verb.__name__: verb for verb in (demo, phantom, audit, prepare, train, evaluate, report, predict)
+FUNCTIONS: dict[str, Callable[..., dict[str, Any]]] = {
+    verb.__name__: verb for verb in (demo, audit, evaluate, report, predict)
 }
+
+VERBS = {
+    "demo": "Run the main job on a phantom: volumes, all rivals, report; minutes on two CPU cores.",
+    "phantom": "Write fastMRI-format knee volumes with a known answer, and their annotations.",
+    "audit": "Say what a fastMRI folder holds: volumes, patients, widths, labels, leaks, unreadable files.",
+    "prepare": "Turn raw inputs into a prepared folder: knee FASTMRI, or avmnist.",
+    "train": "Train a task's rivals on prepared data: knee or avmnist.",
+    "evaluate": "Compute AUROC or accuracy with clustered intervals from a run's prediction files.",
+    "report": "Write report.html, report.md, tables and figures of an evaluated run.",
+    "predict": "Predict volumes with a trained rival, log p averaged over its seeds.",
+}
+"""Verb -> what it does."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -185,11 +157,11 @@ def _run(arguments: list[str]) -> int:
         print(importlib.import_module("knee_i2m2").__version__)
         return 0
     name = _known(arguments.pop(0), list(VERBS), "verb")
-    if name in ("prepare", "train"):
-        tasks = [task.split()[1] for task in TASKS if task.split()[0] == name]
-        if not arguments or arguments[0] in ("-h", "--help"):
-            print(f"{VERBS[name].__doc__}\n\n    knee-i2m2 {name} {{{','.join(tasks)}}} --help")
-            return 0 if arguments else 2
+    tasks = [recipe.split()[1] for recipe in RECIPES if recipe.startswith(f"{name} ")]
+    if tasks and (not arguments or arguments[0] in ("-h", "--help")):
+        print(f"{VERBS[name]}\n\n    knee-i2m2 {name} {{{','.join(tasks)}}} --help")
+        return 0 if arguments else 2
+    if tasks:
         name = f"{name} {_known(arguments.pop(0), tasks, 'task')}"
     try:
         return _call(name, arguments)
@@ -201,15 +173,15 @@ def _call(name: str, arguments: list[str]) -> int:
     """Parses the arguments, calls the verb and prints its result."""
     from knee_i2m2.options import parse
 
-    if name in TASKS:
-        module, config, function = TASKS[name]
+    if name in RECIPES:
+        module, config, function = RECIPES[name]
         pipeline = importlib.import_module(f"knee_i2m2.pipelines.{module}")
         options = getattr(pipeline, config)
         values, chosen, as_json = parse(f"knee-i2m2 {name}", getattr(pipeline, function), arguments, options)
         result = getattr(pipeline, function)(*values, options(**chosen))
     else:
-        values, chosen, as_json = parse(f"knee-i2m2 {name}", VERBS[name], arguments)
-        result = VERBS[name](*values, **chosen)
+        values, chosen, as_json = parse(f"knee-i2m2 {name}", FUNCTIONS[name], arguments)
+        result = FUNCTIONS[name](*values, **chosen)
     print(json.dumps(result, indent=2, default=str) if as_json else _text(name, result))
     return 0
 
@@ -223,7 +195,7 @@ def _known(given: str, names: list[str], noun: str) -> str:
 
 
 def _help() -> str:
-    verbs = "\n".join(f"  {name:<10}{(verb.__doc__ or '').splitlines()[0]}" for name, verb in VERBS.items())
+    verbs = "\n".join(f"  {name:<10}{about}" for name, about in VERBS.items())
     about = "Products of experts over the magnitude and phase of raw knee MRI (I2M2)."
     more = "`knee-i2m2 VERB --help` shows a verb's options; every verb has --json."
     return f"usage: knee-i2m2 VERB ...\n\n{about}\n\n{verbs}\n\n{more}"

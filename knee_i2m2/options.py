@@ -42,7 +42,7 @@ def parse(name: str, target: Callable, arguments: Sequence[str], config: type | 
     else:
         parser.add_function_arguments(source, skip=skip, as_group=False, as_positional=False)
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
-    parsed = parser.parse_args(_typed(list(arguments), source)).as_dict()
+    parsed = vars(parser.instantiate_classes(parser.parse_args(_typed(list(arguments), source))))
     values = [parsed.pop(argument) for argument in positionals]
     parsed.pop("config", None)
     return values, parsed, parsed.pop("json")
@@ -55,11 +55,11 @@ class _Parser(ArgumentParser):
         raise ConfigError(f"{_plain(message)}{self._suggestion(message)} (see {self.prog} --help)")
 
     def format_help(self) -> str:
-        return re.sub(r"--\w+", lambda option: option[0].replace("_", "-"), super().format_help())
+        return re.sub(r"--[\w.]+", lambda option: option[0].replace("_", "-"), super().format_help())
 
     def _suggestion(self, message: str) -> str:
         known = [name for action in self._actions for name in action.option_strings if name[-1] != "+"]
-        unknown = [a or f"--{b}" for a, b in re.findall(r"(--\w+)|Option '(\w+)'", message)]
+        unknown = [a or f"--{b}" for a, b in re.findall(r"(--[\w.]+)|Option '(\w+)'", message)]
         guesses = [
             guess for name in unknown if name not in known for guess in difflib.get_close_matches(name, known, n=1)
         ]
@@ -69,10 +69,10 @@ class _Parser(ArgumentParser):
 def _plain(message: str) -> str:
     """Returns a parser's message on one line, with options as they are typed."""
     text = re.sub(r"\s+", " ", message.strip()).rstrip(".")
-    text = re.sub(r'Parser key "(\w+)"', r"--\1", text).replace("<class '", "").replace("'>", "")
+    text = re.sub(r'Parser key "([\w.]+)"', r"--\1", text).replace("<class '", "").replace("'>", "")
     text = re.sub(r"(?<=Expected )a typing\.Literal\[(.*?)\]", r"one of \1", text)
     text = re.sub(r"Does not validate .*? Subtypes: \[(.*?)\] .* (?=Given value: )", r"Expected one of \1. ", text)
-    return re.sub(r"--\w+", lambda option: option[0].replace("_", "-"), text)
+    return re.sub(r"--[\w.]+", lambda option: option[0].replace("_", "-"), text)
 
 
 def _summary(target: Any) -> str:
@@ -87,10 +87,11 @@ def _positionals(target: Callable) -> dict[str, Any]:
 
 
 def _names(source: Any, wanted: Callable[[Any], bool]) -> set[str]:
-    """Returns the options of a signature or dataclass whose type is wanted."""
+    """Returns the options of a signature or dataclass whose type is wanted, nested ones with their dots."""
     hints = typing.get_type_hints(source)
-    names = [f.name for f in dataclasses.fields(source)] if dataclasses.is_dataclass(source) else list(hints)
-    return {f"--{name}" for name in names if wanted(hints[name])}
+    nested = {name: hint for name, hint in hints.items() if dataclasses.is_dataclass(hint)}
+    inner = {f"--{name}.{option[2:]}" for name, hint in nested.items() for option in _names(hint, wanted)}
+    return {f"--{name}" for name, hint in hints.items() if wanted(hint)} | inner
 
 
 def _is_list(hint: Any) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +22,11 @@ from knee_i2m2.pipelines.knee_data import PrepareKnee, prepare
 from knee_i2m2.pipelines.recipe import progress
 from knee_i2m2.report.page import write_report
 from knee_i2m2.sources.annotations import read_annotations
+from knee_i2m2.sources.lesions import Strengths
 from knee_i2m2.sources.phantom import Phantom, make_phantom
 from knee_i2m2.sources.phantom_like import Likeness, make_likeness
 
-__all__ = ["demo", "phantom"]
+__all__ = ["PhantomOptions", "demo", "phantom"]
 
 
 SMALL = {
@@ -35,8 +36,11 @@ SMALL = {
     "lr": 3e-3,
     "fine_tune_lr": 1e-3,
     "weight_decay": 0.5,
+    "threads": 1,
 }
-"""Options of the knee recipe for 3,000 noisy slices of 64 x 64: few epochs, strong decay of the weights."""
+"""Options of the knee recipe for 3,000 noisy slices of 64 x 64: few epochs, strong decay.
+
+One thread: convolutions this small lose more by waiting for a second one than they gain."""
 
 
 def demo(out: Path, seed: int = 0) -> tuple[pd.DataFrame, Path]:
@@ -54,29 +58,54 @@ def demo(out: Path, seed: int = 0) -> tuple[pd.DataFrame, Path]:
     return evaluated, write_report(out)
 
 
-def phantom(
-    out: Path,
-    volumes: int | None,
-    slices: int,
-    matrix: int,
-    seed: int,
-    noise: float,
-    position_confound: bool,
-    like: Path | None,
-    file_list: Path | None,
-    jobs: int,
-) -> dict[str, Any]:
-    """Writes a phantom archive, or one like a real fastMRI+ file."""
-    if like is None:
-        settings = Phantom(volumes or 60, slices, matrix, seed, noise, position_confound=position_confound)
-        _make(settings, out, jobs)
-        return {"folder": str(out), "volumes": settings.volumes}
-    if position_confound:
+@dataclass
+class PhantomOptions:
+    """Writes fastMRI-format knee volumes with a known answer, and their annotations.
+
+    Attributes:
+        volumes: How many, two a patient; 60 by default, or with --like all of the file list.
+        slices: Slices of each volume; with --like at least as many as are annotated.
+        matrix: Rows and columns of the image; k-space has twice as many rows.
+        seed: Makes everything.
+        noise: Standard deviation of k-space noise; tissue has a signal of about 0.7.
+        position_confound: Let lesions prefer the middle slices, as in fastMRI+.
+        strengths: How much lesions change the object.
+        like: A real fastMRI+ CSV, whose names, labels and boxes the volumes take.
+        file_list: Its file list; beside the CSV by default.
+        jobs: Processes; they do not change a byte.
+    """
+
+    volumes: int | None = None
+    slices: int = 36
+    matrix: int = 320
+    seed: int = 0
+    noise: float = 0.12
+    position_confound: bool = False
+    strengths: Strengths = field(default_factory=Strengths)
+    like: Path | None = None
+    file_list: Path | None = None
+    jobs: int = 1
+
+
+def phantom(out: Path, /, config: PhantomOptions) -> dict[str, Any]:
+    """Writes a phantom archive to a new folder, or one like a real fastMRI+ file.
+
+    Raises:
+        ConfigError: The options do not fit, or the folder holds something.
+        DataError: The annotations are not usable.
+    """
+    common = {name: getattr(config, name) for name in ("slices", "matrix", "seed", "noise", "strengths")}
+    if config.like is None:
+        volumes = 60 if config.volumes is None else config.volumes
+        settings = Phantom(volumes, position_confound=config.position_confound, **common)
+        _make(settings, out, config.jobs)
+        return {"folder": str(out), "volumes": volumes}
+    if config.position_confound:
         raise ConfigError("--position-confound does not go with --like: real labels have their own positions")
-    likeness = Likeness(read_annotations(like, file_list), volumes, slices, matrix, seed, noise)
+    likeness = Likeness(read_annotations(config.like, config.file_list), config.volumes, **common)
     with progress() as bar:
         task = bar.add_task("volumes", total=len(likeness.names))
-        make_likeness(likeness, out, lambda done: bar.update(task, completed=done), jobs)
+        make_likeness(likeness, out, lambda done: bar.update(task, completed=done), config.jobs)
     return {"folder": str(out), "volumes": len(likeness.names)}
 
 

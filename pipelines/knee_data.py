@@ -69,9 +69,12 @@ def prepare(fastmri: Path, /, config: PrepareKnee) -> dict[str, Any]:
         return found
     index = pd.concat([volume_index(v, annotations, config.abnormal, split[v.name]) for v in kept], ignore_index=True)
     data["counts"] = counts(index)
-    write_split(config.out / "split.csv", split, {v.name: v.patient for v in kept}, hashes)
-    _copy_ideal(fastmri, config.out, index)
-    write_prepared(config.out, index, _parts(kept), data)
+
+    def beside() -> None:
+        write_split(config.out / "split.csv", split, {v.name: v.patient for v in kept}, hashes)
+        _copy_ideal(fastmri, config.out, index)
+
+    write_prepared(config.out, index, _parts(kept), data, beside)
     return data
 
 
@@ -140,7 +143,9 @@ def _describe(config: PrepareKnee, annotations: Annotations, volumes, kept, spli
         "settings": settings,
         "matrix": list(kept[0].matrix),
         "modalities": _modalities(kept[0].matrix),
+        "volumes": len(kept),
         "volumes_without_labels": len(volumes) - len(kept),
+        "annotated_volumes_absent": len(set(annotations.annotated) - {volume.name for volume in volumes}),
         "patients_in_more_than_one_split": len(crossing),
         "sources": {**hashes, config.annotations.name: sha256(annotations.path)},
     }

@@ -43,7 +43,7 @@ class Strengths:
     acl: float = 0.14
     meniscus: float = 0.19
     abnormal: tuple[float, float] = (0.1, 0.12)
-    cartilage: tuple[float, float] = (0.16, 0.16)
+    cartilage: tuple[float, float] = (0.18, 0.18)
     radius: float = 0.07
 
     def of(self, target: str) -> tuple[float, float]:

@@ -10,7 +10,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -30,28 +30,38 @@ __all__ = ["Prepared", "finished", "read_data", "write_prepared"]
 _MAKE = "make it with `knee-i2m2 prepare`"
 
 
-def write_prepared(out: Path, index: pd.DataFrame, parts: Iterable[Mapping[str, np.ndarray]], data: dict) -> None:
-    """Writes index, arrays and, last, `data.json`: a folder without it is not finished.
+def write_prepared(
+    out: Path,
+    index: pd.DataFrame,
+    parts: Iterable[Mapping[str, np.ndarray]],
+    data: dict,
+    beside: Callable[[], None] | None = None,
+) -> None:
+    """Writes arrays, index and, last, `data.json`: a folder without it is not finished.
 
-    Arrays are streamed to plain .npy files and not through memory maps: a full disk would then kill the process.
+    A fault in the parts leaves nothing behind. Arrays are streamed to plain .npy files and not through memory maps: a
+    full disk would then kill the process.
 
     Args:
         out: The folder.
         index: One row a sample.
         parts: Modality -> the samples that come next in its array.
         data: Content of `data.json`; its `modalities` give each array's `shape` (without samples) and `dtype`.
+        beside: Writes what else belongs to the folder.
 
     Raises:
         DataError: The folder cannot be written.
     """
     try:
-        with whole(out / "index.parquet") as path:
-            index.to_parquet(path, index=False)
         with ExitStack() as stack:
             written = {name: stack.enter_context(_array(out, name, len(index), data)) for name in data["modalities"]}
             for part in parts:
                 for name, values in part.items():
                     written[name].write(np.ascontiguousarray(values, data["modalities"][name]["dtype"]).tobytes())
+        with whole(out / "index.parquet") as path:
+            index.to_parquet(path, index=False)
+        if beside:
+            beside()
         write_text(out / "data.json", json.dumps(data, indent=2) + "\n")
     except OSError as error:
         raise DataError(out, f"cannot be written ({error.strerror})", "choose another --out or make room") from error
