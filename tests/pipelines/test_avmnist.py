@@ -135,7 +135,7 @@ def test_the_same_seed_gives_the_same_bits(run: Path, data: Path, tmp_path: Path
         (("--audiopool", "2"), "did you mean --audio-pool?"),
         (("--epochs", "many"), "--epochs"),
         (("--epochs", "0"), "0 epochs with patience 10 train nothing"),
-        (("--rivals",), "--rivals is empty"),
+        (("--rivals",), "--rivals"),
         (("--batch-size", "0"), "--batch-size 0 trains nothing"),
         (("--fine-tune-lr", "-1"), "--fine-tune-lr -1.0 trains nothing"),
         (("--clip", "0"), "--clip 0.0 trains nothing"),
