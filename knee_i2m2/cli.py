@@ -212,6 +212,9 @@ def _text(name: str, result: dict[str, Any]) -> str:
         from knee_i2m2.sources.audit import describe
 
         return describe(result)
+    if name.startswith("prepare"):
+        parts = [f"{split}: {_counted(counts)}" for split, counts in result["counts"].items()]
+        return "\n".join([*parts, _text("", result)])
     if name in ("evaluate", "demo"):
         import pandas as pd
 
@@ -219,3 +222,10 @@ def _text(name: str, result: dict[str, Any]) -> str:
 
         return headline_table(pd.DataFrame(result["evaluation"])) + "\n" + _text("", result)
     return "\n".join(f"{key}: {value}" for key, value in result.items() if not isinstance(value, dict | list))
+
+
+def _counted(counts: dict[str, Any]) -> str:
+    """Returns `640 samples, 80 series, 40 clusters, positives: acl 190, ...`."""
+    numbers = [f"{n} {noun}" for noun, n in counts.items() if not isinstance(n, dict)]
+    positives = ", ".join(f"{target} {n}" for target, n in counts.get("positives", {}).items())
+    return ", ".join(numbers) + (f"; positive: {positives}" if positives else "")

@@ -42,7 +42,7 @@ def parse(name: str, target: Callable, arguments: Sequence[str], config: type | 
     else:
         parser.add_function_arguments(source, skip=skip, as_group=False, as_positional=False)
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
-    parsed = vars(parser.instantiate_classes(parser.parse_args(_typed(list(arguments), source))))
+    parsed = vars(parser.instantiate(parser.parse_args(_typed(list(arguments), source))))
     values = [parsed.pop(argument) for argument in positionals]
     parsed.pop("config", None)
     return values, parsed, parsed.pop("json")

@@ -29,13 +29,12 @@ from rich.progress import Progress as Bars
 from torch import nn
 from torch.optim import SGD
 
-from knee_i2m2.errors import ConfigError
 from knee_i2m2.evaluation.accuracy import accuracy
 from knee_i2m2.experts.avmnist import avmnist_expert
 from knee_i2m2.pipelines import recipe
 from knee_i2m2.pipelines.recipe import Budget, Session
 from knee_i2m2.sources.avmnist import AVMNISTSettings, Progress, prepare_avmnist
-from knee_i2m2.sources.prepared import Prepared, read_data
+from knee_i2m2.sources.prepared import read_data
 from knee_i2m2.training.fit import Stage, warm_cosine
 from knee_i2m2.training.folder import RunFolder
 from knee_i2m2.training.rivals import Rival
@@ -155,9 +154,9 @@ def train(config: AVMNIST) -> dict[str, Any]:
     alone = budget(config.epochs, config.lr, config)
     joint = budget(config.fine_tune_epochs, config.fine_tune_lr, config)
     fabric = launch(config.device, config.precision, config.threads)
-    samples = {split: Prepared.open(config.data, split) for split in recipe.SPLITS}
-    refuse_other_task(samples["train"], config.data)
-    run = RunFolder.open(config.out, recipe.options(config), read_data(config.data))
+    samples = recipe.open_samples(config.data, "avmnist")
+    with fabric.rank_zero_first():
+        run = RunFolder.open(config.out, recipe.options(config), read_data(config.data))
     Session(
         fabric,
         run,
@@ -178,12 +177,8 @@ def train(config: AVMNIST) -> dict[str, Any]:
 def check_options(config: AVMNIST) -> None:
     """Raises ConfigError for an option with which there is nothing to train."""
     recipe.check_names(config.rivals, RIVALS, "rivals")
-    for name in ("lr", "fine_tune_lr", "batch_size", "clip"):
-        if not getattr(config, name) > 0:
-            raise ConfigError(f"--{name.replace('_', '-')} {getattr(config, name)} trains nothing; give more than 0")
-    for name in ("momentum", "weight_decay", "workers"):
-        if not getattr(config, name) >= 0:
-            raise ConfigError(f"--{name.replace('_', '-')} {getattr(config, name)} is negative; give 0 or more")
+    positive = ("lr", "fine_tune_lr", "batch_size", "clip")
+    recipe.check_numbers(config, positive, ("momentum", "weight_decay", "workers"))
 
 
 def expert_factory(config: AVMNIST) -> Callable[[str], nn.Module]:
@@ -202,13 +197,6 @@ def budget(epochs: int, lr: float, config: AVMNIST) -> Budget:
 def validation_accuracy(logp: np.ndarray, truth: np.ndarray) -> float:
     """Returns the share of pairs, of shape (pairs,), whose most probable class, of (pairs, classes), is the truth."""
     return accuracy(truth, logp)
-
-
-def refuse_other_task(samples: Prepared, data: Path) -> None:
-    """Raises ConfigError where the data were prepared for another task."""
-    if samples.task.name != "avmnist":
-        hint = "give --data the folder that `knee-i2m2 prepare avmnist` wrote"
-        raise ConfigError(f"{data}: holds the data of task {samples.task.name}; {hint}")
 
 
 def watched(bars: Bars) -> Progress:

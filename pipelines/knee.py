@@ -107,12 +107,14 @@ def train(config: Knee) -> dict[str, Any]:
         ConfigError: An option does not fit, or the folder was made otherwise.
         DataError: The prepared data are missing or hold too little.
     """
-    recipe.check_names(config.rivals, RIVALS, "rivals")
-    recipe.check_names([config.network], NETWORKS, "network")
+    check_options(config)
+    alone = budget(config.epochs, config.lr, config)
+    joint = budget(config.fine_tune_epochs, config.fine_tune_lr, config)
     fabric = launch(config.device, config.precision, config.threads)
-    samples = {split: Prepared.open(config.data, split) for split in recipe.SPLITS}
-    run = RunFolder.open(config.out, recipe.options(config), read_data(config.data))
-    write_ideal(config.data, samples, run)
+    samples = recipe.open_samples(config.data, "knee")
+    with fabric.rank_zero_first():
+        run = RunFolder.open(config.out, recipe.options(config), read_data(config.data))
+        write_ideal(config.data, samples, run)
     Session(
         fabric,
         run,
@@ -121,13 +123,20 @@ def train(config: Knee) -> dict[str, Any]:
         expert=expert_factory(config, samples["train"]),
         weights=loss_weights(samples["train"], config.class_weighting),
         score=mean_auroc,
-        alone=budget(config.epochs, config.lr, config),
-        joint=budget(config.fine_tune_epochs, config.fine_tune_lr, config),
+        alone=alone,
+        joint=joint,
         batch_size=config.batch_size,
         workers=config.workers,
         resume=config.resume,
     ).train(config.rivals, config.seeds)
     return {"run": str(run.path), "rivals": config.rivals, "seeds": config.seeds}
+
+
+def check_options(config: Knee) -> None:
+    """Raises ConfigError for an option with which there is nothing to train."""
+    recipe.check_names(config.rivals, RIVALS, "rivals")
+    recipe.check_names([config.network], NETWORKS, "network")
+    recipe.check_numbers(config, ("lr", "fine_tune_lr", "batch_size"), ("weight_decay", "workers"))
 
 
 def expert_factory(config: Knee, samples: Prepared) -> Callable[[str], nn.Module]:
@@ -165,7 +174,8 @@ def write_ideal(data: Path, samples: Mapping[str, Prepared], run: RunFolder) -> 
     if not (data / IDEAL).is_file():
         return
     ratios = pd.read_parquet(data / IDEAL).set_index("sample")
-    for split in recipe.SPLITS[1:]:
+    missing = [split for split in recipe.SPLITS[1:] if not run.predictions("ideal", 0, split).is_file()]
+    for split in missing:
         part = samples[split]
         logits = np.zeros((len(part), *part.task.answers))
         logits[..., 1] = ratios.loc[part.index["sample"], list(part.task.targets)].to_numpy()

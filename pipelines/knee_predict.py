@@ -64,8 +64,8 @@ def predict(
     config = _config(run)
     check_names([rival], RIVALS, "rival")
     check_names(list(modalities or []), {"magnitude": 0, "phase": 0, "position": 0}, "modalities")
-    if (out / "predictions.parquet").exists():
-        raise ConfigError(f"{out} holds predictions already; choose another --out")
+    if (out / "predictions.parquet").exists() or (out.exists() and not out.is_dir()):
+        raise ConfigError(f"{out} holds predictions already or is a file; choose another --out")
     fabric = launch(device)
     data = read_data(run)
     methods = [_restore(run, config, rival, seed, data, fabric.device) for seed in seeds or _seeds(run, rival)]

@@ -24,14 +24,25 @@ from torch.utils.flop_counter import FlopCounterMode
 from knee_i2m2 import predictions
 from knee_i2m2.errors import ConfigError
 from knee_i2m2.methods.method import Method
-from knee_i2m2.sources.prepared import Prepared
+from knee_i2m2.sources.prepared import Prepared, read_data
 from knee_i2m2.training import checkpoint
 from knee_i2m2.training.batches import InOrder, Samples, Shuffled, loader
 from knee_i2m2.training.fit import Answers, Epoch, Stage, fit, predict
 from knee_i2m2.training.folder import RunFolder
 from knee_i2m2.training.rivals import Rival, assemble, order, single, warm_start
 
-__all__ = ["SPLITS", "Budget", "Session", "check_names", "in_order", "options", "prediction_table", "progress"]
+__all__ = [
+    "SPLITS",
+    "Budget",
+    "Session",
+    "check_names",
+    "check_numbers",
+    "in_order",
+    "open_samples",
+    "options",
+    "prediction_table",
+    "progress",
+]
 
 SPLITS = ("train", "val", "test")
 _WHO = ("sample", "series", "cluster", "position", "sequence", "field_strength", "width")
@@ -42,6 +53,29 @@ def check_names(given: list[str], known: Mapping[str, Any], option: str) -> None
     for name in given:
         if name not in known:
             raise ConfigError(f"--{option} {name} is unknown; choose from {' '.join(known)}")
+
+
+def check_numbers(config: Any, positive: tuple[str, ...], not_negative: tuple[str, ...]) -> None:
+    """Raises ConfigError for an option with which there is nothing to train."""
+    for name in (*positive, *not_negative):
+        value, option = getattr(config, name), f"--{name.replace('_', '-')} {getattr(config, name)}"
+        if name in positive and not value > 0:
+            raise ConfigError(f"{option} trains nothing; give more than 0")
+        if not value >= 0:
+            raise ConfigError(f"{option} is negative; give 0 or more")
+
+
+def open_samples(data: Path, task: str) -> dict[str, Prepared]:
+    """Returns the samples of every split.
+
+    Raises:
+        ConfigError: The data were prepared for another task.
+        DataError: The prepared data are missing or damaged.
+    """
+    if read_data(data)["task"] != task:
+        hint = f"give --data the folder that `knee-i2m2 prepare {task}` wrote"
+        raise ConfigError(f"{data}: holds the data of task {read_data(data)['task']}; {hint}")
+    return {split: Prepared.open(data, split) for split in SPLITS}
 
 
 def options(config: Any) -> dict[str, Any]:
@@ -114,8 +148,9 @@ class Session:
         if not rival.alone:
             warm_start(method, {e: self.run.checkpoints(single(e, self.rivals), seed) / "best" for e in rival.experts})
         history, steps = self._learn(method, rival, folder, seed, watch) if rival.joint else ([], 0)
-        if not rival.joint:
+        if not rival.joint and self.fabric.is_global_zero:
             checkpoint.save(folder / "best", method, {})
+        self.fabric.barrier()
         if self.fabric.is_global_zero:
             cost = {**cost_of(method, self.samples["train"]), "seconds": round(time.monotonic() - start, 1)}
             self.run.log(rival=name, seed=seed, finished=True, **self._spent(rival, seed, history, steps), **cost)
@@ -197,7 +232,7 @@ def progress() -> Iterator[Progress]:
 
 
 def _refuse_unfinished(folder: Path, resume: bool) -> None:
-    if (folder / "last").exists() and not resume:
+    if checkpoint.exists(folder / "last") and not resume:
         raise ConfigError(f"{folder} holds an unfinished training; add --resume to go on, or choose another --out")
 
 

@@ -64,13 +64,13 @@ def resnet18(channels: int, outputs: int, matrix: tuple[int, int]) -> nn.Module:
 
 
 def small(channels: int, outputs: int, matrix: tuple[int, int]) -> nn.Module:
-    """Returns four stride-2 convolutions of 16-32-64-128 channels and a linear layer: for the phantom's matrix."""
+    """Returns four stride-2 convolutions of 16-32-64-128 channels, dropout .3 and a linear layer: for the phantom."""
     from monai.networks.blocks import Convolution
 
     widths = (channels, 16, 32, 64, 128)
     layers = [Convolution(2, a, b, strides=2, act="RELU", norm="BATCH") for a, b in itertools.pairwise(widths)]
     rows, columns = (math.ceil(n / 16) for n in matrix)
-    return nn.Sequential(*layers, nn.Flatten(), nn.Linear(128 * rows * columns, outputs))
+    return nn.Sequential(*layers, nn.Flatten(), nn.Dropout(0.3), nn.Linear(128 * rows * columns, outputs))
 
 
 def preact_resnet18(channels: int, outputs: int, matrix: tuple[int, int]) -> nn.Module:

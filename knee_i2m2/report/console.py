@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
+from knee_i2m2.evaluation.tidy import MACRO
 from knee_i2m2.report.words import METRICS, interval, number
 
 __all__ = ["headline_table"]
@@ -21,9 +22,10 @@ def headline_table(evaluation: pd.DataFrame) -> str:
 
 
 def _block(title: str, rows: pd.DataFrame) -> str:
-    """Returns one table, its rivals from best to worst."""
+    """Returns one table, its rivals from best to worst; where there is one target, its mean is not repeated."""
+    rows = rows if rows["target"].nunique() > 2 else rows[rows["target"] != MACRO]
     cells = [f"{number(v)} {interval(low, high)}".strip() for v, low, high in rows[["value", "low", "high"]].to_numpy()]
     wide = rows.assign(cell=cells).pivot(index="rival", columns="target", values="cell")
-    best = rows[rows["target"] == rows["target"].iloc[-1]].set_index("rival")["value"].sort_values(ascending=False)
-    wide = wide.loc[best.index, list(dict.fromkeys(rows["target"]))].rename_axis(index=None, columns=title)
-    return wide.to_string()
+    targets = list(dict.fromkeys(rows["target"]))
+    best = rows[rows["target"] == targets[-1]].set_index("rival")["value"].sort_values(ascending=False)
+    return wide.loc[best.index, targets].rename_axis(index=None, columns=title).to_string()

@@ -40,8 +40,8 @@ class Strengths:
         radius: Standard deviation of a bump, in half fields of view.
     """
 
-    acl: float = 0.14
-    meniscus: float = 0.19
+    acl: float = 0.13
+    meniscus: float = 0.18
     abnormal: tuple[float, float] = (0.1, 0.12)
     cartilage: tuple[float, float] = (0.18, 0.18)
     radius: float = 0.07

@@ -120,7 +120,7 @@ def read_data(folder: Path) -> dict[str, Any]:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise DataError(path, f"is no JSON ({error})", _MAKE) from error
+        raise DataError(path, f"cannot be read ({error})", "remove the folder and prepare it again") from error
 
 
 @dataclass(frozen=True)

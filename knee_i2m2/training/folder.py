@@ -29,7 +29,7 @@ from knee_i2m2.files import write_text
 
 __all__ = ["RunFolder", "read_config"]
 
-_MAY_CHANGE = ("rivals", "seeds", "out", "resume", "device", "workers", "threads")
+_MAY_CHANGE = ("data", "rivals", "seeds", "out", "resume", "device", "workers", "threads")
 
 
 @dataclass(frozen=True)

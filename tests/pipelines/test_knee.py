@@ -240,7 +240,7 @@ def test_unknown_labels_are_ignored_and_do_not_break_anything(data: Path, config
     assert (frame[frame["target"] == "acl"]["truth"] == -1).any()
     evaluated, _ = evaluate(tmp_path / "run", replicates=20)
     rows = evaluated[(evaluated["split"] == "test") & (evaluated["unit"] == "slice") & (evaluated["seed"] == "0")]
-    n = rows[rows["metric"] == "auroc"].set_index("target")["n"]
+    n = rows[(rows["metric"] == "auroc") & (rows["rival"] == "phase")].set_index("target")["n"]
     assert n["acl"] < n["meniscus"]
 
 
