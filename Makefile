@@ -12,8 +12,8 @@ setup: .venv/.ready
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --upgrade-strategy only-if-needed "$(TORCH)"
 	$(BIN)/python -m pip install --quiet --editable ".[dev]"
-	$(BIN)/python -m pip install --quiet --no-deps "fastmri>=0.3"
 	$(BIN)/python -m pip install --quiet runstats requests tqdm
+	$(BIN)/python -m pip install --quiet --no-deps "fastmri>=0.3"
 	touch $@
 
 demo: setup

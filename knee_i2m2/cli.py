@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from knee_i2m2.errors import ConfigError, KneeError
 
-__all__ = ["FUNCTIONS", "RECIPES", "VERBS", "audit", "demo", "evaluate", "main", "predict", "report"]
+__all__ = ["FUNCTIONS", "RECIPES", "VERBS", "audit", "demo", "evaluate", "main", "report"]
 
 RECIPES = {
     "phantom": ("demo", "PhantomOptions", "phantom"),
@@ -20,6 +20,7 @@ RECIPES = {
     "prepare avmnist": ("avmnist", "PrepareAVMNIST", "prepare"),
     "train knee": ("knee", "Knee", "train"),
     "train avmnist": ("avmnist", "AVMNIST", "train"),
+    "predict": ("knee_predict", "PredictOptions", "predict"),
 }
 """Command -> module of `knee_i2m2.pipelines`, the dataclass of its options, and the function that takes them."""
 
@@ -87,36 +88,7 @@ def report(run: Path, /) -> dict[str, Any]:
     return {"report": str(write_report(run))}
 
 
-def predict(
-    run: Path,
-    inputs: list[Path],
-    /,
-    *,
-    out: Path,
-    rival: str = "i2m2",
-    seed: list[int] | None = None,
-    modalities: list[str] | None = None,
-    device: str = "auto",
-) -> dict[str, Any]:
-    """Predict volumes with a trained rival, log p averaged over its seeds.
-
-    Args:
-        run: Run folder of `train knee`.
-        inputs: Volumes (.h5) or folders of them.
-        out: New folder for predictions.parquet and predictions.csv.
-        rival: Which rival answers.
-        seed: Seeds to average; all by default.
-        modalities: Modalities to use, such as magnitude; experts that need another one stay silent.
-        device: auto, cpu, cuda or one card such as cuda:0.
-    """
-    from knee_i2m2.pipelines.knee_predict import predict as run_prediction
-
-    return run_prediction(run, inputs, out, rival, seed, modalities, device)
-
-
-FUNCTIONS: dict[str, Callable[..., dict[str, Any]]] = {
-    verb.__name__: verb for verb in (demo, audit, evaluate, report, predict)
-}
+FUNCTIONS: dict[str, Callable[..., dict[str, Any]]] = {verb.__name__: verb for verb in (demo, audit, evaluate, report)}
 
 VERBS = {
     "demo": "Run the main job on a phantom: volumes, all rivals, report; minutes on two CPU cores.",

@@ -8,6 +8,7 @@ Command::
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -33,52 +34,65 @@ from knee_i2m2.training.rivals import assemble
 from knee_i2m2.training.runner import launch
 from knee_i2m2.types import Batch
 
-__all__ = ["predict"]
+__all__ = ["PredictOptions", "predict"]
 
 
-def predict(
-    run: Path,
-    inputs: Sequence[Path],
-    out: Path,
-    rival: str = "i2m2",
-    seeds: Sequence[int] | None = None,
-    modalities: Sequence[str] | None = None,
-    device: str = "auto",
-) -> dict[str, Any]:
-    """Writes `predictions.parquet` and `predictions.csv` of volumes; log p is averaged over the seeds.
+@dataclass
+class PredictOptions:
+    """Predicts volumes with a trained rival, log p averaged over its seeds.
+
+    Attributes:
+        out: Folder for predictions.parquet and predictions.csv; it holds none yet.
+        rival: Which rival answers.
+        seed: Seeds whose best checkpoints are averaged; all by default.
+        modalities: Modalities to use, such as magnitude; experts that need another one stay silent.
+        device: auto, cpu, cuda or one card such as cuda:0.
+    """
+
+    out: Path
+    rival: str = "i2m2"
+    seed: list[int] | None = None
+    modalities: list[str] | None = None
+    device: str = "auto"
+
+
+def predict(run: Path, inputs: list[Path], /, config: PredictOptions) -> dict[str, Any]:
+    """Writes predictions.parquet and predictions.csv of volumes, or of folders of them.
 
     Args:
         run: Run folder of `train knee`.
-        inputs: Volumes or folders of them.
-        out: Folder without predictions yet.
-        rival: Which rival answers.
-        seeds: Whose best checkpoints are averaged; all if None.
-        modalities: Modalities that may be used; all if None. Experts that need another one stay silent.
-        device: `auto`, `cpu`, `cuda` or one card.
+        inputs: Volumes (.h5) or folders.
+        config: The options.
 
     Raises:
         ConfigError: An option does not fit.
         DataError: A volume cannot be read, or its image is not of the size that the run was trained on.
         CheckpointError: There is no checkpoint, or it is damaged.
     """
-    config = _config(run)
-    check_names([rival], RIVALS, "rival")
-    check_names(list(modalities or []), {"magnitude": 0, "phase": 0, "position": 0}, "modalities")
-    if (out / "predictions.parquet").exists() or (out.exists() and not out.is_dir()):
-        raise ConfigError(f"{out} holds predictions already or is a file; choose another --out")
-    fabric = launch(device)
-    data = read_data(run)
-    methods = [_restore(run, config, rival, seed, data, fabric.device) for seed in seeds or _seeds(run, rival)]
-    _refuse_silence(methods[0], modalities, rival)
-    volumes = [read_volume(path) for path in _paths(inputs)]
+    methods, device = _methods(run, config)
+    volumes, data = [read_volume(path) for path in _paths(inputs)], read_data(run)
     with progress() as bar:
         tracked = bar.track(volumes, description="volumes")
-        tables = [_answer(volume, methods, modalities, data, fabric.device) for volume in tracked]
+        tables = [_answer(volume, methods, config.modalities, data, device) for volume in tracked]
     table = pd.concat(tables, ignore_index=True)
     table.attrs.update(tables[0].attrs)
-    predictions.write(table, out / "predictions.parquet")
-    write_text(out / "predictions.csv", table.to_csv(index=False))
-    return {"predictions": str(out / "predictions.parquet"), "volumes": len(volumes), "seeds": len(methods)}
+    predictions.write(table, config.out / "predictions.parquet")
+    write_text(config.out / "predictions.csv", table.to_csv(index=False))
+    return {"predictions": str(config.out / "predictions.parquet"), "volumes": len(volumes), "seeds": len(methods)}
+
+
+def _methods(run: Path, config: PredictOptions) -> tuple[list[Method], torch.device]:
+    """Returns one trained method per seed, on the device, once the options are known to fit."""
+    trained = _config(run)
+    check_names([config.rival], RIVALS, "rival")
+    check_names(config.modalities or [], {"magnitude": 0, "phase": 0, "position": 0}, "modalities")
+    if (config.out / "predictions.parquet").exists() or (config.out.exists() and not config.out.is_dir()):
+        raise ConfigError(f"{config.out} holds predictions already or is a file; choose another --out")
+    device, data = launch(config.device).device, read_data(run)
+    seeds = config.seed or _seeds(run, config.rival)
+    methods = [_restore(run, trained, config.rival, seed, data, device) for seed in seeds]
+    _refuse_silence(methods[0], config.modalities, config.rival)
+    return methods, device
 
 
 def _config(run: Path) -> Knee:

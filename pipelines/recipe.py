@@ -130,12 +130,12 @@ class Session:
 
     def train(self, wanted: list[str], seeds: list[int]) -> None:
         """Trains what is not finished, single experts before the products that start from them; writes predictions."""
-        todo = [(name, rival, seed) for seed in seeds for name, rival in order(wanted, self.rivals).items()]
+        pending = [(name, rival, seed) for seed in seeds for name, rival in order(wanted, self.rivals).items()]
         with progress() as bar:
-            for number, (name, rival, seed) in enumerate(todo, 1):
+            for number, (name, rival, seed) in enumerate(pending, 1):
                 method = assemble(rival, self.expert, self.weights, seed)
                 if not self.run.finished(name, seed):
-                    watch = _watched(self.run, name, seed, bar, f"[{number}/{len(todo)}] {name}, seed {seed}")
+                    watch = _watched(self.run, name, seed, bar, f"[{number}/{len(pending)}] {name}, seed {seed}")
                     self._fit(method, name, rival, seed, watch)
                     bar.update(bar.task_ids[-1], total=1, completed=1)
                 if name in wanted and self.fabric.is_global_zero:

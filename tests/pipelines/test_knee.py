@@ -17,7 +17,8 @@ from knee_i2m2.errors import CheckpointError, ConfigError, DataError
 from knee_i2m2.evaluation.evaluate import evaluate
 from knee_i2m2.pipelines.knee import RIVALS, Knee, mean_auroc, train
 from knee_i2m2.pipelines.knee_data import PrepareKnee, prepare
-from knee_i2m2.pipelines.knee_predict import predict
+from knee_i2m2.pipelines.knee_predict import PredictOptions
+from knee_i2m2.pipelines.knee_predict import predict as predict_volumes
 from knee_i2m2.report.page import write_report
 from knee_i2m2.sources.annotations import TARGETS
 from knee_i2m2.sources.phantom import Phantom, make_phantom
@@ -51,6 +52,10 @@ def run(config: Knee) -> Path:
     evaluate(config.out, replicates=50)
     write_report(config.out)
     return config.out
+
+
+def predict(run: Path, inputs: list[Path], out: Path, **options) -> None:
+    predict_volumes(run, inputs, PredictOptions(out, device="cpu", **options))
 
 
 def read(run: Path, rival: str, seed: int = 0, split: str = "test") -> pd.DataFrame:
@@ -174,7 +179,7 @@ def test_predicting_the_test_volumes_repeats_the_predictions(run: Path, phantom:
     trained = read(run, "i2m2", 1)
     names = sorted(set(trained["series"]))
     paths = [next(phantom.rglob(f"{name}.h5")) for name in names]
-    predict(run, paths, tmp_path / "out", seeds=[1], device="cpu")
+    predict(run, paths, tmp_path / "out", seed=[1])
     new = predictions.read(tmp_path / "out" / "predictions.parquet")
     both = trained.merge(new, on=["sample", "target"], suffixes=("", "_new"))
     assert len(both) == len(trained) == len(new)
@@ -186,9 +191,9 @@ def test_seeds_are_averaged_in_log_probability(run: Path, phantom: Path, tmp_pat
     path = sorted(phantom.rglob("*.h5"))[0]
     single = []
     for seed in (0, 1):
-        predict(run, [path], tmp_path / str(seed), seeds=[seed], device="cpu")
+        predict(run, [path], tmp_path / str(seed), seed=[seed])
         single.append(predictions.read(tmp_path / str(seed) / "predictions.parquet"))
-    predict(run, [path], tmp_path / "both", device="cpu")
+    predict(run, [path], tmp_path / "both")
     both = predictions.read(tmp_path / "both" / "predictions.parquet")
     odds = [frame["logp_1"] - frame["logp_0"] for frame in (*single, both)]
     np.testing.assert_allclose(odds[2], (odds[0] + odds[1]) / 2, atol=1e-6)
@@ -196,24 +201,24 @@ def test_seeds_are_averaged_in_log_probability(run: Path, phantom: Path, tmp_pat
 
 def test_a_missing_modality_silences_its_experts_and_the_rest_answer(run: Path, phantom: Path, tmp_path: Path) -> None:
     path = sorted(phantom.rglob("*.h5"))[0]
-    predict(run, [path], tmp_path / "m", modalities=["magnitude"], device="cpu")
+    predict(run, [path], tmp_path / "m", modalities=["magnitude"])
     assert predictions.experts(predictions.read(tmp_path / "m" / "predictions.parquet")) == ("magnitude",)
     with pytest.raises(ConfigError, match="no expert of inter can answer from magnitude"):
-        predict(run, [path], tmp_path / "none", rival="inter", modalities=["magnitude"], device="cpu")
+        predict(run, [path], tmp_path / "none", rival="inter", modalities=["magnitude"])
     assert not (tmp_path / "none").exists()
 
 
 def test_predictions_that_are_there_are_not_overwritten(run: Path, phantom: Path, tmp_path: Path) -> None:
     path = sorted(phantom.rglob("*.h5"))[0]
-    predict(run, [path], tmp_path, device="cpu")
+    predict(run, [path], tmp_path)
     with pytest.raises(ConfigError, match="choose another --out"):
-        predict(run, [path], tmp_path, device="cpu")
+        predict(run, [path], tmp_path)
 
 
 def test_a_volume_of_another_size_is_refused_in_words(run: Path, tmp_path: Path) -> None:
     make_phantom(Phantom(volumes=2, slices=1, matrix=48), tmp_path / "large")
     with pytest.raises(DataError, match=r"matrix of \(48, 48\), the run was trained on \(32, 32\)"):
-        predict(run, [tmp_path / "large"], tmp_path / "out", device="cpu")
+        predict(run, [tmp_path / "large"], tmp_path / "out")
 
 
 def test_a_damaged_checkpoint_is_refused(run: Path, phantom: Path, config: Knee, tmp_path: Path) -> None:
@@ -224,7 +229,7 @@ def test_a_damaged_checkpoint_is_refused(run: Path, phantom: Path, config: Knee,
     content[-1] ^= 1
     weights.write_bytes(content)
     with pytest.raises(CheckpointError, match="checksum"):
-        predict(damaged.out, [phantom], tmp_path / "out", rival="position", device="cpu")
+        predict(damaged.out, [phantom], tmp_path / "out", rival="position")
 
 
 def test_unknown_labels_are_ignored_and_do_not_break_anything(data: Path, config: Knee, tmp_path: Path) -> None:
