@@ -16,6 +16,7 @@ from knee_i2m2.modalities.magnitude_phase import cos_sin
 __all__ = ["NETWORKS", "PHASES", "knee_expert", "position_features", "preact_resnet18", "resnet18", "small"]
 
 _POWERS = 4
+_RELU = ("RELU", {"inplace": True})
 
 
 def knee_expert(
@@ -68,7 +69,7 @@ def small(channels: int, outputs: int, matrix: tuple[int, int]) -> nn.Module:
     from monai.networks.blocks import Convolution
 
     widths = (channels, 16, 32, 64, 128)
-    layers = [Convolution(2, a, b, strides=2, act="RELU", norm="BATCH") for a, b in itertools.pairwise(widths)]
+    layers = [Convolution(2, a, b, strides=2, act=_RELU, norm="BATCH") for a, b in itertools.pairwise(widths)]
     rows, columns = (math.ceil(n / 16) for n in matrix)
     return nn.Sequential(*layers, nn.Flatten(), nn.Dropout(0.3), nn.Linear(128 * rows * columns, outputs))
 
