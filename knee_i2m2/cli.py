@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import json
 import sys
@@ -10,7 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from knee_i2m2.errors import ConfigError, KneeError
+from knee_i2m2.errors import ConfigError, KneeError, suggestion
 
 __all__ = ["FUNCTIONS", "RECIPES", "VERBS", "audit", "demo", "evaluate", "main", "report"]
 
@@ -161,9 +160,7 @@ def _call(name: str, arguments: list[str]) -> int:
 def _known(given: str, names: list[str], noun: str) -> str:
     if given in names:
         return given
-    close = difflib.get_close_matches(given, names, n=1)
-    hint = f"did you mean {close[0]}?" if close else f"choose from {', '.join(names)}"
-    raise ConfigError(f"there is no {noun} {given}; {hint}")
+    raise ConfigError(f"there is no {noun} {given}; {suggestion(given, names)}")
 
 
 def _help() -> str:

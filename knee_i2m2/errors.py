@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
 from pathlib import Path
 
-__all__ = ["CheckpointError", "ConfigError", "DataError", "KneeError"]
+__all__ = ["CheckpointError", "ConfigError", "DataError", "KneeError", "suggestion"]
 
 
 class KneeError(Exception):
@@ -42,3 +44,10 @@ class CheckpointError(DataError):
     """A checkpoint is damaged or belongs to another model."""
 
     exit_code = 4
+
+
+def suggestion(given: str, known: Iterable[str]) -> str:
+    """Returns `did you mean knee?`, or all that is known where nothing is close."""
+    names = list(known)
+    close = difflib.get_close_matches(given, names, n=1)
+    return f"did you mean {close[0]}?" if close else f"choose from {', '.join(names)}"

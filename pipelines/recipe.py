@@ -22,7 +22,7 @@ from torch.utils.data import DataLoader
 from torch.utils.flop_counter import FlopCounterMode
 
 from knee_i2m2 import predictions
-from knee_i2m2.errors import ConfigError
+from knee_i2m2.errors import ConfigError, suggestion
 from knee_i2m2.methods.method import Method
 from knee_i2m2.sources.prepared import Prepared, read_data
 from knee_i2m2.training import checkpoint
@@ -49,10 +49,10 @@ _WHO = ("sample", "series", "cluster", "position", "sequence", "field_strength",
 
 
 def check_names(given: list[str], known: Mapping[str, Any], option: str) -> None:
-    """Raises ConfigError for a name that is not known, with the known ones."""
+    """Raises ConfigError for a name that is not known, with what may have been meant."""
     for name in given:
         if name not in known:
-            raise ConfigError(f"--{option} {name} is unknown; choose from {' '.join(known)}")
+            raise ConfigError(f"--{option} {name} is unknown; {suggestion(name, known)}")
 
 
 def check_numbers(config: Any, positive: tuple[str, ...], not_negative: tuple[str, ...]) -> None:

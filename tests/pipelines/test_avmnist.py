@@ -130,7 +130,7 @@ def test_the_same_seed_gives_the_same_bits(run: Path, data: Path, tmp_path: Path
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        (("--rivals", "imag"), "--rivals imag is unknown; choose from image audio intra inter inter3 frozen i2m2"),
+        (("--rivals", "imag"), "--rivals imag is unknown; did you mean image?"),
         (("--audio-pool", "3"), "--audio-pool 3 does not divide 112"),
         (("--audiopool", "2"), "did you mean --audio-pool?"),
         (("--epochs", "many"), "--epochs"),
