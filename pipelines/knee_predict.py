@@ -8,7 +8,7 @@ Command::
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -99,6 +99,9 @@ def _config(run: Path) -> Knee:
     config = read_config(run)
     if read_data(run)["task"] != "knee":
         raise ConfigError(f"{run} is a run of {read_data(run)['task']}; predict reads knee volumes")
+    strange = set(config) ^ {option.name for option in fields(Knee)}
+    if strange:
+        raise ConfigError(f"{run / 'config.yaml'} does not fit this version: {', '.join(sorted(strange))}; train again")
     return Knee(**{**config, "data": Path(config["data"]), "out": Path(config["out"])})
 
 

@@ -221,6 +221,15 @@ def test_a_volume_of_another_size_is_refused_in_words(run: Path, tmp_path: Path)
         predict(run, [tmp_path / "large"], tmp_path / "out")
 
 
+def test_a_configuration_of_another_version_is_refused_in_words(run: Path, phantom: Path, tmp_path: Path) -> None:
+    other = tmp_path / "run"
+    other.mkdir()
+    (other / "data.json").write_text((run / "data.json").read_text())
+    (other / "config.yaml").write_text((run / "config.yaml").read_text() + "momentum: 0.9\n")
+    with pytest.raises(ConfigError, match="does not fit this version: momentum"):
+        predict(other, [phantom], tmp_path / "out")
+
+
 def test_a_damaged_checkpoint_is_refused(run: Path, phantom: Path, config: Knee, tmp_path: Path) -> None:
     damaged = replace(config, out=run.parent / "damaged", rivals=["position"], seeds=[0])
     train(damaged)
