@@ -164,9 +164,12 @@ def _refuse_unlike(volumes: Sequence[Volume], folder: Path) -> None:
 def _copy_ideal(fastmri: Path, out: Path, index: pd.DataFrame) -> None:
     """Takes along the phantom's ideal observer, where there is one: one row a sample, one column a target."""
     path = fastmri / "ideal.parquet"
-    if path.is_file():
-        rows = pd.read_parquet(path)
-        rows["sample"] = rows["volume"] + rows["slice"].map(":{:03d}".format)
-        wide = rows.pivot(index="sample", columns="target", values="log_likelihood_ratio").loc[index["sample"]]
-        with whole(out / "ideal.parquet") as temporary:
-            wide[list(TARGETS)].reset_index().to_parquet(temporary, index=False)
+    if not path.is_file():
+        return
+    rows = pd.read_parquet(path)
+    rows["sample"] = rows["volume"] + rows["slice"].map(":{:03d}".format)
+    wide = rows.pivot(index="sample", columns="target", values="log_likelihood_ratio")
+    for sample in index.loc[~index["sample"].isin(wide.index), "sample"]:
+        raise DataError(path, f"knows nothing of {sample}", "remove it, or keep other volumes out of the phantom")
+    with whole(out / "ideal.parquet") as temporary:
+        wide.loc[index["sample"], list(TARGETS)].reset_index().to_parquet(temporary, index=False)

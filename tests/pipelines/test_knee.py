@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -89,6 +90,16 @@ def test_preparing_again_does_nothing_and_preparing_otherwise_is_refused(phantom
     assert (data / "magnitude.npy").stat().st_mtime_ns == before
     with pytest.raises(ConfigError, match="split patient, not volume"):
         prepare(phantom, replace(again, split="volume"))
+
+
+def test_a_volume_that_the_ideal_observer_does_not_know_is_named(phantom: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "phantom"
+    shutil.copytree(phantom, copy)
+    ideal = pd.read_parquet(copy / "ideal.parquet")
+    ideal[ideal["volume"] != "file1000003"].to_parquet(copy / "ideal.parquet")
+    with pytest.raises(DataError, match="knows nothing of file1000003:000"):
+        prepare(copy, PrepareKnee(annotations=copy / "knee.csv", out=tmp_path / "data"))
+    assert not (tmp_path / "data" / "data.json").exists()
 
 
 def test_every_rival_answers_every_sample_of_val_and_test(run: Path, data: Path) -> None:
