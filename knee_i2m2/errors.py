@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Iterable
 from pathlib import Path
 
-__all__ = ["CheckpointError", "ConfigError", "DataError", "KneeError", "suggestion"]
+__all__ = ["CheckpointError", "ConfigError", "DataError", "KneeError", "check_seed", "suggestion"]
 
 
 class KneeError(Exception):
@@ -44,6 +44,12 @@ class CheckpointError(DataError):
     """A checkpoint is damaged or belongs to another model."""
 
     exit_code = 4
+
+
+def check_seed(seed: int) -> None:
+    """Raises ConfigError for a seed that numpy's generators do not take."""
+    if not 0 <= seed < 2**32:
+        raise ConfigError(f"--seed {seed}: give a whole number from 0 to {2**32 - 1}")
 
 
 def suggestion(given: str, known: Iterable[str]) -> str:

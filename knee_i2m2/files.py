@@ -10,24 +10,40 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from knee_i2m2.errors import DataError
+
 __all__ = ["sha256", "whole", "whole_folder", "write_text"]
 
 
 @contextmanager
-def whole(path: Path) -> Iterator[Path]:
-    """Yields a temporary path beside `path` that takes its place only when the block ends without an error."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
-    os.close(handle)
-    temporary = Path(name)
+def _written(path: Path) -> Iterator[None]:
+    """Says in words that `path` cannot be written."""
     try:
-        yield temporary
-        temporary.chmod(0o644)
-        with temporary.open("rb+") as written:
-            os.fsync(written.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+        yield
+    except OSError as error:
+        raise DataError(path, f"cannot be written ({error.strerror})", "choose another place or make room") from error
+
+
+@contextmanager
+def whole(path: Path) -> Iterator[Path]:
+    """Yields a temporary path beside `path` that takes its place only when the block, which writes it, ends well.
+
+    Raises:
+        DataError: The place cannot be written or is full.
+    """
+    with _written(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
+        os.close(handle)
+        temporary = Path(name)
+        try:
+            yield temporary
+            temporary.chmod(0o644)
+            with temporary.open("rb+") as written:
+                os.fsync(written.fileno())
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -35,15 +51,21 @@ def whole_folder(path: Path) -> Iterator[Path]:
     """Yields a temporary folder beside `path` that takes its place only when the block ends without an error.
 
     What an earlier attempt left behind is removed first. `path` must be absent or an empty folder.
+
+    Raises:
+        DataError: The place cannot be written.
     """
+    path = path.resolve()
     temporary = path.with_name(f".{path.name}.part")
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir(parents=True)
+    with _written(path):
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir(parents=True)
     try:
         yield temporary
-        if path.is_dir():
-            path.rmdir()
-        os.replace(temporary, path)
+        with _written(path):
+            if path.is_dir():
+                path.rmdir()
+            os.replace(temporary, path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 

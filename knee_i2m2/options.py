@@ -59,7 +59,7 @@ class _Parser(ArgumentParser):
 
     def _suggestion(self, message: str) -> str:
         known = [name for action in self._actions for name in action.option_strings if name[-1] != "+"]
-        unknown = [a or f"--{b}" for a, b in re.findall(r"(--[\w.]+)|Option '(\w+)'", message)]
+        unknown = [a or f"--{b}" for a, b in re.findall(r"(--[\w.]+)|Option '([\w-]+)'", message)]
         guesses = [
             guess for name in unknown if name not in known for guess in difflib.get_close_matches(name, known, n=1)
         ]

@@ -177,6 +177,7 @@ def train(config: AVMNIST) -> dict[str, Any]:
 def check_options(config: AVMNIST) -> None:
     """Raises ConfigError for an option with which there is nothing to train."""
     recipe.check_names(config.rivals, RIVALS, "rivals")
+    recipe.check_seeds(config.rivals, config.seeds)
     positive = ("lr", "fine_tune_lr", "batch_size", "clip")
     recipe.check_numbers(config, positive, ("momentum", "weight_decay", "workers"))
 

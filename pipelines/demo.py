@@ -95,6 +95,8 @@ def phantom(out: Path, /, config: PhantomOptions) -> dict[str, Any]:
         DataError: The annotations are not usable.
     """
     common = {name: getattr(config, name) for name in ("slices", "matrix", "seed", "noise", "strengths")}
+    if config.like is None and config.file_list is not None:
+        raise ConfigError("--file-list goes with --like; leave it out or name the annotations")
     if config.like is None:
         volumes = 60 if config.volumes is None else config.volumes
         settings = Phantom(volumes, position_confound=config.position_confound, **common)

@@ -38,10 +38,12 @@ from torch import nn
 from torch.optim import AdamW
 
 from knee_i2m2 import predictions
+from knee_i2m2.errors import DataError
 from knee_i2m2.evaluation.auroc import auroc
 from knee_i2m2.experts.knee import NETWORKS, knee_expert
 from knee_i2m2.methods.method import class_weights
 from knee_i2m2.pipelines import recipe
+from knee_i2m2.pipelines.knee_data import IDEAL
 from knee_i2m2.pipelines.recipe import Budget, Session
 from knee_i2m2.sources.prepared import Prepared, read_data
 from knee_i2m2.training.fit import Answers, Stage, warm_cosine
@@ -51,7 +53,6 @@ from knee_i2m2.training.runner import launch
 
 __all__ = ["RIVALS", "Knee", "mean_auroc", "train"]
 
-IDEAL = "ideal.parquet"
 JOINT = "magnitude+phase"
 RIVALS = {
     "magnitude": Rival(("magnitude",)),
@@ -148,6 +149,7 @@ def check_options(config: Knee) -> None:
     """Raises ConfigError for an option with which there is nothing to train."""
     recipe.check_names(config.rivals, RIVALS, "rivals")
     recipe.check_names([config.network], NETWORKS, "network")
+    recipe.check_seeds(config.rivals, config.seeds)
     recipe.check_numbers(config, ("lr", "fine_tune_lr", "batch_size"), ("weight_decay", "workers"))
 
 
@@ -185,7 +187,10 @@ def write_ideal(data: Path, samples: Mapping[str, Prepared], run: RunFolder) -> 
     """Writes the phantom's ideal observer as a rival, where the prepared data have one."""
     if not (data / IDEAL).is_file():
         return
-    ratios = pd.read_parquet(data / IDEAL).set_index("sample")
+    try:
+        ratios = pd.read_parquet(data / IDEAL).set_index("sample")
+    except (OSError, ValueError) as error:
+        raise DataError(data / IDEAL, f"cannot be read ({error})", "prepare the data again") from error
     missing = [split for split in recipe.SPLITS[1:] if not run.predictions("ideal", 0, split).is_file()]
     for split in missing:
         part = samples[split]

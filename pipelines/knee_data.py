@@ -26,7 +26,11 @@ from knee_i2m2.sources.fastmri import Volume, find_volumes, read_kspace, read_vo
 from knee_i2m2.sources.prepared import finished, write_prepared
 from knee_i2m2.sources.splits import SPLITTERS, SplitKind, leaks, write_split
 
-__all__ = ["PrepareKnee", "modalities_of_volume", "prepare", "volume_index"]
+__all__ = ["IDEAL", "PrepareKnee", "modalities_of_volume", "prepare", "volume_index"]
+
+
+IDEAL = "ideal.parquet"
+"""The table of the ideal observer's log-likelihood ratios, beside a phantom's volumes and in prepared folders."""
 
 
 @dataclass
@@ -69,10 +73,14 @@ def prepare(fastmri: Path, /, config: PrepareKnee) -> dict[str, Any]:
         return found
     index = pd.concat([volume_index(v, annotations, config.abnormal, split[v.name]) for v in kept], ignore_index=True)
     data["counts"] = counts(index)
+    ideal = _ideal(fastmri / IDEAL, index)
+    data["beside"] = ["split.csv"] + [IDEAL] * (ideal is not None)
 
     def beside() -> None:
         write_split(config.out / "split.csv", split, {v.name: v.patient for v in kept}, hashes)
-        _copy_ideal(fastmri, config.out, index)
+        if ideal is not None:
+            with whole(config.out / IDEAL) as temporary:
+                ideal.to_parquet(temporary, index=False)
 
     write_prepared(config.out, index, _parts(kept), data, beside)
     return data
@@ -161,15 +169,16 @@ def _refuse_unlike(volumes: Sequence[Volume], folder: Path) -> None:
             raise DataError(volume.path, f"its image has a matrix of {sizes}", "prepare them in separate folders")
 
 
-def _copy_ideal(fastmri: Path, out: Path, index: pd.DataFrame) -> None:
-    """Takes along the phantom's ideal observer, where there is one: one row a sample, one column a target."""
-    path = fastmri / "ideal.parquet"
+def _ideal(path: Path, index: pd.DataFrame) -> pd.DataFrame | None:
+    """Returns the phantom's ideal observer, where there is one: one row a sample, one column a target."""
     if not path.is_file():
-        return
-    rows = pd.read_parquet(path)
+        return None
+    try:
+        rows = pd.read_parquet(path, columns=["volume", "slice", "target", "log_likelihood_ratio"])
+    except (OSError, ValueError) as error:
+        raise DataError(path, f"cannot be read ({error})", "make the phantom again, or remove this file") from error
     rows["sample"] = rows["volume"] + rows["slice"].map(":{:03d}".format)
     wide = rows.pivot(index="sample", columns="target", values="log_likelihood_ratio")
     for sample in index.loc[~index["sample"].isin(wide.index), "sample"]:
         raise DataError(path, f"knows nothing of {sample}", "remove it, or keep other volumes out of the phantom")
-    with whole(out / "ideal.parquet") as temporary:
-        wide.loc[index["sample"], list(TARGETS)].reset_index().to_parquet(temporary, index=False)
+    return wide.loc[index["sample"], list(TARGETS)].reset_index()

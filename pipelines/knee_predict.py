@@ -19,6 +19,7 @@ from scipy.special import log_softmax
 
 from knee_i2m2 import predictions
 from knee_i2m2.errors import CheckpointError, ConfigError, DataError
+from knee_i2m2.experts.knee import NETWORKS
 from knee_i2m2.files import write_text
 from knee_i2m2.methods.method import Method
 from knee_i2m2.pipelines.knee import RIVALS, Knee, knee_expert
@@ -29,7 +30,7 @@ from knee_i2m2.sources.prepared import read_data
 from knee_i2m2.training import checkpoint
 from knee_i2m2.training.fit import Answers
 from knee_i2m2.training.fit import predict as answers_of
-from knee_i2m2.training.folder import read_config
+from knee_i2m2.training.folder import RunFolder, read_config
 from knee_i2m2.training.rivals import assemble
 from knee_i2m2.training.runner import launch
 from knee_i2m2.types import Batch
@@ -97,19 +98,22 @@ def _methods(run: Path, config: PredictOptions) -> tuple[list[Method], torch.dev
 
 def _config(run: Path) -> Knee:
     config = read_config(run)
-    if read_data(run)["task"] != "knee":
-        raise ConfigError(f"{run} is a run of {read_data(run)['task']}; predict reads knee volumes")
+    data = read_data(run, "train again in a new folder")
+    if data["task"] != "knee" or "matrix" not in data:
+        raise ConfigError(f"{run} is a run of {data['task']}; predict reads knee volumes")
     strange = set(config) ^ {option.name for option in fields(Knee)}
     if strange:
         raise ConfigError(f"{run / 'config.yaml'} does not fit this version: {', '.join(sorted(strange))}; train again")
+    check_names([str(config["network"])], NETWORKS, "network")
     return Knee(**{**config, "data": Path(config["data"]), "out": Path(config["out"])})
 
 
 def _seeds(run: Path, rival: str) -> list[int]:
-    """Returns the seeds with a best checkpoint."""
-    found = sorted(int(path.parent.name) for path in (run / "experts" / rival).glob("*/best") if path.is_dir())
+    """Returns the seeds whose training is finished."""
+    names = [path.parent.name for path in (run / "experts" / rival).glob("*/best")]
+    found = sorted(int(name) for name in names if name.isdecimal() and RunFolder(run).finished(rival, int(name)))
     if not found:
-        raise CheckpointError(run / "experts" / rival, "holds no trained checkpoint", "train this rival first")
+        raise CheckpointError(run / "experts" / rival, "holds no finished training", "train this rival first")
     return found
 
 

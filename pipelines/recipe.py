@@ -22,7 +22,7 @@ from torch.utils.data import DataLoader
 from torch.utils.flop_counter import FlopCounterMode
 
 from knee_i2m2 import predictions
-from knee_i2m2.errors import ConfigError, suggestion
+from knee_i2m2.errors import ConfigError, check_seed, suggestion
 from knee_i2m2.methods.method import Method
 from knee_i2m2.sources.prepared import Prepared, read_data
 from knee_i2m2.training import checkpoint
@@ -37,6 +37,7 @@ __all__ = [
     "Session",
     "check_names",
     "check_numbers",
+    "check_seeds",
     "in_order",
     "open_samples",
     "options",
@@ -53,6 +54,14 @@ def check_names(given: list[str], known: Mapping[str, Any], option: str) -> None
     for name in given:
         if name not in known:
             raise ConfigError(f"--{option} {name} is unknown; {suggestion(name, known)}")
+
+
+def check_seeds(rivals: list[str], seeds: list[int]) -> None:
+    """Raises ConfigError where there is no rival or no seed, or a seed is not usable."""
+    if not rivals or not seeds:
+        raise ConfigError("--rivals and --seeds: name at least one of each")
+    for seed in seeds:
+        check_seed(seed)
 
 
 def check_numbers(config: Any, positive: tuple[str, ...], not_negative: tuple[str, ...]) -> None:
@@ -145,6 +154,8 @@ class Session:
         """Trains one rival and logs its closing record."""
         start, folder = time.monotonic(), self.run.checkpoints(name, seed)
         _refuse_unfinished(folder, self.resume)
+        for split in SPLITS[1:] if self.fabric.is_global_zero else ():  # an earlier training's are not this one's
+            self.run.predictions(name, seed, split).unlink(missing_ok=True)
         if not rival.alone:
             warm_start(method, {e: self.run.checkpoints(single(e, self.rivals), seed) / "best" for e in rival.experts})
         history, steps = self._learn(method, rival, folder, seed, watch) if rival.joint else ([], 0)

@@ -247,6 +247,7 @@ def run(tmp_path: Path) -> Path:
     folder = RunFolder.open(config.out, options(config), data)
     method = assemble(RIVALS["magnitude"], lambda e: knee_expert(e, (4, 2), (8, 8), "small"), torch.ones(4, 2), 0)
     checkpoint.save(folder.checkpoints("magnitude", 0) / "best", method, {})
+    folder.log(rival="magnitude", seed=0, finished=True)
     return config.out
 
 

@@ -72,14 +72,16 @@ def _macro(drawn: Float[np.ndarray, "targets drawn"]) -> Float[np.ndarray, "1 dr
 
 
 def differences(complete: Draws, against: str) -> dict[tuple[str, str], np.ndarray]:
-    """Returns every other rival minus `against`, seed by seed and mean by mean, replicate by replicate."""
-    pairs = {}
-    for rival, seed in complete:
-        theirs = [other for name, other in complete if name == against and _paired(rival, seed, other)]
-        if rival != against:
-            pairs |= {(rival, other): complete[rival, seed] - complete[against, other] for other in theirs}
+    """Returns every other rival minus `against`, seed by seed, and their mean over the seeds that both have.
+
+    The ideal's one seed is paired with every seed. Rivals without a common seed are not compared.
+    """
+    seeds = [seed for name, seed in complete if name == against and seed != MEAN]
+    pairs: dict[tuple[str, str], np.ndarray] = {}
+    for rival in dict.fromkeys(name for name, _ in complete if name != against):
+        theirs = {seed: complete.get((rival, MEAN if rival == IDEAL else seed)) for seed in seeds}
+        paired = {seed: drawn - complete[against, seed] for seed, drawn in theirs.items() if drawn is not None}
+        pairs |= {(rival, seed): drawn for seed, drawn in paired.items()}
+        if paired:
+            pairs[rival, MEAN] = np.mean(list(paired.values()), axis=0)
     return pairs
-
-
-def _paired(rival: str, seed: str, other: str) -> bool:
-    return seed == other or (rival == IDEAL and MEAN not in (seed, other))

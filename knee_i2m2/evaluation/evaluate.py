@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Int
 
+from knee_i2m2.errors import ConfigError, check_seed
 from knee_i2m2.evaluation.answers import SPLITS, Answers, read_answers
 from knee_i2m2.evaluation.bootstrap import cluster_weights
 from knee_i2m2.evaluation.draws import MEAN, completed, differences, draws, efficiencies, metric_name
@@ -39,8 +40,12 @@ def evaluate(run: Path, replicates: int = 1000, seed: int = 0) -> tuple[pd.DataF
         seed: Of the resampling.
 
     Raises:
+        ConfigError: Too few replicates, or a seed that is none.
         DataError: Prediction files are missing or damaged, or two rivals answered different questions.
     """
+    check_seed(seed)
+    if replicates < 2:
+        raise ConfigError(f"--replicates {replicates}: an interval needs at least 2")
     answers = {split: read_answers(run, split) for split in SPLITS}
     generators = [np.random.default_rng([seed, number]) for number in range(len(SPLITS))]
     judged = [_split(answers[split], split, replicates, g) for split, g in zip(SPLITS, generators, strict=True)]
@@ -69,12 +74,18 @@ def _part(answers: Answers, weights: Int[np.ndarray, "units drawn"], split: str,
     metric, counted = metric_name(answers), counts(answers)
     here = {"split": split, "unit": answers.unit, "subgroup": subgroup}
     measured = draws(answers, weights)
-    kept = {key: drawn for key, drawn in completed(measured).items() if subgroup == ALL or key[1] == MEAN}
-    evaluated = rows(kept, counted, metric=metric, **here)
-    compared = rows(differences(kept, REFERENCE), counted, against=REFERENCE, metric=metric, **here)
+    complete = completed(measured)
+    evaluated = rows(_headline(complete, subgroup), counted, metric=metric, **here)
+    paired = _headline(differences(complete, REFERENCE), subgroup)
+    compared = rows(paired, counted, against=REFERENCE, metric=metric, **here)
     if subgroup == ALL and metric == "auroc" and answers.unit != "volume":
         evaluated += rows(completed(efficiencies(measured)), counted, metric="efficiency", **here)
     return evaluated, compared
+
+
+def _headline(drawn: dict[tuple[str, str], np.ndarray], subgroup: str) -> dict[tuple[str, str], np.ndarray]:
+    """Returns all draws, or for a subgroup those of the mean over seeds."""
+    return {key: draw for key, draw in drawn.items() if subgroup == ALL or key[1] == MEAN}
 
 
 def subgroups(answers: Answers) -> Iterator[tuple[str, Bool[np.ndarray, " units"]]]:

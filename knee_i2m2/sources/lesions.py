@@ -22,6 +22,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from knee_i2m2.errors import ConfigError
 from knee_i2m2.sources.anatomy import Anatomy, Grid, bump, dipole, site
 from knee_i2m2.sources.annotations import TARGETS
 
@@ -45,6 +46,10 @@ class Strengths:
     abnormal: tuple[float, float] = (0.1, 0.12)
     cartilage: tuple[float, float] = (0.18, 0.18)
     radius: float = 0.07
+
+    def __post_init__(self) -> None:
+        if self.radius <= 0:
+            raise ConfigError(f"--strengths.radius {self.radius}: lesions need a radius above 0")
 
     def of(self, target: str) -> tuple[float, float]:
         """Returns the change of magnitude (relative) and phase (rad) of a target's lesion."""

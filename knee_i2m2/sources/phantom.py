@@ -22,7 +22,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from knee_i2m2.errors import ConfigError
+from knee_i2m2.errors import ConfigError, check_seed
 from knee_i2m2.files import whole, whole_folder, write_text
 from knee_i2m2.sources.anatomy import CONTRASTS, Anatomy, draw_anatomy, render, site
 from knee_i2m2.sources.annotations import TARGETS
@@ -69,6 +69,7 @@ class Phantom:
     def __post_init__(self) -> None:
         if self.volumes < 2 or self.slices < 1 or self.matrix < 16 or self.matrix % 2:
             raise ConfigError("a phantom needs at least 2 volumes, 1 slice and an even matrix of at least 16")
+        check_seed(self.seed)
         if self.noise <= 0 or not 0 < self.prevalence <= 1:
             raise ConfigError("a phantom needs noise above 0 and a prevalence in (0, 1]")
 
@@ -101,6 +102,8 @@ def refuse_occupied(out: Path) -> None:
 
 
 def in_parallel(task: Callable, items: range, jobs: int) -> Iterator:
+    if jobs < 1:
+        raise ConfigError(f"--jobs {jobs}: give at least 1")
     if jobs == 1:
         yield from map(task, items)
         return

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from knee_i2m2.errors import ConfigError
+from knee_i2m2.errors import ConfigError, check_seed
 from knee_i2m2.files import whole_folder, write_text
 from knee_i2m2.sources.anatomy import CONTRASTS, draw_anatomy
 from knee_i2m2.sources.annotations import TARGETS, Annotations, array_box, slice_labels
@@ -54,11 +54,21 @@ class Likeness:
     noise: float = 0.12
     strengths: Strengths = field(default_factory=Strengths)
 
+    def __post_init__(self) -> None:
+        check_seed(self.seed)
+        if self.slices < 1 or self.matrix < 16 or self.matrix % 2 or self.noise <= 0:
+            raise ConfigError("a phantom needs at least 1 slice, an even matrix of at least 16 and noise above 0")
+        if self.volumes is not None and not 1 <= self.volumes <= len(self._listed):
+            raise ConfigError(f"--volumes {self.volumes}: give 1 to {len(self._listed)}, as many as are annotated")
+
+    @property
+    def _listed(self) -> frozenset[str]:
+        return frozenset(self.annotations.annotated if self.annotations.reviewed is None else self.annotations.reviewed)
+
     @property
     def names(self) -> list[str]:
         """Names of the volumes."""
-        listed = self.annotations.annotated if self.annotations.reviewed is None else self.annotations.reviewed
-        return sorted(listed)[: self.volumes]
+        return sorted(self._listed)[: self.volumes]
 
 
 def make_likeness(settings: Likeness, out: Path, progress: Callable[[int], None], jobs: int = 1) -> None:
@@ -67,14 +77,12 @@ def make_likeness(settings: Likeness, out: Path, progress: Callable[[int], None]
     There is no ideal observer: what real labels mean is not known.
 
     Raises:
-        ConfigError: The folder holds something, or no volume is asked for.
+        ConfigError: The folder holds something.
     """
     refuse_occupied(out)
-    if not settings.names:
-        raise ConfigError("--volumes leaves no volume to make; give 1 or more")
     patients = range((len(settings.names) + 1) // 2)
     about = {name: getattr(settings, name) for name in ("volumes", "slices", "matrix", "seed", "noise")}
-    about["like"] = settings.annotations.path.name
+    about |= {"strengths": asdict(settings.strengths), "like": settings.annotations.path.name}
     with whole_folder(out) as folder:
         for done, made in enumerate(in_parallel(partial(_make_patient, settings, folder), patients, jobs)):
             progress(2 * done + made)

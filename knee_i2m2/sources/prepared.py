@@ -53,6 +53,7 @@ def write_prepared(
         DataError: The folder cannot be written.
     """
     try:
+        (out / "data.json").unlink(missing_ok=True)
         with ExitStack() as stack:
             written = {name: stack.enter_context(_array(out, name, len(index), data)) for name in data["modalities"]}
             for part in parts:
@@ -90,15 +91,36 @@ def finished(out: Path, wanted: Mapping[str, Any]) -> dict[str, Any] | None:
     """
     if out.exists() and not out.is_dir():
         raise ConfigError(f"{out}: is a file; give --out a folder")
+    if (out / "config.yaml").exists():
+        raise ConfigError(f"{out}: is a run folder; choose another --out")
     if not (out / "data.json").is_file():
+        _refuse_occupied(out)
         return None
     found = read_data(out)
     if found.get("task") != wanted["task"]:
         raise ConfigError(f"{out}: holds the data of task {found.get('task')}; choose another --out")
     for name in ("settings", "sources"):
         _refuse_other(out, name, found.get(name, {}), wanted[name])
-    names = ("index.parquet", *(f"{name}.npy" for name in found["modalities"]))
-    return found if all((out / name).is_file() for name in names) else None
+    return found if _is_whole(out, found) else None
+
+
+def _refuse_occupied(out: Path) -> None:
+    """Raises ConfigError if a folder holds anything but what an interrupted `prepare` leaves."""
+    ours = {"index.parquet", "split.csv", "ideal.parquet"}
+    for entry in out.iterdir() if out.is_dir() else ():
+        if entry.name not in ours and entry.suffix != ".npy" and not entry.name.startswith("."):
+            raise ConfigError(f"{out}: holds {entry.name} and is no prepared folder; choose another --out")
+
+
+def _is_whole(out: Path, found: Mapping[str, Any]) -> bool:
+    """Returns whether everything that belongs to a prepared folder is there and can be read."""
+    try:
+        samples = len(_read_index(out / "index.parquet"))
+        for name in found.get("modalities", ()):
+            _read_array(out / f"{name}.npy", samples)
+    except DataError:
+        return False
+    return all((out / name).is_file() for name in found.get("beside", ()))
 
 
 def _refuse_other(out: Path, name: str, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
@@ -108,7 +130,7 @@ def _refuse_other(out: Path, name: str, found: Mapping[str, Any], wanted: Mappin
             raise ConfigError(f"{out}: was prepared with {was}; choose another --out or remove that folder")
 
 
-def read_data(folder: Path) -> dict[str, Any]:
+def read_data(folder: Path, hint: str = "remove the folder and prepare it again") -> dict[str, Any]:
     """Returns `data.json` of a finished folder.
 
     Raises:
@@ -118,9 +140,12 @@ def read_data(folder: Path) -> dict[str, Any]:
     if not path.is_file():
         raise DataError(folder, "holds no finished prepared data", _MAKE)
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        found = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise DataError(path, f"cannot be read ({error})", "remove the folder and prepare it again") from error
+        raise DataError(path, f"cannot be read ({error})", hint) from error
+    if not isinstance(found, dict) or "task" not in found:
+        raise DataError(path, "does not say of which task it is", hint)
+    return found
 
 
 @dataclass(frozen=True)
@@ -149,6 +174,8 @@ class Prepared:
             DataError: The folder is unfinished, its arrays do not fit its index, or the split is empty.
         """
         data = read_data(folder)
+        for name in {"targets", "classes", "modalities"} - set(data):
+            raise DataError(folder / "data.json", f"says nothing of {name}", "remove the folder and prepare it again")
         index = _read_index(folder / "index.parquet")
         rows = np.flatnonzero((index["split"] == split).to_numpy())
         if not len(rows):
@@ -202,7 +229,7 @@ def _read_index(path: Path) -> pd.DataFrame:
 def _read_array(path: Path, samples: int) -> np.ndarray:
     try:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, EOFError) as error:
         raise DataError(path, f"cannot be read ({error})", _MAKE) from error
     if len(array) != samples:
         raise DataError(path, f"holds {len(array)} samples, the index {samples}", _MAKE)

@@ -15,7 +15,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from knee_i2m2.errors import ConfigError, DataError
+from knee_i2m2.errors import ConfigError, DataError, check_seed
 from knee_i2m2.files import whole
 
 __all__ = [
@@ -195,6 +195,7 @@ def _held_out(units: Sequence[str], fraction: float, least: int, seed: int) -> t
 
     The original splits with scikit-learn; `RandomState` promises one order in every version of numpy.
     """
+    check_seed(seed)
     order = [units[position] for position in np.random.RandomState(seed).permutation(len(units))]
     size = max(least, min(ceil(fraction * len(units)), len(units) - 1))
     return order[size:], order[:size]

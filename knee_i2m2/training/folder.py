@@ -94,7 +94,7 @@ def read_config(run: Path) -> dict[str, Any]:
         raise ConfigError(f"{run} is no run folder: it has no config.yaml; run `knee-i2m2 train` first")
     try:
         config = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} is no YAML; run `knee-i2m2 train` again in a new folder") from error
     if not isinstance(config, dict):
         raise ConfigError(f"{path} holds no options; run `knee-i2m2 train` again in a new folder")
@@ -113,10 +113,17 @@ def _refuse_drift(path: Path, config: Mapping[str, Any], data: Mapping[str, Any]
         for name in sorted({*before, *config} - set(_MAY_CHANGE))
         if before.get(name) != config.get(name)
     ]
-    if (path / "data.json").is_file() and json.loads((path / "data.json").read_text()) != json.loads(json.dumps(data)):
+    if (path / "data.json").is_file() and _read_json(path / "data.json") != json.loads(json.dumps(data)):
         changed.append("the prepared data")
     if changed:
         raise ConfigError(f"{path} was made otherwise ({', '.join(changed)}); choose another --out")
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ConfigError(f"{path} is damaged ({error}); copy it from the prepared folder again") from error
 
 
 def _environment() -> dict[str, Any]:

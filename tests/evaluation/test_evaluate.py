@@ -1,3 +1,4 @@
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -6,7 +7,7 @@ import pytest
 from sklearn.metrics import accuracy_score, roc_auc_score
 
 from knee_i2m2 import predictions
-from knee_i2m2.errors import DataError
+from knee_i2m2.errors import ConfigError, DataError
 from knee_i2m2.evaluation.evaluate import evaluate
 from knee_i2m2.evaluation.tidy import COMPARED, EVALUATED, read_results
 from tests.evaluation.runs import TARGETS, index, make_run, prediction_table
@@ -161,3 +162,23 @@ def test_rivals_with_other_targets_are_named(tmp_path: Path) -> None:
     rewrite(path, lambda f: f.assign(target=f["target"].replace("acl", "pcl")))
     with pytest.raises(DataError, match="different questions"):
         evaluate(tmp_path)
+
+
+def test_the_mean_difference_is_over_the_seeds_that_both_have(run: Path, tmp_path: Path) -> None:
+    shutil.copytree(run / "predictions", tmp_path / "predictions")
+    shutil.rmtree(tmp_path / "predictions" / "magnitude" / "1")
+    _, comparisons = evaluate(tmp_path, replicates=50)
+    for target in (*TARGETS, "macro"):
+        rows = picked(comparisons, rival="magnitude", target=target).set_index("seed")
+        assert set(rows.index) == {"0", "mean"}
+        assert rows.loc["mean", "value"] == rows.loc["0", "value"]
+
+
+@pytest.mark.parametrize("options", [{"replicates": 0}, {"replicates": -1}, {"seed": -1}])
+def test_options_that_give_no_interval_are_refused_and_leave_the_tables_alone(
+    run: Path, results, options: dict
+) -> None:
+    before = (run / "evaluation.csv").read_bytes()
+    with pytest.raises(ConfigError, match=r"give|needs"):
+        evaluate(run, **options)
+    assert (run / "evaluation.csv").read_bytes() == before

@@ -92,6 +92,52 @@ def test_preparing_again_does_nothing_and_preparing_otherwise_is_refused(phantom
         prepare(phantom, replace(again, split="volume"))
 
 
+@pytest.mark.parametrize("name", ["magnitude.npy", "index.parquet", "ideal.parquet", "split.csv"])
+def test_a_damaged_prepared_folder_is_mended_by_preparing_again(
+    phantom: Path, data: Path, tmp_path: Path, name: str
+) -> None:
+    copy = tmp_path / "data"
+    shutil.copytree(data, copy)
+    (copy / name).unlink() if name in ("ideal.parquet", "split.csv") else (copy / name).write_bytes(b"")
+    prepare(phantom, PrepareKnee(annotations=phantom / "knee.csv", out=copy))
+    assert (copy / name).read_bytes() == (data / name).read_bytes()
+
+
+def test_only_a_folder_of_its_own_is_prepared(phantom: Path, run: Path) -> None:
+    before = (phantom / "ideal.parquet").read_bytes()
+    with pytest.raises(ConfigError, match="is no prepared folder"):
+        prepare(phantom, PrepareKnee(annotations=phantom / "knee.csv", out=phantom))
+    with pytest.raises(ConfigError, match="is a run folder"):
+        prepare(phantom, PrepareKnee(annotations=phantom / "knee.csv", out=run))
+    assert (phantom / "ideal.parquet").read_bytes() == before and not (run / "magnitude.npy").exists()
+
+
+@pytest.mark.parametrize("wrong", [{"seeds": [-1]}, {"seeds": []}, {"rivals": []}])
+def test_without_a_usable_seed_or_rival_nothing_is_made(config: Knee, tmp_path: Path, wrong: dict) -> None:
+    with pytest.raises(ConfigError, match=r"give a whole number|at least one"):
+        train(replace(config, out=tmp_path / "run", **wrong))
+    assert not (tmp_path / "run").exists()
+
+
+def test_predictions_of_an_earlier_training_do_not_outlive_it(config: Knee, tmp_path: Path) -> None:
+    once = replace(config, out=tmp_path / "run", rivals=["position"], seeds=[0])
+    train(once)
+    path = once.out / "predictions" / "position" / "0" / "test.parquet"
+    shutil.rmtree(once.out / "experts" / "position" / "0")
+    path.write_bytes(b"of another training")
+    train(once)
+    assert len(predictions.read(path))
+
+
+def test_unfinished_seeds_are_not_averaged(config: Knee, phantom: Path, tmp_path: Path) -> None:
+    two = replace(config, out=tmp_path / "run", rivals=["position"], seeds=[0, 1])
+    train(two)
+    lines = (two.out / "metrics.jsonl").read_text().splitlines(keepends=True)
+    (two.out / "metrics.jsonl").write_text("".join(lines[:-1]))  # the closing record of seed 1
+    options = PredictOptions(tmp_path / "out", rival="position", device="cpu")
+    assert predict_volumes(two.out, sorted(phantom.rglob("*.h5"))[:1], options)["seeds"] == 1
+
+
 def test_a_volume_that_the_ideal_observer_does_not_know_is_named(phantom: Path, tmp_path: Path) -> None:
     copy = tmp_path / "phantom"
     shutil.copytree(phantom, copy)

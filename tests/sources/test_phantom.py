@@ -13,7 +13,7 @@ import pytest
 import torch
 from scipy.special import logsumexp
 
-from knee_i2m2.errors import ConfigError
+from knee_i2m2.errors import ConfigError, DataError
 from knee_i2m2.files import sha256
 from knee_i2m2.sources.anatomy import bump, dipole, draw_anatomy, grid, site
 from knee_i2m2.sources.annotations import TARGETS, array_box
@@ -227,3 +227,27 @@ def test_a_folder_that_holds_something_is_left_alone(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="not empty"):
         make_phantom(SMALL, tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+
+
+def test_a_place_that_cannot_be_written_is_a_sentence_and_a_link_to_an_empty_folder_is_followed(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(DataError, match="cannot be written"):
+        make_phantom(replace(SMALL, volumes=2, slices=1), tmp_path / "file" / "out")
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "empty")
+    make_phantom(replace(SMALL, volumes=2, slices=1), tmp_path / "link")
+    assert (tmp_path / "empty" / "phantom.json").is_file()
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda out: make_phantom(SMALL, out, jobs=0), "--jobs 0"),
+        (lambda out: replace(SMALL, seed=-1), "--seed -1"),
+        (lambda out: Strengths(radius=0.0), "--strengths.radius"),
+    ],
+)
+def test_options_out_of_range_are_named(tmp_path: Path, make, words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        make(tmp_path / "out")
+    assert not (tmp_path / "out").exists()

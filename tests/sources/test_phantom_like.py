@@ -100,7 +100,13 @@ def test_boxes_are_scaled_to_the_matrix(archive: Path, fastmri_plus: Path) -> No
     assert (ours["label"] == real["label"]).all()
 
 
-def test_asking_for_no_volume_is_refused(fastmri_plus: Path, tmp_path: Path) -> None:
-    likeness = Likeness(read_annotations(fastmri_plus / "knee.csv"), 0)
-    with pytest.raises(ConfigError, match="--volumes leaves no volume"):
-        make_likeness(likeness, tmp_path / "out", lambda done: None)
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [({"volumes": 0}, "--volumes 0: give 1 to 1172"), ({"volumes": -1}, "--volumes -1"), ({"volumes": 2000}, "1172")]
+    + [({option: value}, "a phantom needs") for option, value in (("slices", 0), ("matrix", 15), ("noise", 0.0))]
+    + [({"seed": -1}, "--seed -1: give a whole number")],
+)
+def test_what_makes_no_phantom_is_refused(fastmri_plus: Path, wrong: dict, words: str) -> None:
+    annotations = read_annotations(fastmri_plus / "knee.csv")
+    with pytest.raises(ConfigError, match=words):
+        Likeness(annotations, **wrong)
