@@ -288,7 +288,7 @@ def test_damaged_weights_are_not_used(knee, run: Path, fastmri_file: ModuleType)
     ("more", "code", "words"),
     [
         (["--rival", "i2m3"], 2, ["--rival i2m3 is unknown"]),
-        (["--rival", "i2m2"], 4, ["i2m2", "no trained checkpoint"]),
+        (["--rival", "i2m2"], 4, ["i2m2", "no finished training"]),
         (["--seed", "7"], 4, ["magnitude/7/best", "holds no checkpoint"]),
         (["--modalities", "phase"], 2, ["no expert of magnitude can answer from phase"]),
         (["--modalities", "sound"], 2, ["--modalities sound is unknown"]),
