@@ -25,6 +25,7 @@ from knee_i2m2 import predictions
 from knee_i2m2.errors import ConfigError, check_seed, suggestion
 from knee_i2m2.methods.method import Method
 from knee_i2m2.sources.prepared import Prepared, read_data
+from knee_i2m2.sources.splits import SPLITS
 from knee_i2m2.training import checkpoint
 from knee_i2m2.training.batches import InOrder, Samples, Shuffled, loader
 from knee_i2m2.training.fit import Answers, Epoch, Stage, fit, predict
@@ -45,7 +46,6 @@ __all__ = [
     "progress",
 ]
 
-SPLITS = ("train", "val", "test")
 _WHO = ("sample", "series", "cluster", "position", "sequence", "field_strength", "width")
 
 

@@ -14,11 +14,10 @@ from knee_i2m2.errors import ConfigError
 from knee_i2m2.sources.mnist import Digits
 from knee_i2m2.sources.noise import Noise, seconds
 from knee_i2m2.sources.speech import Recording
+from knee_i2m2.sources.splits import SPLITS
 from knee_i2m2.sources.wav import RATE
 
 __all__ = ["SPLITS", "draw_pairs"]
-
-SPLITS = ("train", "val", "test")
 
 
 def draw_pairs(
