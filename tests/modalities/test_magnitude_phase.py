@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from knee_i2m2.modalities.magnitude_phase import cos_sin, magnitude, phase
+from knee_i2m2.modalities.magnitude_phase import cos_sin, magnitude, phase, polar, rms
 
 
 def volume(dtype: torch.dtype = torch.complex128) -> Tensor:
@@ -54,3 +54,16 @@ def test_cosine_and_sine_have_unit_modulus_and_no_jump_at_pi() -> None:
     torch.testing.assert_close(torch.atan2(sin, cos), angle)  # cosine comes first
     below, above = (torch.full((1, 1, 1, 1), sign * (math.pi - 1e-9), dtype=torch.float64) for sign in (-1, 1))
     torch.testing.assert_close(cos_sin(below), cos_sin(above), rtol=0, atol=1e-8)
+
+
+@pytest.mark.parametrize("dtype", [torch.complex64, torch.complex128])
+def test_the_polar_form_is_torchs(dtype: torch.dtype) -> None:
+    image = volume(dtype)
+    m, angle = polar(image)
+    torch.testing.assert_close(m, image.abs())
+    torch.testing.assert_close(angle, image.angle())
+
+
+def test_intensities_whose_squares_no_float_holds_have_a_root_mean_square() -> None:
+    image = 1e25 * volume(torch.complex64)
+    assert rms(image) == pytest.approx(1e25 * rms(volume(torch.complex64)), rel=1e-6)
