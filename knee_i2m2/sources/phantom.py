@@ -11,11 +11,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +27,7 @@ from knee_i2m2.sources.annotations import TARGETS
 from knee_i2m2.sources.lesions import Changes, Lesions, Strengths, draw_lesions, slice_position
 from knee_i2m2.sources.lesions import changes as lesion_changes
 from knee_i2m2.sources.observer import log_likelihood_ratios
+from knee_i2m2.sources.parallel import in_parallel
 from knee_i2m2.sources.scanner import Protocol, draw_coil, draw_protocol, scan, write_volume
 
 __all__ = ["Phantom", "make_phantom"]
@@ -99,20 +98,6 @@ def refuse_occupied(out: Path) -> None:
     """Raises ConfigError if `out` is a file or holds anything."""
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ConfigError(f"{out} is not empty; name a new folder or empty it first")
-
-
-def in_parallel(task: Callable, items: range, jobs: int) -> Iterator:
-    if jobs < 1:
-        raise ConfigError(f"--jobs {jobs}: give at least 1")
-    if jobs == 1:
-        yield from map(task, items)
-        return
-    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), initializer=_one_thread) as pool:
-        yield from pool.map(task, items, chunksize=4)
-
-
-def _one_thread() -> None:
-    torch.set_num_threads(1)
 
 
 def _make_patient(settings: Phantom, out: Path, patient: int) -> list[tuple[pd.DataFrame, pd.DataFrame]]:

@@ -16,8 +16,8 @@ from knee_i2m2.files import whole_folder, write_text
 from knee_i2m2.sources.anatomy import CONTRASTS, draw_anatomy
 from knee_i2m2.sources.annotations import TARGETS, Annotations, array_box, slice_labels
 from knee_i2m2.sources.lesions import Changes, Patch, Strengths, draw_lesions, patch
+from knee_i2m2.sources.parallel import in_parallel
 from knee_i2m2.sources.phantom import (
-    in_parallel,
     patient_name,
     refuse_occupied,
     unlabelled,
