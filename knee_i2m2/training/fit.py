@@ -20,9 +20,12 @@ from knee_i2m2.errors import ConfigError, DataError
 from knee_i2m2.methods.method import Method
 from knee_i2m2.training import checkpoint
 from knee_i2m2.training.runner import seed_all
-from knee_i2m2.types import Batch
+from knee_i2m2.types import Batch, Modalities
 
-__all__ = ["Answers", "Epoch", "Stage", "constant", "fit", "predict", "warm_cosine"]
+__all__ = ["Answers", "Augment", "Epoch", "Stage", "constant", "fit", "on_device", "predict", "warm_cosine"]
+
+Augment = Callable[[Modalities, torch.Generator], Modalities]
+"""What changes a training batch, where it lies, by what it draws from a generator on the CPU."""
 
 
 def constant(passed: float) -> float:
@@ -104,6 +107,7 @@ def fit(
     seed: int,
     report: Callable[[Epoch], None],
     resume: bool = False,
+    augment: Augment | None = None,
 ) -> list[Epoch]:
     """Trains a method until the validation score stops rising, and leaves it with its best weights.
 
@@ -119,6 +123,7 @@ def fit(
         seed: With the epoch it seeds whatever the networks draw.
         report: Called after each epoch.
         resume: Go on from `last/` if it is there.
+        augment: Changes the training batches on the device; its generator is seeded by (seed, epoch, step, process).
 
     Raises:
         DataError: A loss or the validation score is not a finite number.
@@ -129,7 +134,7 @@ def fit(
     for epoch in range(len(history), stage.epochs):
         if _stale(history) >= stage.patience:
             break
-        history.append(_epoch(fabric, model, train, valid, optimiser, score, stage, epoch, seed))
+        history.append(_epoch(fabric, model, train, valid, optimiser, score, stage, epoch, seed, augment))
         if fabric.is_global_zero:
             _keep(method, optimiser, history, folder)
             report(history[-1])
@@ -138,18 +143,21 @@ def fit(
     return history
 
 
-def _epoch(fabric, model, train, valid, optimiser, score, stage: Stage, epoch: int, seed: int) -> Epoch:
+def _epoch(fabric, model, train, valid, optimiser, score, stage: Stage, epoch: int, seed: int, augment) -> Epoch:
     """Trains one epoch and judges it on the validation samples."""
     start = time.monotonic()
     seed_all(seed, "epoch", epoch)
     train.sampler.epoch = epoch
     model.train()
     factors = (stage.rate((epoch + step / len(train)) / stage.epochs) for step in range(len(train)))
-    steps = zip(_on(fabric.device, train), factors, strict=True)
+    batches = on_device(fabric.device, train)
+    if augment:
+        batches = _augmented(batches, augment, (seed, epoch, fabric.global_rank))
+    steps = zip(batches, factors, strict=True)
     trained = _mean(_step(fabric, model, optimiser, batch, stage.clip, factor) for batch, factor in steps)
     model.eval()
     with torch.no_grad():
-        validated = _mean(dict(model.losses(batch.x, batch.y)) for batch in _on(fabric.device, valid))
+        validated = _mean(dict(model.losses(batch.x, batch.y)) for batch in on_device(fabric.device, valid))
     _refuse_divergence({**trained, **validated}, epoch)
     answers = predict(model.module, valid, fabric.device)
     value = float(score(answers.logp, answers.y))
@@ -188,7 +196,7 @@ def _mean(losses: Iterable[dict[str, Tensor]]) -> dict[str, float]:
 def predict(method: Method, batches: Iterable[Batch], device: torch.device | str = "cpu") -> Answers:
     """Returns what `method`, on `device`, answers to every sample; its mode is left as evaluation."""
     method.eval()
-    parts = [_answer(method, batch) for batch in _on(device, batches)]
+    parts = [_answer(method, batch) for batch in on_device(device, batches)]
     opinions = {name: np.concatenate([p.opinions[name] for p in parts]) for name in parts[0].opinions}
     logp, y, key = (np.concatenate([getattr(p, name) for p in parts]) for name in ("logp", "y", "key"))
     return Answers(logp, opinions, parts[0].bias, y, key)
@@ -205,11 +213,22 @@ def _numpy(tensor: Tensor) -> np.ndarray:
     return tensor.detach().cpu().numpy()
 
 
-def _on(device: torch.device | str, batches: Iterable[Batch]) -> Iterator[Batch]:
-    """Yields the batches on the device."""
+def _augmented(batches: Iterable[Batch], augment: Augment, names: tuple[int, ...]) -> Iterator[Batch]:
+    """Yields each batch as drawn from a generator of its own, so that any epoch can be repeated by itself."""
+    for step, batch in enumerate(batches):
+        (state,) = np.random.SeedSequence((*names, step)).generate_state(1, np.uint64)
+        yield batch._replace(x=augment(batch.x, torch.Generator().manual_seed(int(state))))
+
+
+def on_device(device: torch.device | str, batches: Iterable[Batch]) -> Iterator[Batch]:
+    """Yields the batches on the device, half floats as float32 there: half the bytes travel."""
     for batch in batches:
-        x = {name: values.to(device, non_blocking=True) for name, values in batch.x.items()}
+        x = {name: _single(values.to(device, non_blocking=True)) for name, values in batch.x.items()}
         yield Batch(x, batch.y.to(device, non_blocking=True), batch.key)
+
+
+def _single(values: Tensor) -> Tensor:
+    return values.float() if values.dtype in (torch.float16, torch.bfloat16) else values
 
 
 def _best(history: list[Epoch]) -> int:

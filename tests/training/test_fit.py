@@ -12,7 +12,8 @@ import torch
 from knee_i2m2.errors import ConfigError, DataError
 from knee_i2m2.training import checkpoint
 from knee_i2m2.training.batches import InOrder, loader
-from knee_i2m2.training.fit import Stage, constant, predict, warm_cosine
+from knee_i2m2.training.fit import Stage, constant, on_device, predict, warm_cosine
+from knee_i2m2.types import Batch, Modalities
 
 STAGE_SCORES = [0.1, 0.5, 0.4, 0.5, 0.3, 0.9]
 
@@ -168,6 +169,69 @@ def test_a_finished_training_is_resumed_to_what_it_was(tiny: ModuleType, tmp_pat
 
 def test_resuming_where_nothing_was_begun_begins(tiny: ModuleType, tmp_path: Path) -> None:
     assert len(tiny.learn(tmp_path, epochs=1, resume=True)[1]) == 1
+
+
+# Augmentation ---------------------------------------------------------------------------------------------------------
+
+
+def jitter(x: Modalities, generator: torch.Generator) -> Modalities:
+    """Moves every number by a draw."""
+    return {name: values + 0.1 * torch.randn(values.shape, generator=generator) for name, values in x.items()}
+
+
+@pytest.mark.parametrize("epoch", [0, 2])
+def test_augmented_killed_and_resumed_it_ends_at_the_same_bits(tiny: ModuleType, tmp_path: Path, epoch: int) -> None:
+    def kill(done) -> None:
+        if done.epoch == epoch:
+            raise Killed
+
+    whole, history = tiny.learn(tmp_path / "whole", augment=jitter)
+    with pytest.raises(Killed):
+        tiny.learn(tmp_path / "cut", report=kill, augment=jitter)
+    resumed, continued = tiny.learn(tmp_path / "cut", resume=True, augment=jitter)
+    assert tiny.same(tiny.state(whole), tiny.state(resumed))
+    assert tiny.timeless(history) == tiny.timeless(continued)
+    plain, _ = tiny.learn(tmp_path / "plain")
+    assert not tiny.same(tiny.state(whole), tiny.state(plain))
+
+
+def test_augmenting_by_nothing_leaves_every_bit_as_it_is(tiny: ModuleType, tmp_path: Path) -> None:
+    def nothing(x: Modalities, generator: torch.Generator) -> Modalities:
+        torch.randn(100, generator=generator)  # a generator of its own: the networks' draws stay what they were
+        return x
+
+    plain, augmented = tiny.learn(tmp_path / "1")[0], tiny.learn(tmp_path / "2", augment=nothing)[0]
+    assert tiny.same(tiny.state(plain), tiny.state(augmented))
+
+
+def test_only_training_batches_are_augmented_each_from_a_generator_of_its_own(tiny: ModuleType, tmp_path: Path) -> None:
+    def spied(seed: int) -> list[tuple[int, int]]:
+        seen = []
+
+        def spy(x: Modalities, generator: torch.Generator) -> Modalities:
+            assert generator.device.type == "cpu"
+            seen.append((len(x["a"]), generator.initial_seed()))
+            return x
+
+        tiny.learn(tmp_path / f"{len(list(tmp_path.iterdir()))}", epochs=3, seed=seed, augment=spy)
+        return seen
+
+    seen = spied(0)
+    assert [size for size, _ in seen] == [8, 8, 8, 9] * 3  # 33 samples: the lone last one joins the batch before it
+    assert len({state for _, state in seen}) == len(seen)
+    assert spied(0) == seen
+    assert not {state for _, state in spied(1)} & {state for _, state in seen}
+
+
+def test_half_floats_travel_and_arrive_as_whole_ones() -> None:
+    x = {"a": torch.randn(4, 3).half(), "b": torch.randn(4, 3).bfloat16(), "c": torch.randn(4, 3).double()}
+    (arrived,) = on_device("cpu", [Batch(x, torch.zeros(4, 2, dtype=torch.int64), torch.arange(4))])
+    assert {name: values.dtype for name, values in arrived.x.items()} == {
+        "a": torch.float32,
+        "b": torch.float32,
+        "c": torch.float64,
+    }
+    assert torch.equal(arrived.x["a"], x["a"].float()) and arrived.y.dtype == torch.int64
 
 
 # Predictions ----------------------------------------------------------------------------------------------------------
