@@ -24,12 +24,13 @@ from typing import Any
 import torch
 import yaml
 
-from knee_i2m2.errors import ConfigError
+from knee_i2m2.errors import ConfigError, DataError
 from knee_i2m2.files import write_text
 
 __all__ = ["RunFolder", "read_config"]
 
-_MAY_CHANGE = ("data", "rivals", "seeds", "out", "resume", "device", "workers", "threads")
+_GROW = ("rivals", "seeds")
+_MAY_CHANGE = (*_GROW, "data", "out", "resume", "device", "workers", "threads")
 
 
 @dataclass(frozen=True)
@@ -39,17 +40,27 @@ class RunFolder:
     path: Path
 
     @classmethod
-    def open(cls, path: Path, config: Mapping[str, Any], data: Mapping[str, Any]) -> RunFolder:
+    def open(
+        cls, path: Path, config: Mapping[str, Any], data: Mapping[str, Any], defaults: Mapping[str, Any] | None = None
+    ) -> RunFolder:
         """Makes the folder, or opens one that was made with the same configuration and data.
+
+        Args:
+            path: The folder.
+            config: The options; `config.yaml` keeps the rivals and seeds of earlier trainings beside these.
+            data: Content of `data.json`.
+            defaults: What an option was before there was one; it then is not in an older `config.yaml`.
 
         Raises:
             ConfigError: It holds something else, or another configuration.
         """
         if path.exists() and not (path / "config.yaml").is_file() and (path.is_file() or _occupied(path)):
             raise ConfigError(f"{path} is not a run folder and not empty; choose another --out")
-        if (path / "config.yaml").is_file():
-            _refuse_drift(path, config, data)
-        write_text(path / "config.yaml", yaml.safe_dump(dict(config), sort_keys=False))
+        before = read_config(path) if (path / "config.yaml").is_file() else None
+        if before is not None:
+            _refuse_drift(path, {**(defaults or {}), **before}, config, data)
+        grown = _grown(before or {}, config)
+        write_text(path / "config.yaml", yaml.safe_dump({**config, **grown}, sort_keys=False))
         write_text(path / "data.json", json.dumps(data, indent=2) + "\n")
         write_text(path / "environment.json", json.dumps(_environment(), indent=2) + "\n")
         return cls(path)
@@ -75,11 +86,15 @@ class RunFolder:
             opened.write(f"{datetime.now(timezone.utc):%Y-%m-%d %H:%M:%S} {event}\n")
 
     def finished(self, rival: str, seed: int) -> dict[str, Any] | None:
-        """Returns the closing record of a training, or None."""
+        """Returns the closing record of a training, or None.
+
+        Raises:
+            DataError: A line of `metrics.jsonl` is damaged; one that was cut off is no record.
+        """
         path = self.path / "metrics.jsonl"
-        lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
-        closing = (json.loads(line) for line in lines if '"finished"' in line and line.endswith("}"))
-        found = [r for r in closing if (r["rival"], r["seed"]) == (rival, seed)]
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else []
+        whole = [(i, line) for i, line in enumerate(lines, 1) if '"finished"' in line and line.endswith("}")]
+        found = [r for r in (_record(path, *line) for line in whole) if (r["rival"], r["seed"]) == (rival, seed)]
         return found[-1] if found and (self.checkpoints(rival, seed) / "best").is_dir() else None
 
 
@@ -106,8 +121,23 @@ def _occupied(path: Path) -> bool:
     return any(entry.name not in ("phantom", "data") for entry in path.iterdir())
 
 
-def _refuse_drift(path: Path, config: Mapping[str, Any], data: Mapping[str, Any]) -> None:
-    before = read_config(path)
+def _grown(before: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, list]:
+    """Returns the rivals and seeds of all trainings in this folder, in the order in which they were first asked for."""
+    earlier = {name: before[name] if isinstance(before.get(name), list) else [] for name in _GROW}
+    return {name: list(dict.fromkeys([*earlier[name], *config[name]])) for name in _GROW if name in config}
+
+
+def _record(path: Path, number: int, line: str) -> dict[str, Any]:
+    """Returns the closing record in a line."""
+    try:
+        record = json.loads(line)
+        return {"rival": record["rival"], "seed": record["seed"], **record}
+    except (ValueError, LookupError, TypeError) as error:
+        hint = "remove this line and train with --resume"
+        raise DataError(path, f"line {number} is no closing record of a training", hint) from error
+
+
+def _refuse_drift(path: Path, before: Mapping[str, Any], config: Mapping[str, Any], data: Mapping[str, Any]) -> None:
     changed = [
         f"{name} {before.get(name)} -> {config.get(name)}"
         for name in sorted({*before, *config} - set(_MAY_CHANGE))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from knee_i2m2.errors import ConfigError
+from knee_i2m2.errors import ConfigError, DataError
 from knee_i2m2.training.folder import RunFolder, read_config
 
 CONFIG = {"data": "DATA", "lr": 1e-5, "rivals": ["i2m2"], "seeds": [0], "phase": "cos_sin", "threads": None}
@@ -34,6 +34,24 @@ def test_it_is_opened_again_with_more_rivals_seeds_and_other_machines(tmp_path: 
     opened(tmp_path)
     again = opened(tmp_path, rivals=["i2m2", "phase"], seeds=[0, 1], device="cuda", threads=4, resume=True)
     assert read_config(again.path)["seeds"] == [0, 1]
+
+
+def test_it_lists_the_rivals_and_seeds_of_all_its_trainings_in_the_order_of_their_first(tmp_path: Path) -> None:
+    opened(tmp_path, rivals=["i2m2", "phase"], seeds=[2])
+    again = opened(tmp_path, rivals=["magnitude", "phase"], seeds=[0, 2], device="cuda")
+    config = read_config(again.path)
+    assert (config["rivals"], config["seeds"]) == (["i2m2", "phase", "magnitude"], [2, 0])
+    assert config["device"] == "cuda"  # what else may change is as it was last
+
+
+def test_an_option_that_did_not_exist_yet_had_its_default(tmp_path: Path) -> None:
+    opened(tmp_path)
+    newer, defaults = {**CONFIG, "augment": False}, {"augment": False, "lr": 3e-4}
+    with pytest.raises(ConfigError, match="augment False -> True"):
+        RunFolder.open(tmp_path, {**newer, "augment": True}, DATA, defaults)
+    with pytest.raises(ConfigError, match="augment None -> False"):
+        RunFolder.open(tmp_path, newer, DATA)
+    assert read_config(RunFolder.open(tmp_path, newer, DATA, defaults).path)["augment"] is False
 
 
 @pytest.mark.parametrize(
@@ -112,6 +130,26 @@ def test_a_record_that_was_cut_off_is_no_record_and_does_not_swallow_the_next(tm
     assert run.finished("i2m2", 0) is None
     run.log(rival="i2m2", seed=0, finished=True)
     assert run.finished("i2m2", 0) is not None
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b'{"rival": "i2m2", "seed": 0, "finished": tr{"rival": "i2m2", "seed": 0, "finished": true}',
+        b'{"rival": "i2m2", "finished": true}',
+        b'["finished", {}, {}}',
+        b'{"rival": "i2m2", "seed": \xff0, "finished": true}',
+        b'\x00"finished"}',
+    ],
+)
+def test_a_broken_line_among_the_records_is_a_sentence(tmp_path: Path, line: bytes) -> None:
+    run = opened(tmp_path)
+    run.log(rival="i2m2", seed=0, epoch=0)
+    with (tmp_path / "metrics.jsonl").open("ab") as opened_again:
+        opened_again.write(line + b"\n")
+    run.log(rival="i2m2", seed=1, finished=True)
+    with pytest.raises(DataError, match=r"metrics\.jsonl: line 2 is no closing record of a training; remove this line"):
+        run.finished("i2m2", 1)
 
 
 def test_events_are_dated_lines(tmp_path: Path) -> None:
