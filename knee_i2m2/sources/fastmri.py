@@ -7,31 +7,25 @@ arXiv:1811.08839). Rows run along the readout, the header's x; columns along the
 
 from __future__ import annotations
 
+import os
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import h5py
 import numpy as np
 import pandas as pd
 from jaxtyping import Complex64, Float32
 
 from knee_i2m2.errors import DataError
+from knee_i2m2.sources.hdf5 import AGAIN, EXPORT, File, opened, os_errors, stamp
+from knee_i2m2.sources.hdf5_array import Array, find_array
 from knee_i2m2.sources.ismrmrd import MOST_BYTES, Header, parse_header
 
 __all__ = ["Volume", "find_volumes", "part", "read_kspace", "read_reconstruction", "read_volume", "volume_table"]
 
 _PART = re.compile(r"(train|val|test|challenge)|singlecoil_(train|val|test|challenge).*")
-_SIGNS = {
-    "truncated": "the file is cut short",
-    "signature not found": "this is no HDF5 file",
-    "Is a directory": "this is a folder, not a file",
-}
-_AGAIN = "copy the file again from its source"
-_EXPORT = "export it again in fastMRI's single-coil format"
 
 
 @dataclass(frozen=True)
@@ -50,6 +44,8 @@ class Volume:
         matrix: Rows and columns of the reconstructed image: the header's reconSpace x (readout) and y.
         acquired: Half-open range of the columns that were measured; outside it k-space is padded with zeros.
         undersampled: Whether a `mask` says that columns were left out.
+        offset: Byte of the file where k-space begins, if it lies there as numpy's complex64 does in memory; else None.
+        stamp: Size (bytes) and time of the last change (ns) of the file when it was looked at.
     """
 
     path: Path
@@ -63,6 +59,8 @@ class Volume:
     matrix: tuple[int, int]
     acquired: tuple[int, int]
     undersampled: bool
+    offset: int | None
+    stamp: tuple[int, int]
 
 
 def find_volumes(folder: Path) -> list[Path]:
@@ -96,23 +94,26 @@ def read_volume(path: Path) -> Volume:
     """Returns what a file says about itself, from its attributes, shapes and header; k-space is not read.
 
     Raises:
-        DataError: It is no whole HDF5 file, or `kspace` or `ismrmrd_header` is missing or not of fastMRI's format.
+        DataError: It is no whole HDF5 file, leads out of itself, claims more than it holds, or `kspace` or
+            `ismrmrd_header` is missing or not of fastMRI's format.
     """
-    with _opened(path) as file:
-        slices, rows, columns = _shape(file, path)
-        header = _header(file, path)
+    with opened(path) as file:
+        kspace, header = _kspace(file), _header(file)
+        slices, rows, columns = kspace.shape
         volume = Volume(
             path=path,
             name=path.stem,
-            patient=_attribute(file, path, "patient_id"),
-            sequence=_attribute(file, path, "acquisition") or "unknown",
+            patient=file.attribute("patient_id"),
+            sequence=file.attribute("acquisition") or "unknown",
             field_strength=header.field_strength,
             slices=slices,
             rows=rows,
             columns=columns,
             matrix=header.matrix,
             acquired=header.acquired(columns),
-            undersampled=_dataset(file, path, "mask") is not None,
+            undersampled=file.dataset("mask") is not None,
+            offset=kspace.offset if kspace.item == np.dtype(np.complex64).itemsize else None,
+            stamp=file.stamp,
         )
     _refuse_misfit(volume)
     return volume
@@ -132,17 +133,16 @@ def volume_table(volumes: Sequence[Volume]) -> pd.DataFrame:
 def read_kspace(volume: Volume, slices: slice | None = None) -> Complex64[np.ndarray, "slices rows columns"]:
     """Returns the k-space of all slices or of some, in the scanner's arbitrary units.
 
+    Double precision and foreign byte order are cast. Spikes, and values so large or small that a Fourier transform
+    leaves float32, are k-space all the same: they are returned.
+
     Raises:
-        DataError: The file cannot be read to its end, or a slice holds NaN or Inf or one constant value.
+        DataError: The file has changed or cannot be read, or a slice holds NaN or Inf or one constant value.
     """
-    wanted = slices or slice(None)
-    indices = range(*wanted.indices(volume.slices))
-    with _opened(volume.path) as file, _h5py_errors(volume.path, "kspace"):
-        stored = file["kspace"][wanted]
-    with np.errstate(over="ignore"):
-        kspace = stored.astype(np.complex64, copy=False)
-    if kspace.shape != (len(indices), volume.rows, volume.columns):
-        raise DataError(volume.path, "has changed since it was looked at", "start again")
+    indices = range(*(slices or slice(None)).indices(volume.slices))
+    kspace = np.empty((len(indices), volume.rows, volume.columns), np.complex64)
+    fill = _fill_through_h5py if volume.offset is None else _fill_from_offset
+    fill(kspace, volume, indices)
     for index, values in zip(indices, kspace, strict=True):
         _refuse_useless(values, index, volume.path)
     return kspace
@@ -152,88 +152,87 @@ def read_reconstruction(volume: Volume) -> Float32[np.ndarray, "slices rows colu
     """Returns `reconstruction_esc`, the cropped magnitude of the emulated single coil; None in test files.
 
     `reconstruction_rss` is made of 15 coils and cannot be had from this k-space: it is not read.
+
+    Raises:
+        DataError: The file has changed or cannot be read.
     """
-    with _opened(volume.path) as file:
-        stored = _dataset(file, volume.path, "reconstruction_esc")
-        with _h5py_errors(volume.path, "reconstruction_esc"):
-            return None if stored is None else stored[()].astype(np.float32, copy=False)
+    with opened(volume.path) as file:
+        _refuse_changed(volume, file.stamp)
+        stored = find_array(file, "reconstruction_esc", 3, ("f4", "f8"))
+        if stored is None:
+            return None
+        return np.stack([values.astype(np.float32, copy=False) for values in stored.slices(range(stored.shape[0]))])
 
 
-@contextmanager
-def _h5py_errors(path: Path, what: str) -> Iterator[None]:
-    """Says in words what h5py raises on a damaged file; for calls of h5py alone, so that our own bugs stay bugs."""
+def _fill_from_offset(kspace: np.ndarray, volume: Volume, indices: range) -> None:
+    """Reads slices that lie in the file as they do in memory: those that follow each other at once, without HDF5."""
+    each = volume.rows * volume.columns * kspace.itemsize
+    with os_errors(volume.path):
+        descriptor = os.open(volume.path, os.O_RDONLY | os.O_NONBLOCK)
     try:
-        yield
-    except FileNotFoundError as error:
-        raise DataError(path, "there is no such file", "check the path") from error
-    except (OSError, KeyError, RuntimeError, UnicodeDecodeError) as error:
-        text = " ".join(str(error).split())
-        reasons = [reason for sign, reason in _SIGNS.items() if sign in text]
-        raise DataError(path, [*reasons, f"{what} cannot be read ({text})"][0], _AGAIN) from error
+        _refuse_changed(volume, stamp(descriptor))
+        if indices.step == 1:
+            _fill(kspace, descriptor, volume, indices.start * each)
+        else:
+            for values, index in zip(kspace, indices, strict=True):
+                _fill(values, descriptor, volume, index * each)
+    finally:
+        os.close(descriptor)
 
 
-@contextmanager
-def _opened(path: Path) -> Iterator[h5py.File]:
-    with _h5py_errors(path, "the file"):
-        file = h5py.File(path, "r")
-    with file:
-        yield file
+def _fill(values: np.ndarray, descriptor: int, volume: Volume, start: int) -> None:
+    left, place = memoryview(values.reshape(-1).view(np.uint8)), volume.offset + start
+    while left:
+        with os_errors(volume.path):
+            read = os.preadv(descriptor, [left], place)
+        if not read:
+            raise DataError(volume.path, "the file is cut short", AGAIN)
+        left, place = left[read:], place + read
 
 
-def _dataset(file: h5py.File, path: Path, name: str) -> h5py.Dataset | None:
-    with _h5py_errors(path, name):
-        found = file.get(name)
-    return found if isinstance(found, h5py.Dataset) else None
+def _fill_through_h5py(kspace: np.ndarray, volume: Volume, indices: range) -> None:
+    with opened(volume.path) as file, np.errstate(over="ignore"):
+        found = _kspace(file)
+        _refuse_changed(volume, file.stamp, found.shape)
+        for values, stored in zip(kspace, found.slices(indices), strict=True):
+            values[:] = stored
 
 
-def _shape(file: h5py.File, path: Path) -> tuple[int, int, int]:
-    kspace = _dataset(file, path, "kspace")
-    if kspace is None:
-        raise DataError(path, "holds no kspace", _EXPORT)
-    with _h5py_errors(path, "kspace"):
-        shape, kind = kspace.shape or (), kspace.dtype
-    if len(shape) != 3:
-        raise DataError(path, f"kspace has {len(shape)} axes, not 3 (slices, rows, columns)", "use single-coil files")
-    if kind.kind != "c":
-        raise DataError(path, f"kspace holds {kind}, not complex numbers", _EXPORT)
-    if 0 in shape:
-        raise DataError(path, f"kspace is empty, of shape {shape}", _EXPORT)
-    return shape
+def _refuse_changed(volume: Volume, found: tuple[int, int], shape: tuple[int, ...] | None = None) -> None:
+    if found != volume.stamp or shape not in (None, (volume.slices, volume.rows, volume.columns)):
+        raise DataError(volume.path, "has changed since it was looked at", "start again")
 
 
-def _attribute(file: h5py.File, path: Path, name: str) -> str | None:
-    with _h5py_errors(path, f"attribute {name}"):
-        value = file.attrs.get(name)
-    if value is None or isinstance(value, h5py.Empty):
-        return None
-    if isinstance(value, np.ndarray):
-        raise DataError(path, f"attribute {name} is a list, not one value", _EXPORT)
-    text = value.decode(errors="replace") if isinstance(value, bytes) else str(value)
-    return text.strip() or None
+def _kspace(file: File) -> Array:
+    found = find_array(file, "kspace", 3, ("c8", "c16"))
+    if found is None:
+        raise DataError(file.path, "holds no kspace", EXPORT)
+    return found
 
 
-def _header(file: h5py.File, path: Path) -> Header:
-    stored = _dataset(file, path, "ismrmrd_header")
-    if stored is None:
-        raise DataError(path, "holds no ismrmrd_header", _EXPORT)
-    with _h5py_errors(path, "ismrmrd_header"):
-        text = stored[()] if stored.shape == () and stored.dtype.itemsize <= MOST_BYTES else None
-    if not isinstance(text, str | bytes):
-        raise DataError(path, "ismrmrd_header is no text of at most 1 MB", _EXPORT)
-    return parse_header(text.encode() if isinstance(text, str) else text, path)
+def _header(file: File) -> Header:
+    text = file.text("ismrmrd_header", MOST_BYTES)
+    if text is None:
+        raise DataError(file.path, "holds no ismrmrd_header", EXPORT)
+    return parse_header(text, file.path)
 
 
 def _refuse_misfit(volume: Volume) -> None:
     (x, y), (left, right) = volume.matrix, volume.acquired
     stored = f"the k-space of {volume.rows} x {volume.columns}"
     if x > volume.rows or y > volume.columns:
-        raise DataError(volume.path, f"the reconstructed matrix of {x} x {y} is larger than {stored}", _EXPORT)
+        raise DataError(volume.path, f"the reconstructed matrix of {x} x {y} is larger than {stored}", EXPORT)
     if left >= right:
-        raise DataError(volume.path, f"by its ismrmrd_header no column was measured of {stored}", _EXPORT)
+        raise DataError(volume.path, f"by its ismrmrd_header no column was measured of {stored}", EXPORT)
 
 
 def _refuse_useless(values: np.ndarray, index: int, path: Path) -> None:
-    if not np.isfinite(values).all():
-        raise DataError(path, f"slice {index} of kspace holds NaN or Inf", _AGAIN)
-    if (values == values[0, 0]).all():
-        raise DataError(path, f"slice {index} of kspace is constant, {values[0, 0]:g} throughout", _AGAIN)
+    """Looks closely at a slice whose energy is not finite, or whose middle row is constant, and at no other."""
+    flat = values.reshape(-1).view(np.float32)
+    with np.errstate(over="ignore", invalid="ignore"):
+        energy = np.dot(flat, flat)
+    if not np.isfinite(energy) and not np.isfinite(flat).all():
+        raise DataError(path, f"slice {index} of kspace holds NaN or Inf", AGAIN)
+    middle, first = values[len(values) // 2], values[0, 0]
+    if (middle == first).all() and (values == first).all():
+        raise DataError(path, f"slice {index} of kspace is constant, {first:g} throughout", AGAIN)

@@ -12,6 +12,8 @@ __all__ = ["MOST_BYTES", "Header", "parse_header"]
 
 MOST_BYTES = 1 << 20
 """No scanner's header is longer."""
+_MOST_DEPTH = 64
+"""Levels; the schema has seven."""
 
 _NAMESPACE = {"mrd": "http://www.ismrm.org/ISMRMRD"}
 _LIMITS = "encoding/encodingLimits/kspace_encoding_step_1"
@@ -44,7 +46,7 @@ def parse_header(text: bytes, path: Path) -> Header:
     """Returns what the XML text of a file's header says.
 
     Raises:
-        DataError: The text is too long or no XML, or a number is missing, none or out of all proportion.
+        DataError: The text is no UTF-8, no XML or has entities, or a number is missing, none or out of all proportion.
     """
     root = _root(text, path)
     return Header(
@@ -58,15 +60,34 @@ def parse_header(text: bytes, path: Path) -> Header:
     )
 
 
+class _Builder(ElementTree.TreeBuilder):
+    """Builds the tree of a text in which nothing stands deeper than in any scanner's."""
+
+    depth = 0
+
+    def start(self, tag: str, attributes: dict[str, str]) -> ElementTree.Element:
+        self.depth += 1
+        if self.depth > _MOST_DEPTH:
+            raise ElementTree.ParseError(f"nested deeper than {_MOST_DEPTH}")
+        return super().start(tag, attributes)
+
+    def end(self, tag: str) -> ElementTree.Element:
+        self.depth -= 1
+        return super().end(tag)
+
+
 def _root(text: bytes, path: Path) -> ElementTree.Element:
-    if len(text) > MOST_BYTES:
-        raise DataError(path, f"ismrmrd_header has {len(text)} bytes, no scanner's has over 1 MB", _HINT)
-    if b"<!" in text.replace(b"<!--", b""):
-        raise DataError(path, "ismrmrd_header declares entities, which no scanner does", _HINT)
+    """Decodes before it looks for entities, which UTF-16 would hide."""
     try:
-        return ElementTree.fromstring(text)
+        decoded = text.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DataError(path, f"ismrmrd_header is no UTF-8 ({error.reason} at byte {error.start})", _HINT) from error
+    if "<!DOCTYPE" in decoded:
+        raise DataError(path, "ismrmrd_header declares a document type or entities, which no scanner does", _HINT)
+    try:
+        return ElementTree.fromstring(decoded, ElementTree.XMLParser(target=_Builder()))
     except (ElementTree.ParseError, LookupError, ValueError) as error:
-        raise DataError(path, f"ismrmrd_header is no XML ({error})", _HINT) from error
+        raise DataError(path, f"ismrmrd_header is no XML ({str(error)[:100]})", _HINT) from error
 
 
 def _number(root: ElementTree.Element, path: Path, name: str, kind: type, least: int) -> int | float | None:
@@ -77,7 +98,7 @@ def _number(root: ElementTree.Element, path: Path, name: str, kind: type, least:
     except ValueError:
         number = float("nan")
     if number is not None and not least <= number < 1e6:
-        raise DataError(path, f"ismrmrd_header has {text!r} as {name}", _HINT)
+        raise DataError(path, f"ismrmrd_header has {text[:40]!r} as {name}", _HINT)
     return number
 
 
