@@ -34,10 +34,8 @@ from knee_i2m2.experts.avmnist import avmnist_expert
 from knee_i2m2.pipelines import recipe
 from knee_i2m2.pipelines.recipe import Budget, Session
 from knee_i2m2.sources.avmnist import AVMNISTSettings, Progress, prepare_avmnist
-from knee_i2m2.sources.prepared import read_data
 from knee_i2m2.training.fit import Stage, warm_cosine
-from knee_i2m2.training.folder import RunFolder
-from knee_i2m2.training.rivals import Rival
+from knee_i2m2.training.rivals import Rival, order
 from knee_i2m2.training.runner import launch
 
 __all__ = ["AVMNIST", "RIVALS", "PrepareAVMNIST", "prepare", "train"]
@@ -151,12 +149,11 @@ def train(config: AVMNIST) -> dict[str, Any]:
     """
     check_options(config)
     expert = expert_factory(config)
-    alone = budget(config.epochs, config.lr, config)
-    joint = budget(config.fine_tune_epochs, config.fine_tune_lr, config)
+    budgets = {name: budget(rival, config) for name, rival in order(config.rivals, RIVALS).items()}
     fabric = launch(config.device, config.precision, config.threads)
     samples = recipe.open_samples(config.data, "avmnist")
     with fabric.rank_zero_first():
-        run = RunFolder.open(config.out, recipe.options(config), read_data(config.data))
+        run = recipe.open_run(config)
     Session(
         fabric,
         run,
@@ -165,8 +162,7 @@ def train(config: AVMNIST) -> dict[str, Any]:
         expert=expert,
         weights=torch.ones(samples["train"].task.answers),
         score=validation_accuracy,
-        alone=alone,
-        joint=joint,
+        budgets=budgets,
         batch_size=config.batch_size,
         workers=config.workers,
         resume=config.resume,
@@ -189,8 +185,9 @@ def expert_factory(config: AVMNIST) -> Callable[[str], nn.Module]:
     return factory
 
 
-def budget(epochs: int, lr: float, config: AVMNIST) -> Budget:
-    """Returns SGD for at most so many epochs."""
+def budget(rival: Rival, config: AVMNIST) -> Budget:
+    """Returns SGD for an expert alone, or for the fine-tuning of a product."""
+    epochs, lr = (config.epochs, config.lr) if rival.alone else (config.fine_tune_epochs, config.fine_tune_lr)
     stage = Stage(epochs, config.patience, config.clip, warm_cosine)
     return Budget(stage, partial(SGD, lr=lr, momentum=config.momentum, weight_decay=config.weight_decay))
 

@@ -40,15 +40,17 @@ from torch.optim import AdamW
 from knee_i2m2 import predictions
 from knee_i2m2.errors import DataError
 from knee_i2m2.evaluation.auroc import auroc
+from knee_i2m2.experts.experts import modalities_of
 from knee_i2m2.experts.knee import NETWORKS, knee_expert
 from knee_i2m2.methods.method import class_weights
+from knee_i2m2.modalities.augmentation import Augmentation, check_modalities
 from knee_i2m2.pipelines import recipe
 from knee_i2m2.pipelines.knee_data import IDEAL
 from knee_i2m2.pipelines.recipe import Budget, Session
-from knee_i2m2.sources.prepared import Prepared, read_data
-from knee_i2m2.training.fit import Answers, Stage, warm_cosine
+from knee_i2m2.sources.prepared import Prepared
+from knee_i2m2.training.fit import Answers, Stage, constant, warm_cosine
 from knee_i2m2.training.folder import RunFolder
-from knee_i2m2.training.rivals import Rival
+from knee_i2m2.training.rivals import Rival, order, single
 from knee_i2m2.training.runner import launch
 
 __all__ = ["RIVALS", "Knee", "mean_auroc", "train"]
@@ -64,6 +66,7 @@ RIVALS = {
     "i2m2": Rival(("magnitude", "phase", JOINT)),
     "position": Rival(("position",)),
 }
+SCHEDULES = {"warm_cosine": warm_cosine, "constant": constant}
 
 
 @dataclass
@@ -84,6 +87,10 @@ class Knee:
         lr: Learning rate of an expert alone, at its peak.
         fine_tune_lr: Learning rate of a product, at its peak.
         weight_decay: AdamW's.
+        rival_lr: Learning rates of single rivals in place of these, such as {magnitude: 1e-5, i2m2: 1e-6}.
+        rival_weight_decay: AdamW's of single rivals.
+        schedule: Learning rate over a stage: warm_cosine (up, then down to 0) or constant.
+        augment: Flip, shift, rotate, add noise and smooth phase to the training slices.
         class_weighting: Whether both classes of a target weigh the same in the loss; undone in the answer.
         device: auto, cpu, cuda or one card such as cuda:0.
         precision: 32 or bf16.
@@ -105,6 +112,10 @@ class Knee:
     lr: float = 3e-4
     fine_tune_lr: float = 3e-5
     weight_decay: float = 0.01
+    rival_lr: dict[str, float] = field(default_factory=dict)
+    rival_weight_decay: dict[str, float] = field(default_factory=dict)
+    schedule: Literal["warm_cosine", "constant"] = "warm_cosine"
+    augment: bool = False
     class_weighting: bool = True
     device: str = "auto"
     precision: str = "32"
@@ -121,12 +132,12 @@ def train(config: Knee) -> dict[str, Any]:
         DataError: The prepared data are missing or hold too little.
     """
     check_options(config)
-    alone = budget(config.epochs, config.lr, config)
-    joint = budget(config.fine_tune_epochs, config.fine_tune_lr, config)
+    budgets = {name: budget(name, rival, config) for name, rival in order(config.rivals, RIVALS).items()}
     fabric = launch(config.device, config.precision, config.threads)
     samples = recipe.open_samples(config.data, "knee")
+    augment = augmentation(samples["train"]) if config.augment else None
     with fabric.rank_zero_first():
-        run = RunFolder.open(config.out, recipe.options(config), read_data(config.data))
+        run = recipe.open_run(config)
         write_ideal(config.data, samples, run)
     Session(
         fabric,
@@ -136,11 +147,11 @@ def train(config: Knee) -> dict[str, Any]:
         expert=expert_factory(config, samples["train"]),
         weights=loss_weights(samples["train"], config.class_weighting),
         score=mean_auroc,
-        alone=alone,
-        joint=joint,
+        budgets=budgets,
         batch_size=config.batch_size,
         workers=config.workers,
         resume=config.resume,
+        augment=augment,
     ).train(config.rivals, config.seeds)
     return {"run": str(run.path), "rivals": config.rivals, "seeds": config.seeds}
 
@@ -151,6 +162,14 @@ def check_options(config: Knee) -> None:
     recipe.check_names([config.network], NETWORKS, "network")
     recipe.check_seeds(config.rivals, config.seeds)
     recipe.check_numbers(config, ("lr", "fine_tune_lr", "batch_size"), ("weight_decay", "workers"))
+    recipe.check_rates(config.rival_lr, RIVALS, "rival-lr", positive=True)
+    recipe.check_rates(config.rival_weight_decay, RIVALS, "rival-weight-decay", positive=False)
+
+
+def augmentation(samples: Prepared) -> Augmentation:
+    """Returns the whole set at its default strengths, once the samples have shown that they are images."""
+    check_modalities(samples[[0]].x)
+    return Augmentation()
 
 
 def expert_factory(config: Knee, samples: Prepared) -> Callable[[str], nn.Module]:
@@ -165,10 +184,17 @@ def loss_weights(samples: Prepared, balanced: bool) -> torch.Tensor:
     return class_weights(samples.y, samples.task.classes) if balanced else torch.ones(samples.task.answers)
 
 
-def budget(epochs: int, lr: float, config: Knee) -> Budget:
-    """Returns AdamW for at most so many epochs."""
-    stage = Stage(epochs, config.patience, rate=warm_cosine)
-    return Budget(stage, partial(AdamW, lr=lr, weight_decay=config.weight_decay))
+def budget(name: str, rival: Rival, config: Knee) -> Budget:
+    """Returns AdamW at the rival's own rates, where it has any.
+
+    An expert that is trained only because a product starts from it, such as `magnitude+phase.2`, has those of the rival
+    that sees the same.
+    """
+    epochs, lr = (config.epochs, config.lr) if rival.alone else (config.fine_tune_epochs, config.fine_tune_lr)
+    like = name if name in RIVALS else single("+".join(modalities_of(name)), RIVALS)
+    rate, decay = config.rival_lr.get(like, lr), config.rival_weight_decay.get(like, config.weight_decay)
+    stage = Stage(epochs, config.patience, rate=SCHEDULES[config.schedule])
+    return Budget(stage, partial(AdamW, lr=rate, weight_decay=decay))
 
 
 def mean_auroc(logp: np.ndarray, truth: np.ndarray) -> float:

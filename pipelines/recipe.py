@@ -6,7 +6,7 @@ import copy
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ from knee_i2m2.sources.prepared import Prepared, read_data
 from knee_i2m2.sources.splits import SPLITS
 from knee_i2m2.training import checkpoint
 from knee_i2m2.training.batches import InOrder, Samples, Shuffled, loader
-from knee_i2m2.training.fit import Answers, Epoch, Stage, fit, predict
+from knee_i2m2.training.fit import Answers, Augment, Epoch, Stage, fit, on_device, predict
 from knee_i2m2.training.folder import RunFolder
 from knee_i2m2.training.rivals import Rival, assemble, order, single, warm_start
 
@@ -38,8 +38,10 @@ __all__ = [
     "Session",
     "check_names",
     "check_numbers",
+    "check_rates",
     "check_seeds",
     "in_order",
+    "open_run",
     "open_samples",
     "options",
     "prediction_table",
@@ -67,11 +69,26 @@ def check_seeds(rivals: list[str], seeds: list[int]) -> None:
 def check_numbers(config: Any, positive: tuple[str, ...], not_negative: tuple[str, ...]) -> None:
     """Raises ConfigError for an option with which there is nothing to train."""
     for name in (*positive, *not_negative):
-        value, option = getattr(config, name), f"--{name.replace('_', '-')} {getattr(config, name)}"
-        if name in positive and not value > 0:
-            raise ConfigError(f"{option} trains nothing; give more than 0")
-        if not value >= 0:
-            raise ConfigError(f"{option} is negative; give 0 or more")
+        value = getattr(config, name)
+        _check_number(f"--{name.replace('_', '-')} {value}", value, name in positive)
+
+
+def check_rates(rates: Mapping[str, float], rivals: Mapping[str, Rival], option: str, positive: bool) -> None:
+    """Raises ConfigError for a rate of a rival that is not known or not trained, or with which nothing is trained."""
+    check_names([*map(str, rates)], rivals, option)
+    for name, rate in rates.items():
+        if not rivals[name].joint:
+            raise ConfigError(f"--{option} {name}: {name} is not trained itself; name the rivals of its experts")
+        _check_number(f"--{option} {name}: {rate}", rate, positive)
+
+
+def _check_number(option: str, value: Any, positive: bool) -> None:
+    if not isinstance(value, int | float):
+        raise ConfigError(f"{option} is no number; give one")
+    if positive and not value > 0:
+        raise ConfigError(f"{option} trains nothing; give more than 0")
+    if not value >= 0:
+        raise ConfigError(f"{option} is negative; give 0 or more")
 
 
 def open_samples(data: Path, task: str) -> dict[str, Prepared]:
@@ -90,6 +107,17 @@ def open_samples(data: Path, task: str) -> dict[str, Prepared]:
 def options(config: Any) -> dict[str, Any]:
     """Returns a configuration as plain values for `config.yaml`."""
     return {name: str(value) if isinstance(value, Path) else value for name, value in asdict(config).items()}
+
+
+def open_run(config: Any) -> RunFolder:
+    """Returns the run folder of a configuration; what an older run does not name was the default.
+
+    Raises:
+        ConfigError: The folder was made otherwise, or is no run folder.
+    """
+    optional = [f for f in fields(config) if f.default is not MISSING or f.default_factory is not MISSING]
+    defaults = {f.name: f.default if f.default is not MISSING else f.default_factory() for f in optional}
+    return RunFolder.open(config.out, options(config), read_data(config.data), defaults)
 
 
 @dataclass(frozen=True)
@@ -117,11 +145,11 @@ class Session:
         expert: Name -> fresh network.
         weights: Class weights of the loss, of shape (*targets, classes).
         score: (log p, truth) -> validation score, higher is better.
-        alone: Budget of an expert by itself.
-        joint: Budget of a product's fine-tuning.
+        budgets: Rival, or expert that a product starts from -> how it is trained.
         batch_size: Samples a step and process.
         workers: Processes that read data.
         resume: Whether to go on with an interrupted training.
+        augment: What changes the training batches, on the device.
     """
 
     fabric: Fabric
@@ -131,11 +159,11 @@ class Session:
     expert: Callable[[str], nn.Module]
     weights: torch.Tensor
     score: Callable[[np.ndarray, np.ndarray], float]
-    alone: Budget
-    joint: Budget
+    budgets: Mapping[str, Budget]
     batch_size: int
     workers: int
     resume: bool
+    augment: Augment | None = None
 
     def train(self, wanted: list[str], seeds: list[int]) -> None:
         """Trains what is not finished, single experts before the products that start from them; writes predictions."""
@@ -158,7 +186,7 @@ class Session:
             self.run.predictions(name, seed, split).unlink(missing_ok=True)
         if not rival.alone:
             warm_start(method, {e: self.run.checkpoints(single(e, self.rivals), seed) / "best" for e in rival.experts})
-        history, steps = self._learn(method, rival, folder, seed, watch) if rival.joint else ([], 0)
+        history, steps = self._learn(method, name, folder, seed, watch) if rival.joint else ([], 0)
         if not rival.joint and self.fabric.is_global_zero:
             checkpoint.save(folder / "best", method, {})
         self.fabric.barrier()
@@ -167,9 +195,9 @@ class Session:
             self.run.log(rival=name, seed=seed, finished=True, **self._spent(rival, seed, history, steps), **cost)
             self.run.tell(f"{name} seed {seed} finished after {len(history)} epochs")
 
-    def _learn(self, method: Method, rival: Rival, folder: Path, seed: int, watch) -> tuple[list[Epoch], int]:
+    def _learn(self, method: Method, name: str, folder: Path, seed: int, watch) -> tuple[list[Epoch], int]:
         """Returns the epochs and the optimiser steps in each."""
-        budget = self.alone if rival.alone else self.joint
+        budget = self.budgets[name]
         train, valid = self._shuffled(seed), in_order(self.samples["val"], self.batch_size, self.workers)
         history = fit(
             self.fabric,
@@ -183,6 +211,7 @@ class Session:
             seed,
             lambda epoch: watch(epoch, budget.stage.epochs),
             self.resume,
+            self.augment,
         )
         return history, len(train)
 
@@ -227,9 +256,9 @@ def prediction_table(answers: Answers, samples: Prepared) -> pd.DataFrame:
 
 def cost_of(method: Method, samples: Samples) -> dict[str, int]:
     """Returns a method's parameters, and the floating-point operations of its answer to one sample."""
-    counter = FlopCounterMode(display=False)
+    counter, (batch,) = FlopCounterMode(display=False), on_device("cpu", [samples[[0]]])
     with counter, torch.no_grad():
-        copy.deepcopy(method).cpu().eval()(samples[[0]].x)
+        copy.deepcopy(method).cpu().eval()(batch.x)
     parameters = sum(parameter.numel() for parameter in method.parameters())
     return {"parameters": parameters, "flops": counter.get_total_flops()}
 
