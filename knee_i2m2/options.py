@@ -1,4 +1,12 @@
-"""Options of the command line: a typed signature or dataclass is the parser."""
+"""Options of the command line: a typed signature or dataclass is the parser.
+
+A file given by `--config` holds the options of one verb, or a section for each of several::
+
+    prepare: {split: volume}
+    train: {batch_size: 16, seeds: [1, 2]}
+
+What is typed wins over the file, wherever `--config` stands.
+"""
 
 from __future__ import annotations
 
@@ -10,11 +18,17 @@ import typing
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from jsonargparse import ActionConfigFile, ArgumentParser
+import yaml
+from jsonargparse import ActionConfigFile, ArgumentParser, Namespace
 
 from knee_i2m2.errors import ConfigError
 
-__all__ = ["parse"]
+__all__ = ["SECTIONS", "parse"]
+
+SECTIONS = ("phantom", "prepare", "train", "predict")
+"""Verbs whose options may stand in a file."""
+
+_NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?$", re.IGNORECASE)
 
 
 def parse(name: str, target: Callable, arguments: Sequence[str], config: type | None = None) -> tuple[list, dict, bool]:
@@ -37,22 +51,41 @@ def parse(name: str, target: Callable, arguments: Sequence[str], config: type | 
         parser.add_argument(argument, type=kind, **({"nargs": "+"} if many else {}))
     source, skip = config or target, set(positionals)
     if config:
-        parser.add_argument("--config", action=ActionConfigFile, help="YAML file with these options")
+        parser.add_argument(
+            "--config", action=ActionConfigFile, help="YAML file with these options, or verbs' sections"
+        )
         parser.add_class_arguments(config, as_group=False)
     else:
         parser.add_function_arguments(source, skip=skip, as_group=False, as_positional=False)
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
-    parsed = vars(parser.instantiate(parser.parse_args(_typed(list(arguments), source))))
+    parser.typed = _config_first(_typed(list(arguments), source, bool(positionals)))
+    found = parser.parse_args(parser.typed)
+    for option in _broken_groups(source, found):
+        parser.error(f"--{option}: Expected its own options by name. Got value: {found[option]}")
+    parsed = vars(parser.instantiate(found))
     values = [parsed.pop(argument) for argument in positionals]
     parsed.pop("config", None)
     return values, parsed, parsed.pop("json")
 
 
 class _Parser(ArgumentParser):
-    """A parser whose errors are sentences and whose options are written with dashes."""
+    """A parser whose errors are sentences and whose options are written with dashes.
+
+    Attributes:
+        typed: What it is given.
+    """
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.typed: list[str] = []
 
     def error(self, message: str, ex: Exception | None = None) -> typing.NoReturn:
-        raise ConfigError(f"{_plain(message)}{self._suggestion(message)} (see {self.prog} --help)")
+        hint = self._suggestion(message) or self._where_to_put(message)
+        raise ConfigError(f"{_plain(message)}{hint} (see {self.prog} --help)")
+
+    def parse_string(self, content: str, *arguments: Any, **options: Any) -> Namespace:
+        """Returns the options in a file's content."""
+        return super().parse_string(_section(content, self.prog), *arguments, **options)
 
     def format_help(self) -> str:
         return re.sub(r"--[\w.]+", lambda option: option[0].replace("_", "-"), super().format_help())
@@ -64,6 +97,37 @@ class _Parser(ArgumentParser):
             guess for name in unknown if name not in known for guess in difflib.get_close_matches(name, known, n=1)
         ]
         return f"; did you mean {guesses[0].replace('_', '-')}?" if guesses else ""
+
+    def _where_to_put(self, message: str) -> str:
+        """Returns what to do where a list option has taken the positional arguments."""
+        places = [a.dest.upper() for a in self._actions if not a.option_strings and a.dest in message]
+        lists = [a.partition("=") for a in self.typed if re.match(r"--[\w.]+=\[", a)]
+        if "required" not in message or not places or not lists:
+            return ""
+        option, _, values = lists[-1]
+        return f"; {option.replace('_', '-')} has taken {values}: put {' '.join(places)} before the options"
+
+
+def _section(content: str, command: str) -> str:
+    """Returns the part of a file that is for a command such as `knee-i2m2 train knee`, as it is written there."""
+    try:
+        root = yaml.compose(content)
+    except yaml.YAMLError:
+        return content  # the parser says where it is broken
+    pairs = root.value if isinstance(root, yaml.MappingNode) else []
+    nodes = {str(key.value): value for key, value in pairs}
+    sections = [name for name in nodes if name in SECTIONS and not isinstance(nodes[name], yaml.ScalarNode)]
+    if not sections:
+        return content
+    verb = command.split()[1]
+    for name in nodes:
+        if name not in sections:
+            raise ConfigError(f"--config: {name} stands beside the sections {', '.join(sections)}; put it into one")
+    if verb not in sections:
+        raise ConfigError(
+            f"--config: the file has sections for {', '.join(sections)}, but none for {verb}; add {verb}:"
+        )
+    return yaml.serialize(nodes[verb])
 
 
 def _plain(message: str) -> str:
@@ -99,20 +163,56 @@ def _is_list(hint: Any) -> bool:
     return typing.get_origin(hint) in (list, tuple) or any(map(_is_list, typing.get_args(hint)))
 
 
-def _typed(arguments: list[str], source: Any) -> list[str]:
+def _is_numbers(hint: Any) -> bool:
+    """Returns whether a type is a list or tuple of nothing but numbers, or a choice of one."""
+    if typing.get_origin(hint) in (list, tuple):
+        return all(kind in (int, float, ...) for kind in typing.get_args(hint))
+    return any(map(_is_numbers, typing.get_args(hint)))
+
+
+def _broken_groups(source: Any, found: Namespace) -> list[str]:
+    """Returns the options that are dataclasses, and for which something else was given."""
+    hints = typing.get_type_hints(source)
+    return [n for n, hint in hints.items() if dataclasses.is_dataclass(hint) and not isinstance(found[n], Namespace)]
+
+
+def _config_first(arguments: list[str]) -> list[str]:
+    """Returns the arguments with every `--config FILE` in front: what is parsed later wins."""
+    front, rest, left = [], [], iter(arguments)
+    for argument in left:
+        if argument == "--":
+            return [*front, *rest, argument, *left]
+        config = argument.partition("=")[0] == "--config"
+        (front if config else rest).append(argument)
+        if argument == "--config":
+            front += [value for value in [next(left, None)] if value is not None]
+    return front + rest
+
+
+def _values(arguments: list[str], numbers: bool) -> list[str]:
+    """Takes away the values of a list: at least one, up to the next option or, of `numbers`, to what is none."""
+    values = []
+    while arguments and not re.match(r"--|-[a-zA-Z]", arguments[0]):
+        if values and numbers and not _NUMBER.match(arguments[0]):
+            break
+        values.append(arguments.pop(0))
+    return values
+
+
+def _typed(arguments: list[str], source: Any, positionals: bool) -> list[str]:
     """Returns the arguments as the parser reads them.
 
-    Names get underscores, `--seeds 0 1 2` becomes `--seeds=[0, 1, 2]`, and a bare `--resume` `--resume=true`.
+    Names get underscores, `--seeds 0 1 2` becomes `--seeds=[0, 1, 2]`, and a bare `--resume` `--resume=true`. Where
+    there are `positionals`, a list of numbers ends before them; whether a word is still in a list, nobody can tell.
     """
     lists, flags = _names(source, _is_list), _names(source, lambda hint: hint is bool)
+    numbers = _names(source, _is_numbers) if positionals else set()
     typed: list[str] = []
     while arguments:
         name, equals, value = arguments.pop(0).partition("=")
         name = f"--{name[2:].replace('-', '_')}" if name.startswith("--") else name
         if name in lists and not equals:
-            values = []
-            while arguments and not re.match(r"--|-[a-zA-Z]", arguments[0]):
-                values.append(arguments.pop(0))
+            values = _values(arguments, name in numbers)
             if values:  # else the parser asks for them
                 equals, value = "=", values[0] if values[0].startswith("[") else f"[{', '.join(values)}]"
         elif name in flags and not equals and (not arguments or arguments[0].lower() not in ("true", "false")):

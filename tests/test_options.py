@@ -8,8 +8,20 @@ from typing import Literal
 
 import pytest
 
+from knee_i2m2.cli import RECIPES
 from knee_i2m2.errors import ConfigError
-from knee_i2m2.options import parse
+from knee_i2m2.options import SECTIONS, parse
+
+
+@dataclass
+class Strengths:
+    """How much.
+
+    Attributes:
+        shift: At most.
+    """
+
+    shift: float = 0.1
 
 
 @dataclass
@@ -26,6 +38,8 @@ class Settings:
         phase: How it enters.
         threads: Or none.
         resume: Whether to go on.
+        rates: One each.
+        strengths: Many.
     """
 
     data: Path
@@ -35,6 +49,8 @@ class Settings:
     phase: Literal["cos_sin", "angle"] = "cos_sin"
     threads: int | None = None
     resume: bool = False
+    rates: dict[str, float] = field(default_factory=dict)
+    strengths: Strengths = field(default_factory=Strengths)
 
 
 def train(config: Settings) -> None:
@@ -42,7 +58,14 @@ def train(config: Settings) -> None:
 
 
 def predict(
-    run: Path, inputs: list[Path], /, *, out: Path, seed: list[int] | None = None, device: str = "auto"
+    run: Path,
+    inputs: list[Path],
+    /,
+    *,
+    out: Path,
+    seed: list[int] | None = None,
+    modalities: list[str] | None = None,
+    device: str = "auto",
 ) -> None:
     """Takes arguments and options.
 
@@ -51,6 +74,7 @@ def predict(
         inputs: Files.
         out: A folder.
         seed: Some.
+        modalities: Some.
         device: One.
     """
 
@@ -75,10 +99,17 @@ def options(*arguments: str) -> dict:
         ("--resume", "resume", True),
         ("--resume --seeds 1", "resume", True),
         ("--resume false", "resume", False),
+        ("--rates.phase 1e-5 --rates.i2m2=2", "rates", {"phase": 1e-5, "i2m2": 2.0}),
+        ("--strengths.shift 0.5", "strengths", Strengths(0.5)),
     ],
 )
 def test_what_is_typed_is_what_is_meant(arguments: str, name: str, value: object) -> None:
     assert options(*arguments.split())[name] == value
+
+
+@pytest.mark.parametrize("typed", [["--rates", "{phase: 1e-5, a+b.2: 2}"], ["--rates={phase: 1e-5, a+b.2: 2}"]])
+def test_a_mapping_is_typed_in_braces(typed: list[str]) -> None:
+    assert options(*typed)["rates"] == {"phase": 1e-5, "a+b.2": 2.0}
 
 
 def test_the_parsed_options_are_the_dataclass(tmp_path: Path) -> None:
@@ -93,8 +124,46 @@ def test_positional_arguments_come_before_options_and_may_be_many() -> None:
     arguments = ["RUN", "a.h5", "b.h5", "--out", "O", "--seed", "1", "2", "--json"]
     values, chosen, as_json = parse("knee-i2m2 predict", predict, arguments)
     assert values == [Path("RUN"), [Path("a.h5"), Path("b.h5")]]
-    assert chosen == {"out": Path("O"), "seed": [1, 2], "device": "auto"}
+    assert chosen == {"out": Path("O"), "seed": [1, 2], "modalities": None, "device": "auto"}
     assert as_json
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "--seed 1 2 RUN a.h5 b.h5 --out O",  # what is no number is no seed
+        "--seed 1 2 --out O RUN a.h5 b.h5",
+        "RUN --out O --seed 1 2 -- a.h5 b.h5",
+        "RUN a.h5 b.h5 --out O --seed=[1,2]",
+    ],
+)
+def test_numbers_do_not_swallow_the_positional_arguments(arguments: str) -> None:
+    values, chosen, _ = parse("knee-i2m2 predict", predict, arguments.split())
+    assert values == [Path("RUN"), [Path("a.h5"), Path("b.h5")]]
+    assert chosen["seed"] == [1, 2]
+
+
+@pytest.mark.parametrize("run", ["../RUN", "2024-05", "2a", ".hidden", "1.2.3"])
+def test_a_path_that_begins_like_a_number_is_a_path(run: str) -> None:
+    assert parse("knee-i2m2 predict", predict, ["--out", "O", "--seed", "1", run, "a.h5"])[0][0] == Path(run)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (
+            "--out O --modalities phase RUN a.h5",
+            "required: run, inputs; --modalities has taken [phase, RUN, a.h5]: put RUN INPUTS before the options",
+        ),
+        ("RUN --modalities phase a.h5 --out O", "inputs; --modalities has taken [phase, a.h5]: put INPUTS before"),
+        ("RUN --out O --seed 1 2", "inputs; --seed has taken [1, 2]: put INPUTS before the options"),
+        ("RUN a.h5 --out O --seed x", "--seed: Expected one of list[int], NoneType. Given value: ['x']"),
+    ],
+)
+def test_words_that_a_list_has_swallowed_are_named(arguments: str, sentence: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse("knee-i2m2 predict", predict, arguments.split())
+    assert sentence in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -129,10 +198,84 @@ def test_what_is_required_is_asked_for() -> None:
         parse("knee-i2m2 predict", predict, ["RUN", "--out", "O"])
 
 
-def test_a_file_gives_the_options_and_what_is_typed_after_it_wins(tmp_path: Path) -> None:
-    (tmp_path / "c.yaml").write_text("seeds: [1, 2]\nsnr: [-3, 3]\nbatch_size: 8\nthreads: null\n")
-    chosen = options("--config", str(tmp_path / "c.yaml"), "--batch-size", "4")
+@pytest.mark.parametrize("arguments", ["--config FILE --batch-size 4", "--batch-size 4 --config=FILE --resume"])
+def test_a_file_gives_the_options_and_what_is_typed_wins_wherever_it_stands(tmp_path: Path, arguments: str) -> None:
+    content = "seeds: [1, 2]\nsnr: [-3, 3]\nbatch_size: 8\nthreads: null\ndata: E\nrates: {phase: 1e-5}\n"
+    (tmp_path / "c.yaml").write_text(content)
+    chosen = options(*arguments.replace("FILE", str(tmp_path / "c.yaml")).split())
     assert (chosen["seeds"], chosen["snr"], chosen["batch_size"]) == ([1, 2], (-3.0, 3.0), 4)
+    assert (chosen["data"], chosen["rates"]) == (Path("D"), {"phase": 1e-5})
+
+
+def test_of_several_files_the_last_wins(tmp_path: Path) -> None:
+    for name, content in (("a.yaml", "batch_size: 8\nthreads: 3"), ("b.yaml", "batch_size: 16")):
+        (tmp_path / name).write_text(content)
+    chosen = options("--config", str(tmp_path / "a.yaml"), "--config", str(tmp_path / "b.yaml"))
+    assert (chosen["batch_size"], chosen["threads"]) == (16, 3)
+
+
+def take(run: Path, /, config: Settings) -> None:
+    """Takes both."""
+
+
+@pytest.mark.parametrize("arguments", ["RUN --config FILE", "--config FILE RUN", "--config FILE -- RUN"])
+def test_what_is_typed_wins_over_the_file_as_a_positional_argument_too(tmp_path: Path, arguments: str) -> None:
+    (tmp_path / "c.yaml").write_text("run: ELSEWHERE\ndata: D\n")
+    typed = arguments.replace("FILE", str(tmp_path / "c.yaml")).split()
+    values, chosen, _ = parse("knee-i2m2 take", take, typed, Settings)
+    assert (values, chosen["data"]) == ([Path("RUN")], Path("D"))
+
+
+def test_behind_two_dashes_config_is_a_name() -> None:
+    values, _, _ = parse("knee-i2m2 take", take, ["--data", "D", "--", "--config"], Settings)
+    assert values == [Path("--config")]
+
+
+SECTIONED = """
+prepare: {split: volume}
+train:
+  batch_size: 4
+  rates: {phase: 1e-5, i2m2: 1.0e-6}  # the first is a number to this parser, though not to every YAML reader
+"""
+
+
+def test_of_a_file_with_sections_the_verb_takes_its_own(tmp_path: Path) -> None:
+    (tmp_path / "c.yaml").write_text(SECTIONED)
+    chosen = options("--config", str(tmp_path / "c.yaml"))
+    assert (chosen["batch_size"], chosen["rates"]) == (4, {"phase": 1e-5, "i2m2": 1e-6})
+    with pytest.raises(ConfigError, match="has sections for prepare, train, but none for phantom; add phantom:"):
+        parse("knee-i2m2 phantom", train, ["--data", "D", "--config", str(tmp_path / "c.yaml")], Settings)
+
+
+def test_sections_may_share_what_they_say(tmp_path: Path) -> None:
+    (tmp_path / "c.yaml").write_text("prepare: &common {batch_size: 7}\ntrain: {<<: *common, threads: 2}")
+    chosen = options("--config", str(tmp_path / "c.yaml"))
+    assert (chosen["batch_size"], chosen["threads"]) == (7, 2)
+
+
+@dataclass
+class Sizes:
+    """Makes splits.
+
+    Attributes:
+        train: For training.
+    """
+
+    train: int = 1
+
+
+def split(config: Sizes) -> None:
+    """Takes sizes."""
+
+
+def test_an_option_with_a_verb_s_name_is_no_section(tmp_path: Path) -> None:
+    (tmp_path / "c.yaml").write_text("train: 20")
+    arguments = ["--config", str(tmp_path / "c.yaml")]
+    assert parse("knee-i2m2 prepare sizes", split, arguments, Sizes)[1] == {"train": 20}
+
+
+def test_every_verb_that_takes_a_file_may_have_a_section() -> None:
+    assert set(SECTIONS) >= {command.split()[0] for command in RECIPES}
 
 
 @pytest.mark.parametrize(
@@ -142,6 +285,15 @@ def test_a_file_gives_the_options_and_what_is_typed_after_it_wins(tmp_path: Path
         ("batch_size: many", "--batch-size: Expected a int. Got value: many"),
         ("data: [", "Problems parsing config"),
         ("- 1", "Unexpected config"),
+        ("strengths: 3", "--strengths: Expected its own options by name. Got value: 3"),
+        ("strengths: null", "--strengths: Expected its own options by name. Got value: None"),
+        ("strengths: {shif: 3}", "Group 'strengths' does not accept option 'shif'"),
+        ("rates: 3", "--rates: Expected a dict. Got value: 3"),
+        ("train: {sedes: [1]}", "Option 'sedes' is not accepted; did you mean --seeds?"),
+        ("train: [1]", "Unexpected config"),
+        ("prepare: {seed: 1}", "--config: the file has sections for prepare, but none for train; add train:"),
+        ("train: {threads: 1}\nseeds: [1]", "--config: seeds stands beside the sections train; put it into one"),
+        ("{[1]: 2}", "Problems parsing config"),
     ],
 )
 def test_a_file_that_does_not_fit_is_one_sentence(tmp_path: Path, content: str, sentence: str) -> None:
