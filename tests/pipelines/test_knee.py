@@ -10,13 +10,16 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 import yaml
 
 from knee_i2m2 import predictions
 from knee_i2m2.cli import main
 from knee_i2m2.errors import CheckpointError, ConfigError, DataError
 from knee_i2m2.evaluation.evaluate import evaluate
-from knee_i2m2.pipelines.knee import RIVALS, Knee, mean_auroc, train
+from knee_i2m2.options import parse
+from knee_i2m2.pipelines import knee as recipe_of_knee
+from knee_i2m2.pipelines.knee import RIVALS, SCHEDULES, Knee, budget, mean_auroc, train
 from knee_i2m2.pipelines.knee_data import PrepareKnee, prepare
 from knee_i2m2.pipelines.knee_predict import PredictOptions
 from knee_i2m2.pipelines.knee_predict import predict as predict_volumes
@@ -24,6 +27,9 @@ from knee_i2m2.report.page import write_report
 from knee_i2m2.sources.annotations import TARGETS
 from knee_i2m2.sources.phantom import Phantom, make_phantom
 from knee_i2m2.sources.prepared import Prepared
+from knee_i2m2.training import checkpoint
+from knee_i2m2.training.folder import RunFolder
+from knee_i2m2.training.rivals import Rival
 
 
 @pytest.fixture(scope="module")
@@ -84,23 +90,25 @@ def test_prepared_magnitudes_are_normalised_per_volume_and_phases_are_angles(dat
 
 
 def test_preparing_again_does_nothing_and_preparing_otherwise_is_refused(phantom: Path, data: Path) -> None:
-    before = (data / "magnitude.npy").stat().st_mtime_ns
+    (array,) = list(data.glob("magnitude*.npy"))
+    before = array.stat().st_mtime_ns
     again = PrepareKnee(annotations=phantom / "knee.csv", out=data)
     assert prepare(phantom, again)["task"] == "knee"
-    assert (data / "magnitude.npy").stat().st_mtime_ns == before
+    assert array.stat().st_mtime_ns == before
     with pytest.raises(ConfigError, match="split patient, not volume"):
         prepare(phantom, replace(again, split="volume"))
 
 
-@pytest.mark.parametrize("name", ["magnitude.npy", "index.parquet", "ideal.parquet", "split.csv"])
+@pytest.mark.parametrize("name", ["magnitude*.npy", "index.parquet", "ideal.parquet", "split.csv"])
 def test_a_damaged_prepared_folder_is_mended_by_preparing_again(
     phantom: Path, data: Path, tmp_path: Path, name: str
 ) -> None:
     copy = tmp_path / "data"
     shutil.copytree(data, copy)
-    (copy / name).unlink() if name in ("ideal.parquet", "split.csv") else (copy / name).write_bytes(b"")
+    (damaged,) = list(copy.glob(name))
+    damaged.unlink() if name in ("ideal.parquet", "split.csv") else damaged.write_bytes(b"")
     prepare(phantom, PrepareKnee(annotations=phantom / "knee.csv", out=copy))
-    assert (copy / name).read_bytes() == (data / name).read_bytes()
+    assert damaged.read_bytes() == (data / damaged.name).read_bytes()
 
 
 def test_only_a_folder_of_its_own_is_prepared(phantom: Path, run: Path) -> None:
@@ -337,3 +345,166 @@ def test_a_yaml_file_gives_the_options_and_the_command_line_wins(data: Path, tmp
     written = yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())
     assert (written["lr"], written["seeds"], written["network"]) == (0.02, [7], "small")
     assert (tmp_path / "run" / "predictions" / "position" / "7" / "test.parquet").is_file()
+
+
+# Rates and schedules --------------------------------------------------------------------------------------------------
+
+
+def group(name: str, config: Knee) -> tuple[int, float, float]:
+    """Returns epochs, learning rate and weight decay of a rival."""
+    planned = budget(name, RIVALS.get(name, Rival((name,))), config)
+    (options,) = planned.optimiser([torch.nn.Parameter(torch.zeros(1))]).param_groups
+    return planned.stage.epochs, options["lr"], options["weight_decay"]
+
+
+def test_without_rates_of_their_own_rivals_have_the_common_ones() -> None:
+    config = Knee(Path("D"), Path("O"))
+    assert {name: group(name, config) for name in ("phase", "magnitude+phase.2")} == {
+        "phase": (40, 3e-4, 0.01),
+        "magnitude+phase.2": (40, 3e-4, 0.01),
+    }
+    assert {group(name, config) for name in ("intra", "i2m2", "inter3")} == {(10, 3e-5, 0.01)}
+
+
+def test_a_rival_has_its_own_rates_and_so_have_the_copies_of_its_expert() -> None:
+    rates, decays = {"phase": 1e-2, "inter": 2e-2, "i2m2": 3e-2}, {"inter": 0.0, "inter3": 0.5}
+    config = Knee(Path("D"), Path("O"), rival_lr=rates, rival_weight_decay=decays)
+    assert group("phase", config) == (40, 1e-2, 0.01)
+    assert group("magnitude", config) == (40, 3e-4, 0.01)
+    assert group("inter", config) == group("magnitude+phase.2", config) == (40, 2e-2, 0.0)
+    assert group("i2m2", config) == (10, 3e-2, 0.01)
+    assert group("inter3", config) == (10, 3e-5, 0.5)
+
+
+def test_the_schedule_is_the_one_asked_for() -> None:
+    for name, rate in SCHEDULES.items():
+        planned = budget("phase", RIVALS["phase"], Knee(Path("D"), Path("O"), schedule=name))
+        assert planned.stage.rate is rate
+    assert {SCHEDULES["constant"](passed) for passed in (0.0, 0.3, 1.0)} == {1.0}
+
+
+@pytest.mark.parametrize(
+    ("wrong", "sentence"),
+    [
+        ({"rival_lr": {"phas": 1e-3}}, "--rival-lr phas is unknown; did you mean phase?"),
+        ({"rival_lr": {"frozen": 1e-3}}, "--rival-lr frozen: frozen is not trained itself"),
+        ({"rival_lr": {"phase": 0.0}}, "--rival-lr phase: 0.0 trains nothing"),
+        ({"rival_lr": {"phase": float("nan")}}, "--rival-lr phase: nan trains nothing"),
+        ({"rival_weight_decay": {"position": -0.1}}, "--rival-weight-decay position: -0.1 is negative"),
+        ({"rival_weight_decay": {"magnitude+phase.2": 0.1}}, "magnitude+phase.2 is unknown"),
+    ],
+)
+def test_rates_that_do_not_fit_are_a_sentence_and_nothing_is_made(config, tmp_path, wrong: dict, sentence: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        train(replace(config, out=tmp_path / "run", **wrong))
+    assert sentence in str(caught.value)
+    assert not (tmp_path / "run").exists()
+
+
+def test_rates_are_typed_as_a_mapping_and_reach_the_run(data: Path, tmp_path: Path) -> None:
+    rates = ["--rival-lr", "{position: 2e-2, phase: 1e-5}", "--rival-weight-decay", "{position: 0}"]
+    small = ["--network", "small", "--epochs", "1", "--rivals", "position", "--schedule", "constant", "--threads", "1"]
+    assert main(["train", "knee", "--data", str(data), "--out", str(tmp_path / "run"), *small, *rates]) == 0
+    written = yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())
+    assert written["rival_lr"] == {"position": 2e-2, "phase": 1e-5}
+    assert (written["rival_weight_decay"], written["schedule"]) == ({"position": 0.0}, "constant")
+    state = checkpoint.load_state(tmp_path / "run" / "experts" / "position" / "0" / "last")
+    (trained,) = state["optimiser"]["param_groups"]
+    assert (trained["lr"], trained["weight_decay"]) == (2e-2, 0.0)
+
+
+def test_a_run_made_before_an_option_existed_goes_on_at_its_default(run: Path, config: Knee, tmp_path: Path) -> None:
+    old = tmp_path / "run"
+    shutil.copytree(run, old)
+    written = yaml.safe_load((old / "config.yaml").read_text())
+    for name in ("rival_lr", "rival_weight_decay", "schedule", "augment"):
+        del written[name]
+    (old / "config.yaml").write_text(yaml.safe_dump(written))
+    before = (old / "metrics.jsonl").read_text()
+    train(replace(config, out=old))
+    assert (old / "metrics.jsonl").read_text() == before
+    with pytest.raises(ConfigError, match="augment False -> True"):
+        train(replace(config, out=old, augment=True))
+
+
+# Augmentation ---------------------------------------------------------------------------------------------------------
+
+
+def test_an_augmented_training_differs_repeats_itself_and_resumes_to_the_bit(
+    run: Path, config: Knee, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Killed(BaseException):
+        pass
+
+    augmented = replace(config, rivals=["phase"], seeds=[0], augment=True)
+    train(replace(augmented, out=tmp_path / "whole"))
+    assert not read(run, "phase").equals(read(tmp_path / "whole", "phase"))
+
+    def kill(self, **record) -> None:
+        if record.get("epoch") == 0:
+            raise Killed
+
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(RunFolder, "log", kill)
+        train(replace(augmented, out=tmp_path / "cut"))
+    train(replace(augmented, out=tmp_path / "cut", resume=True))
+    pd.testing.assert_frame_equal(read(tmp_path / "whole", "phase"), read(tmp_path / "cut", "phase"), check_exact=True)
+
+
+def test_augmentation_of_half_an_image_is_refused_before_anything_is_made(
+    config: Knee, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gather = Prepared.__getitem__
+
+    def magnitudes(self, positions):
+        batch = gather(self, positions)
+        return batch._replace(x={name: values for name, values in batch.x.items() if name != "phase"})
+
+    monkeypatch.setattr(Prepared, "__getitem__", magnitudes)
+    with pytest.raises(
+        ConfigError, match="phase is not here; prepare both magnitude and phase, or leave out --augment"
+    ):
+        train(replace(config, out=tmp_path / "run", rivals=["magnitude"], augment=True))
+    assert not (tmp_path / "run").exists()
+
+
+# The original's protocol ----------------------------------------------------------------------------------------------
+
+ORIGINAL = Path(recipe_of_knee.__file__).with_name("knee_original.yaml")
+
+
+def test_the_original_s_protocol_is_read_into_these_options() -> None:
+    arguments = ["--data", "D", "--out", "O", "--config", str(ORIGINAL)]
+    _, chosen, _ = parse("knee-i2m2 train knee", train, arguments, Knee)
+    assert Knee(**chosen) == Knee(
+        data=Path("D"),
+        out=Path("O"),
+        rivals=["magnitude", "phase", "intra", "inter", "i2m2"],
+        seeds=[1, 2, 3, 4, 5],
+        network="preact_resnet18",
+        phase="angle",
+        epochs=200,
+        fine_tune_epochs=200,
+        patience=5,
+        batch_size=16,
+        fine_tune_lr=1e-6,
+        weight_decay=1e-2,
+        rival_lr={"magnitude": 1e-5, "phase": 1e-4, "inter": 1e-4, "i2m2": 1e-6},
+        rival_weight_decay={"magnitude": 1e-3, "phase": 1e-1, "inter": 1e-2, "i2m2": 1e-2},
+        schedule="constant",
+    )
+
+
+def test_the_original_s_preparation_is_named() -> None:
+    assert yaml.safe_load(ORIGINAL.read_text())["prepare"] == {"split": "volume", "columns": 400, "normalise": "none"}
+
+
+def test_a_training_takes_its_section_of_a_file_and_what_is_typed_before_it_wins(data: Path, tmp_path: Path) -> None:
+    typed = ["--network", "small", "--epochs", "1", "--fine-tune-epochs", "1", "--seeds", "1", "--threads", "1"]
+    arguments = ["--data", str(data), "--out", str(tmp_path / "run"), *typed, "--config", str(ORIGINAL)]
+    assert main(["train", "knee", *arguments]) == 0
+    written = yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())
+    assert (written["network"], written["epochs"], written["seeds"]) == ("small", 1, [1])
+    assert (written["batch_size"], written["phase"], written["rival_lr"]["i2m2"]) == (16, "angle", 1e-6)
+    for rival in ("magnitude", "phase", "intra", "inter", "i2m2"):
+        assert predictions.experts(read(tmp_path / "run", rival, 1)) == RIVALS[rival].experts
