@@ -18,6 +18,7 @@ from pathlib import Path
 import h5py
 
 from knee_i2m2.errors import DataError
+from knee_i2m2.sources.hdf5_text import attribute_values, heap_text, text_length
 
 __all__ = ["AGAIN", "EXPORT", "File", "h5py_errors", "opened", "os_errors", "stamp"]
 
@@ -136,9 +137,9 @@ class File:
             kind = h5py.check_string_dtype(found.dtype) if found.shape == () else None
         if kind is None:
             raise DataError(self.path, f"{name} is no text", EXPORT)
-        length = self._length(found, name) if kind.length is None else kind.length
-        if length > most:
-            raise DataError(self.path, f"{name} has {length} bytes, more than the {most} that are read", EXPORT)
+        if kind.length is None:
+            return self._text(self._reference(found, name), name, most)
+        self._refuse_long(kind.length, name, most)
         with h5py_errors(self.path, name):
             return bytes(found[()])
 
@@ -160,12 +161,12 @@ class File:
             raise DataError(self.path, f"attribute {name} is a list, not one value", EXPORT)
         if kind.kind not in "biufSU" and not h5py.check_string_dtype(kind):
             raise DataError(self.path, f"attribute {name} is neither text nor a number", EXPORT)
+        if kind.kind == "O":
+            return self._attribute_text(name)
+        self._refuse_long(size, f"attribute {name}", _MOST_ATTRIBUTE)
         with h5py_errors(self.path, f"attribute {name}"):
-            value = self.file.attrs[name] if size <= _MOST_ATTRIBUTE else " " * size
-        text = value if isinstance(value, bytes) else str(value).encode(errors="surrogateescape")
-        if len(text) > _MOST_ATTRIBUTE:
-            raise DataError(self.path, f"attribute {name} has {len(text)} bytes, more than {_MOST_ATTRIBUTE}", EXPORT)
-        return text.decode(errors="replace").strip() or None
+            value = self.file.attrs[name]
+        return _legible(value if isinstance(value, bytes) else str(value).encode(errors="surrogateescape"))
 
     def _refuse_elsewhere(self, found: h5py.h5d.DatasetID, name: str) -> None:
         """Asks for no dataspace: HDF5 opens the sources of a virtual dataset to answer."""
@@ -180,14 +181,43 @@ class File:
                 self.path, f"{name} went through HDF5 filter {min(unknown)}", "write it uncompressed or as gzip"
             )
 
-    def _length(self, found: h5py.Dataset, name: str) -> int:
-        """Returns the bytes of a text of variable length: its dataset holds them in front of the text's address."""
+    def _refuse_long(self, length: int, name: str, most: int) -> None:
+        if length > most:
+            raise DataError(self.path, f"{name} has {length} bytes, more than the {most} that are read", EXPORT)
+
+    def _reference(self, found: h5py.Dataset, name: str) -> bytes | None:
+        """Returns what a dataset of one text holds: where that text is."""
         with h5py_errors(self.path, name):
             contiguous = found.id.get_create_plist().get_layout() == h5py.h5d.CONTIGUOUS
             offset = found.id.get_offset() if contiguous else None
-        if offset is None:
+        return None if offset is None else self._bytes(16, offset)
+
+    def _attribute_text(self, name: str) -> str | None:
+        with h5py_errors(self.path, f"attribute {name}"):
+            address, base = h5py.h5o.get_info(self.file.id).addr, self.file.userblock_size
+        values = attribute_values(lambda size, at: self._bytes(size, base + at), address)
+        return _legible(self._text(values.get(name.encode()), f"attribute {name}", _MOST_ATTRIBUTE))
+
+    def _text(self, reference: bytes | None, name: str, most: int) -> bytes:
+        """Returns the text that a reference leads to."""
+        with h5py_errors(self.path, name):
+            usual, base = self.file.id.get_create_plist().get_sizes() == (8, 8), self.file.userblock_size
+        if reference is None or len(reference) != 16 or not usual:
             raise DataError(self.path, f"{name} is a text stored in a way that is not read", EXPORT)
-        return int.from_bytes(os.pread(self.file.id.get_vfd_handle(), 4, offset), "little")
+        self._refuse_long(text_length(reference), name, most)
+        text = heap_text(lambda size, at: self._bytes(size, base + at), reference)
+        if text is None:
+            raise DataError(self.path, f"{name} is not where the file says", AGAIN)
+        return text
+
+    def _bytes(self, size: int, at: int) -> bytes:
+        """Returns bytes of the file, fewer where it ends."""
+        with os_errors(self.path):
+            return os.pread(self.file.id.get_vfd_handle(), size, at) if at < self.stamp[0] else b""
+
+
+def _legible(text: bytes) -> str | None:
+    return text.decode(errors="replace").strip() or None
 
 
 def _refuse_irregular(path: Path) -> None:

@@ -303,6 +303,23 @@ def _claimed_text(path: Path) -> None:
     path.write_bytes(content)
 
 
+def _patched_heap(path: Path, place: int, replacement: bytes) -> None:
+    """Changes bytes of the heap that holds the texts."""
+    content = bytearray(write(path).read_bytes())
+    start = content.index(b"GCOL") + place
+    content[start : start + len(replacement)] = replacement
+    path.write_bytes(content)
+
+
+def _dense(path: Path) -> None:
+    """Has more attributes than an object header holds."""
+    with h5py.File(write(path)) as old, h5py.File(path.with_name("b.h5"), "w", libver="latest") as new:
+        for name in old:
+            old.copy(name, new)
+        new.attrs.update({f"a{number}": "text" for number in range(9)}, patient_id="abc")
+    path.with_name("b.h5").replace(path)
+
+
 def _compact(file: h5py.File) -> None:
     plist = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
     plist.set_layout(h5py.h5d.COMPACT)
@@ -336,6 +353,11 @@ HEADERS: dict[str, Case] = {
     "over 1 MB of fixed length": (_text(np.bytes_(b" " * (1 << 21))), "has 2097152 bytes, more than the 1048576"),
     "claims 4 GB": (_claimed_text, "has 4294967295 bytes, more than the 1048576"),
     "compact": (lambda path: _replaced(path, "ismrmrd_header", _compact), "stored in a way that is not read"),
+    "in no heap": (lambda path: _patched_heap(path, 0, b"LOCG"), "ismrmrd_header is not where the file says"),
+    "heap that leads round": (
+        lambda path: _patched_heap(path, 24, struct.pack("<q", -16)),
+        "attribute patient_id is not where the file says",
+    ),
     "foreign namespace": (_swapped("ISMRMRD", "OTHER"), "has no encoding/reconSpace/matrixSize/x"),
     "no matrix": (_swapped("reconSpace", "space"), "has no encoding/reconSpace/matrixSize/x"),
     "no limits": (_swapped("kspace_encoding_step_1", "step"), "has no encoding/encodingLimits"),
@@ -358,6 +380,7 @@ HEADERS: dict[str, Case] = {
     "patient not UTF-8": (_attribute("patient_id", b"M\xfcller"), {**_READ, "patient": "M\ufffdller"}),
     "patient a list": (_attribute("patient_id", ["a", "b"]), "attribute patient_id is a list"),
     "patient a pair": (_attribute("patient_id", np.array((1, 2), "i4,i4")), "is neither text nor a number"),
+    "patient of many": (_dense, "attribute patient_id is a text stored in a way that is not read"),
     "patient huge": (_attribute("patient_id", "a" * 50_000), "attribute patient_id has 50000 bytes"),
     "patient huge of bytes": (_attribute("patient_id", np.bytes_(b"a" * 50_000)), "patient_id has 50000 bytes"),
 }
