@@ -183,14 +183,21 @@ def _text(name: str, result: dict[str, Any]) -> str:
         return describe(result)
     if name.startswith("prepare"):
         parts = [f"{split}: {_counted(counts)}" for split, counts in result["counts"].items()]
-        return "\n".join([*parts, _text("", result)])
+        left_out = [f"left out: {n} {why}" for why, n in result.get("left_out", {}).items()]
+        return "\n".join([*parts, *left_out, _text("", result)])
+    if "auroc" in result:
+        from knee_i2m2.report.words import interval, number
+
+        areas = [f"AUROC of {t}: {number(a[0])} {interval(*a[1:])}" for t, a in result["auroc"].items()]
+        return "\n".join([_text("", {k: v for k, v in result.items() if k != "auroc"}), *areas])
     if name in ("evaluate", "demo"):
         import pandas as pd
 
         from knee_i2m2.report.console import headline_table
 
         return headline_table(pd.DataFrame(result["evaluation"])) + "\n" + _text("", result)
-    return "\n".join(f"{key}: {value}" for key, value in result.items() if not isinstance(value, dict | list))
+    said = {key: value for key, value in result.items() if value is not None and not isinstance(value, dict | list)}
+    return "\n".join(f"{key}: {value}" for key, value in said.items())
 
 
 def _counted(counts: dict[str, Any]) -> str:

@@ -10,9 +10,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from knee_i2m2.errors import DataError
+from knee_i2m2.errors import ConfigError, DataError
 
-__all__ = ["sha256", "whole", "whole_folder", "write_text"]
+__all__ = ["locked", "sha256", "sweep", "whole", "whole_folder", "write_text"]
+
+_UNFINISHED = ".unfinished-"
 
 
 @contextmanager
@@ -33,7 +35,7 @@ def whole(path: Path) -> Iterator[Path]:
     """
     with _written(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}{_UNFINISHED}", suffix=path.suffix)
         os.close(handle)
         temporary = Path(name)
         try:
@@ -70,6 +72,34 @@ def whole_folder(path: Path) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
+def sweep(folder: Path) -> None:
+    """Removes the temporary files that a killed writer left in a folder."""
+    for path in folder.glob(f".*{_UNFINISHED}*"):
+        path.unlink()
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Makes the folder and keeps others out of it who ask like this, until the block or the process ends.
+
+    Raises:
+        ConfigError: Somebody else is in it.
+        DataError: The folder cannot be written.
+    """
+    import fcntl  # only where there is POSIX
+
+    with _written(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError as error:
+        raise ConfigError(f"{folder}: another process is writing here; wait for it, or stop it first") from error
+    finally:
+        os.close(descriptor)
+
+
 def write_text(path: Path, text: str) -> None:
     """Writes `text` as a whole file or not at all."""
     with whole(path) as temporary:
@@ -77,9 +107,16 @@ def write_text(path: Path, text: str) -> None:
 
 
 def sha256(path: Path) -> str:
-    """Returns the hexadecimal SHA-256 of a file's bytes."""
+    """Returns the hexadecimal SHA-256 of a file's bytes.
+
+    Raises:
+        DataError: The file cannot be read.
+    """
     digest = hashlib.sha256()
-    with path.open("rb") as opened:
-        while block := opened.read(1 << 20):
-            digest.update(block)
+    try:
+        with path.open("rb") as opened:
+            while block := opened.read(1 << 20):
+                digest.update(block)
+    except OSError as error:
+        raise DataError(path, f"cannot be read ({error.strerror})", "check the path and who may read it") from error
     return digest.hexdigest()

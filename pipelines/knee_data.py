@@ -2,35 +2,64 @@
 
 Command::
 
-    knee-i2m2 prepare knee FASTMRI --annotations knee.csv --out DATA
+    knee-i2m2 prepare knee FASTMRI --annotations knee.csv --out DATA --jobs 8
+
+::
+
+    DATA/magnitude+phase.npy    float16 (slices, 2, rows, columns), memory-mapped when read; none with --no-cache
+    DATA/index.parquet          one row a slice: who, where, how acquired, split, labels, boxes, row, scale
+    DATA/data.json              settings, counts, SHA-256 of every source; written last
+    DATA/split.csv              volume, patient, split, SHA-256
+    DATA/left_out.csv           volumes that are not in it, and why
+    DATA/volumes.json           where the volumes lie, and their size and time, by which a change is noticed
+
+Interrupted at any point it goes on; run again it does nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
-import torch
+import pyarrow as pa
 
 from knee_i2m2.errors import DataError
-from knee_i2m2.files import sha256, whole
-from knee_i2m2.modalities.kspace import reconstruct
-from knee_i2m2.modalities.magnitude_phase import magnitude, phase
+from knee_i2m2.files import locked, sha256, whole, write_text
+from knee_i2m2.modalities.undersampling import MaskKind
+from knee_i2m2.pipelines.knee_archive import (
+    Archive,
+    killed,
+    known_before,
+    known_hashes,
+    quarantined_before,
+    survey,
+)
+from knee_i2m2.pipelines.quarantine import OnError, Quarantine, write_left_out
 from knee_i2m2.pipelines.recipe import SPLITS, progress
-from knee_i2m2.sources.annotations import TARGETS, Abnormal, Annotations, read_annotations, slice_labels
-from knee_i2m2.sources.fastmri import Volume, find_volumes, read_kspace, read_volume, volume_table
-from knee_i2m2.sources.prepared import finished, write_prepared
+from knee_i2m2.sources.annotations import TARGETS, Abnormal, Annotations, array_box, read_annotations, slice_labels
+from knee_i2m2.sources.fastmri import Volume, find_volumes, volume_table
+from knee_i2m2.sources.filling import Filling, forget, write_rows
+from knee_i2m2.sources.knee_modalities import MODALITIES, Transform, volume_modalities, volumes_text
+from knee_i2m2.sources.parallel import in_parallel
+from knee_i2m2.sources.prepared import finish_prepared, finished
 from knee_i2m2.sources.splits import SPLITTERS, SplitKind, leaks, write_split
 
-__all__ = ["IDEAL", "PrepareKnee", "modalities_of_volume", "prepare", "volume_index"]
+__all__ = ["ARRAY", "IDEAL", "PrepareKnee", "boxes", "prepare", "volume_index"]
 
+ARRAY = "+".join(MODALITIES)
+"""The array that both modalities share."""
 
 IDEAL = "ideal.parquet"
 """The table of the ideal observer's log-likelihood ratios, beside a phantom's volumes and in prepared folders."""
+
+BOXES = pa.list_(pa.struct([("label", pa.string()), *((side, pa.float32()) for side in ("x", "y", "width", "height"))]))
+"""A slice's findings: label, and the box in pixels of the prepared array, x along its columns, y down its rows."""
 
 
 @dataclass
@@ -44,6 +73,15 @@ class PrepareKnee:
         split: By patient, fastMRI's own (official), or by volume as the original did (which leaks patients).
         abnormal: reference: any finding that is none of the other targets; any: any finding at all.
         seed: Of the split.
+        normalise: Magnitudes in units of their volume's root mean square (volume), or as they are in the file (none).
+        columns: Zero-fill k-space to so many columns, which changes the pixel size; wider volumes are left out.
+        acceleration: Keep one column in so many, such as 4 or 8, as a faster scan would; 1 keeps all.
+        mask: Which columns are kept: fastMRI's random, equispaced or equispaced_fraction mask.
+        center_fraction: Share of the columns, in the centre, that are all kept; .32 / acceleration by default.
+        no_cache: Store no arrays; magnitude and phase are computed from k-space whenever they are needed.
+        jobs: Processes; they do not change a byte.
+        on_error: At a volume that cannot be used, stop, or quarantine it: go on without it and list it.
+        quarantine_limit: The largest share of the volumes that may be quarantined.
     """
 
     annotations: Path
@@ -52,47 +90,50 @@ class PrepareKnee:
     split: SplitKind = "patient"
     abnormal: Abnormal = "reference"
     seed: int = 0
+    normalise: Literal["volume", "none"] = "volume"
+    columns: int | None = None
+    acceleration: int = 1
+    mask: MaskKind = "random"
+    center_fraction: float | None = None
+    no_cache: bool = False
+    jobs: int = 1
+    on_error: OnError = "stop"
+    quarantine_limit: float = 0.01
+
+
+SETTINGS = ["split", "abnormal", "seed", "normalise", "columns", "acceleration", "mask", "center_fraction", "no_cache"]
+"""The options that the content depends on."""
 
 
 def prepare(fastmri: Path, /, config: PrepareKnee) -> dict[str, Any]:
     """Writes the prepared folder and returns its `data.json`; what is finished is not made again.
 
     Raises:
-        ConfigError: The folder was prepared otherwise.
+        ConfigError: An option does not fit, the folder was prepared otherwise, or another process is writing it.
         DataError: A volume, the annotations or the split are not usable.
     """
-    annotations = read_annotations(config.annotations, config.file_list)
-    volumes = [read_volume(path) for path in find_volumes(fastmri)]
-    known = [volume for volume in volumes if annotations.knows(volume.name)]
-    _refuse_unlike(known, fastmri)
-    hashes = {volume.name: sha256(volume.path) for volume in known}
-    split = SPLITTERS[config.split](volume_table(known), seed=config.seed)
-    kept = [volume for volume in known if volume.name in split]
-    data = _describe(config, annotations, volumes, kept, split, hashes)
+    settings = {name: getattr(config, name) for name in SETTINGS}
+    transform, annotations = Transform.of(settings), read_annotations(config.annotations, config.file_list)
+    paths = find_volumes(fastmri)
+    quarantine = Quarantine(fastmri, config.on_error, config.quarantine_limit, len(paths))
+    archive = survey(paths, annotations, quarantine, config.split, config.seed, config.columns, config.jobs)
+    earlier = known_before(config.out)
+    before = archive.without(quarantined_before(archive, earlier["quarantined"]))
+    sources = known_hashes(config.out, before.volumes, earlier["volumes"])
+    sources[config.annotations.name] = sha256(annotations.path)
+    data = {"task": "knee", "targets": list(TARGETS), "classes": 2, "settings": settings, "sources": sources}
     if found := finished(config.out, data):
+        _refresh(config.out, before.volumes, earlier)
         return found
-    index = pd.concat([volume_index(v, annotations, config.abnormal, split[v.name]) for v in kept], ignore_index=True)
-    data["counts"] = counts(index)
-    ideal = _ideal(fastmri / IDEAL, index)
-    data["beside"] = ["split.csv"] + [IDEAL] * (ideal is not None)
-
-    def beside() -> None:
-        write_split(config.out / "split.csv", split, {v.name: v.patient for v in kept}, hashes)
-        if ideal is not None:
-            with whole(config.out / IDEAL) as temporary:
-                ideal.to_parquet(temporary, index=False)
-
-    write_prepared(config.out, index, _parts(kept), data, beside)
-    return data
+    index = _index(archive.volumes, annotations, config)
+    _ideal(fastmri / IDEAL, index)  # what is wrong with labels or observer is said before hours of work
+    with locked(config.out):
+        (config.out / "data.json").unlink(missing_ok=True)
+        filling = _fill(archive, transform, config, quarantine)
+        return _finish(filling, archive.without(quarantine.rows()), index, data, config, fastmri / IDEAL)
 
 
-def modalities_of_volume(volume: Volume) -> dict[str, torch.Tensor]:
-    """Returns magnitude (units of the volume's RMS) and phase (rad), each of shape (slices, 1, rows, columns)."""
-    image = reconstruct(torch.from_numpy(read_kspace(volume)), volume.matrix)
-    return {"magnitude": magnitude(image), "phase": phase(image)}
-
-
-def volume_index(volume: Volume, annotations: Annotations | None, abnormal: Abnormal, split: str) -> pd.DataFrame:
+def volume_index(volume: Volume, annotations: Annotations | None, abnormal: Abnormal) -> pd.DataFrame:
     """Returns one row a slice: who, where, how acquired, and its labels (-1 where unknown)."""
     slices = np.arange(volume.slices)
     index = pd.DataFrame(
@@ -105,12 +146,49 @@ def volume_index(volume: Volume, annotations: Annotations | None, abnormal: Abno
             "field_strength": "unknown" if volume.field_strength is None else f"{volume.field_strength:g}",
             "width": str(volume.columns),
             "slice": slices,
-            "split": split,
         }
     )
     unknown = np.full((volume.slices, len(TARGETS)), -1)
     labels = unknown if annotations is None else slice_labels(annotations, volume.name, volume.slices, abnormal)
     return index.assign(**dict(zip(TARGETS, labels.T, strict=True)))
+
+
+def boxes(volume: Volume, annotations: Annotations, columns: int | None = None) -> list[list[dict[str, Any]]]:
+    """Returns the findings of each slice, with boxes in pixels of the prepared array.
+
+    Args:
+        volume: The volume.
+        annotations: The findings; their boxes lie in the image turned upside down.
+        columns: What k-space was zero-filled to, which widens the image about its centre.
+    """
+    found: list[list[dict[str, Any]]] = [[] for _ in range(volume.slices)]
+    rows, centre = volume.matrix[0], volume.matrix[1] // 2
+    wider = 1 if columns is None else columns / volume.columns
+    for row in annotations.of(volume.name).itertuples():
+        x, y = centre + wider * (row.x - centre), array_box(row.y, row.height, rows)
+        box = {"label": row.label, "x": x, "y": y, "width": wider * row.width, "height": row.height}
+        found[row.slice].append({k: v if k == "label" else float(v) for k, v in box.items()})
+    return found
+
+
+def _index(volumes: list[Volume], annotations: Annotations, config: PrepareKnee) -> pd.DataFrame:
+    """Returns one row a slice of all volumes, with its boxes and its row in the array."""
+    index = pd.concat([volume_index(v, annotations, config.abnormal) for v in volumes], ignore_index=True)
+    found = [slice_boxes for v in volumes for slice_boxes in boxes(v, annotations, config.columns)]
+    return index.assign(row=np.arange(len(index)), boxes=found)
+
+
+def _schema(index: pd.DataFrame) -> pa.Schema:
+    """Returns the types of the index's columns; those of boxes do not follow from slices without any."""
+    plain = pa.Schema.from_pandas(index.drop(columns="boxes"), preserve_index=False)
+    return plain.insert(index.columns.get_loc("boxes"), pa.field("boxes", BOXES))
+
+
+def _refresh(out: Path, volumes: list[Volume], earlier: Mapping[str, Any]) -> None:
+    """Notes where unchanged volumes lie now, and removes what a kill after the last step left."""
+    if {volume.name: volume for volume in volumes} != earlier["volumes"]:
+        write_text(out / "volumes.json", volumes_text(volumes, earlier["quarantined"]))
+    forget(out)
 
 
 def counts(index: pd.DataFrame) -> dict[str, dict[str, Any]]:
@@ -127,46 +205,97 @@ def counts(index: pd.DataFrame) -> dict[str, dict[str, Any]]:
     }
 
 
-def _modalities(matrix: tuple[int, int]) -> dict[str, dict[str, Any]]:
-    """Returns how each modality is stored."""
-    units = {"magnitude": "RMS of the volume", "phase": "rad"}
-    return {name: {"shape": [1, *matrix], "dtype": "float16", "scale": 1.0, "unit": u} for name, u in units.items()}
-
-
-def _parts(volumes: Sequence[Volume]) -> Iterator[dict[str, np.ndarray]]:
-    """Yields the modalities of one volume after the other: memory does not grow with their number."""
+def _fill(archive: Archive, transform: Transform, config: PrepareKnee, quarantine: Quarantine) -> Filling:
+    """Computes what is not yet finished of an archive, several volumes at a time; memory does not grow with them."""
+    slices = [(volume.name, volume.slices) for volume in archive.volumes]
+    shape = (sum(n for _, n in slices), len(MODALITIES), *archive.volumes[0].matrix)
+    filling = Filling.open(config.out, [slices, asdict(transform)], None if config.no_cache else ARRAY, shape)
+    pending = []
+    for volume, first in zip(archive.volumes, np.cumsum([0, *(n for _, n in slices)]).tolist(), strict=False):
+        note = filling.done.get(volume.name, {})
+        if note.get("stamp") != list(volume.stamp):
+            pending.append((volume, first))
+        elif "reason" in note:
+            quarantine.add(DataError(volume.path, note["reason"], note["hint"]))
     with progress() as bar:
-        for volume in bar.track(volumes, description="k-space to magnitude and phase"):
-            yield {name: values.numpy() for name, values in modalities_of_volume(volume).items()}
+        task = bar.add_task("k-space to magnitude and phase", total=len(slices), completed=len(slices) - len(pending))
+        worked = in_parallel(partial(_work, transform, filling.array), pending, config.jobs, lost=_lost)
+        for (volume, _), note in zip(pending, worked, strict=True):
+            if "reason" in note:
+                quarantine.add(DataError(volume.path, note["reason"], note["hint"]))
+            filling.note(volume.name, stamp=volume.stamp, **note)
+            bar.advance(task)
+    return filling
 
 
-def _describe(config: PrepareKnee, annotations: Annotations, volumes, kept, split, hashes) -> dict[str, Any]:
-    """Returns `data.json` but for its counts."""
-    settings = {"split": config.split, "abnormal": config.abnormal, "seed": config.seed}
-    crossing = leaks(split, {volume.name: volume.patient for volume in kept})
+def _work(transform: Transform, array: Path | None, item: tuple[Volume, int]) -> dict[str, Any]:
+    """Writes a volume's rows; returns its hash and the unit of its magnitude, or why it cannot be used."""
+    volume, first = item
+    try:
+        digest = sha256(volume.path)
+        values, unit = volume_modalities(volume, transform)
+    except DataError as error:
+        return {"reason": error.reason, "hint": error.hint}
+    if array is not None:
+        write_rows(array, first, values.numpy())
+    return {"sha256": digest, "scale": unit}
+
+
+def _lost(item: tuple[Volume, int]) -> dict[str, Any]:
+    error = killed(item[0].path)
+    return {"reason": error.reason, "hint": error.hint}
+
+
+def _finish(filling: Filling, archive: Archive, index: pd.DataFrame, data, config: PrepareKnee, ideal: Path):
+    """Writes everything but the array, gives that its name, and returns `data.json`."""
+    split = SPLITTERS[config.split](volume_table(archive.volumes), seed=config.seed)
+    notes = {volume.name: filling.done[volume.name] for volume in archive.volumes}
+    index = index[index["series"].isin(notes)].reset_index(drop=True)
+    index["split"] = index["series"].map(split)
+    index["scale"] = index["series"].map({name: note["scale"] for name, note in notes.items()})
+    hashes = {name: note["sha256"] for name, note in notes.items()}
+    data = {**data, **_described(config, archive, index), "sources": {**hashes, **data["sources"]}}
+    data["beside"] += [IDEAL] * ideal.is_file()
+
+    def last() -> None:
+        write_split(config.out / "split.csv", split, {v.name: v.patient for v in archive.volumes}, hashes)
+        write_left_out(config.out / "left_out.csv", archive.left_out)
+        if ideal.is_file():
+            with whole(config.out / IDEAL) as temporary:
+                _ideal(ideal, index).to_parquet(temporary, index=False)
+        set_aside = {name: note for name, note in filling.done.items() if "reason" in note}
+        write_text(config.out / "volumes.json", volumes_text(archive.volumes, set_aside))
+        filling.publish()
+
+    finish_prepared(config.out, index, data, _schema(index), last)
+    forget(config.out)
+    return data
+
+
+def _described(config: PrepareKnee, archive: Archive, index: pd.DataFrame) -> dict[str, Any]:
+    """Returns what `data.json` says of the volumes and arrays."""
+    split = dict(zip(index["series"], index["split"], strict=True))
+    matrix = list(archive.volumes[0].matrix)
     return {
-        "task": "knee",
-        "targets": list(TARGETS),
-        "classes": 2,
-        "settings": settings,
-        "matrix": list(kept[0].matrix),
-        "modalities": _modalities(kept[0].matrix),
-        "volumes": len(kept),
-        "volumes_without_labels": len(volumes) - len(kept),
-        "annotated_volumes_absent": len(set(annotations.annotated) - {volume.name for volume in volumes}),
-        "patients_in_more_than_one_split": len(crossing),
-        "sources": {**hashes, config.annotations.name: sha256(annotations.path)},
+        "matrix": matrix,
+        "modalities": _modalities(matrix, config.normalise),
+        "computed": ARRAY if config.no_cache else None,
+        "volumes": len(archive.volumes),
+        "left_out": dict(Counter(why for _, why, _ in archive.left_out)),
+        "patients_in_more_than_one_split": len(leaks(split, {v.name: v.patient for v in archive.volumes})),
+        "counts": counts(index),
+        "beside": ["split.csv", "left_out.csv", "volumes.json"],
     }
 
 
-def _refuse_unlike(volumes: Sequence[Volume], folder: Path) -> None:
-    """Raises DataError where there is no labelled volume, or two have images of different sizes."""
-    if not volumes:
-        raise DataError(folder, "no volume here is in the annotations or their file list", "check --annotations")
-    for volume in volumes:
-        if volume.matrix != volumes[0].matrix:
-            sizes = f"{volume.matrix} while {volumes[0].path.name} has {volumes[0].matrix}"
-            raise DataError(volume.path, f"its image has a matrix of {sizes}", "prepare them in separate folders")
+def _modalities(matrix: list[int], normalise: str) -> dict[str, dict[str, Any]]:
+    """Returns how each modality is stored."""
+    unit = {"volume": "RMS of the volume", "none": "that of the file"}[normalise]
+    stored = {"shape": [1, *matrix], "dtype": "float16", "array": ARRAY}
+    return {
+        "magnitude": {**stored, "channel": 0, "unit": unit, "scaled_by": None if normalise == "volume" else "scale"},
+        "phase": {**stored, "channel": 1, "unit": "rad"},
+    }
 
 
 def _ideal(path: Path, index: pd.DataFrame) -> pd.DataFrame | None:

@@ -3,11 +3,12 @@
 Command::
 
     knee-i2m2 predict RUN VOLUMES... --out DIR
+    knee-i2m2 predict RUN VOLUMES... --out DIR --acceleration 4 --annotations knee.csv      (AUROC of a faster scan)
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -19,13 +20,19 @@ from scipy.special import log_softmax
 
 from knee_i2m2 import predictions
 from knee_i2m2.errors import CheckpointError, ConfigError, DataError
+from knee_i2m2.evaluation.auroc import auroc_of_replicates
+from knee_i2m2.evaluation.bootstrap import Estimate, clustered_interval
 from knee_i2m2.experts.knee import NETWORKS
 from knee_i2m2.files import write_text
 from knee_i2m2.methods.method import Method
+from knee_i2m2.modalities.undersampling import MaskKind
 from knee_i2m2.pipelines.knee import RIVALS, Knee, knee_expert
-from knee_i2m2.pipelines.knee_data import modalities_of_volume, volume_index
+from knee_i2m2.pipelines.knee_data import SETTINGS, volume_index
+from knee_i2m2.pipelines.quarantine import OnError, Quarantine, write_left_out
 from knee_i2m2.pipelines.recipe import check_names, progress
+from knee_i2m2.sources.annotations import Annotations, read_annotations
 from knee_i2m2.sources.fastmri import Volume, find_volumes, read_volume
+from knee_i2m2.sources.knee_modalities import MODALITIES, Transform, volume_modalities
 from knee_i2m2.sources.prepared import read_data
 from knee_i2m2.training import checkpoint
 from knee_i2m2.training.fit import Answers
@@ -47,14 +54,28 @@ class PredictOptions:
         rival: Which rival answers.
         seed: Seeds whose best checkpoints are averaged; all by default.
         modalities: Modalities to use, such as magnitude; experts that need another one stay silent.
+        acceleration: Keep one column of k-space in so many; by default as the run was trained, 1 keeps all.
+        mask: Which columns are kept: fastMRI's random (the default), equispaced or equispaced_fraction mask.
+        center_fraction: Share of the columns, in the centre, that are all kept; .32 / acceleration by default.
+        annotations: fastMRI+'s knee.csv, for the truth beside the predictions and for AUROC.
+        file_list: Reviewed volumes; beside the CSV by default.
         device: auto, cpu, cuda or one card such as cuda:0.
+        on_error: At a volume that cannot be used, stop, or quarantine it: go on without it and list it.
+        quarantine_limit: The largest share of the volumes that may be quarantined.
     """
 
     out: Path
     rival: str = "i2m2"
     seed: list[int] | None = None
     modalities: list[str] | None = None
+    acceleration: int | None = None
+    mask: MaskKind | None = None
+    center_fraction: float | None = None
+    annotations: Path | None = None
+    file_list: Path | None = None
     device: str = "auto"
+    on_error: OnError = "stop"
+    quarantine_limit: float = 0.01
 
 
 def predict(run: Path, inputs: list[Path], /, config: PredictOptions) -> dict[str, Any]:
@@ -71,15 +92,42 @@ def predict(run: Path, inputs: list[Path], /, config: PredictOptions) -> dict[st
         CheckpointError: There is no checkpoint, or it is damaged.
     """
     methods, device = _methods(run, config)
-    volumes, data = [read_volume(path) for path in _paths(inputs)], read_data(run)
+    archive = _Archive.of(read_data(run), config)
+    paths = _paths(inputs)
+    quarantine = Quarantine(run, config.on_error, config.quarantine_limit, len(paths))
+    tables = []
     with progress() as bar:
-        tracked = bar.track(volumes, description="volumes")
-        tables = [_answer(volume, methods, config.modalities, data, device) for volume in tracked]
+        for path in bar.track(paths, description="volumes"):
+            try:
+                tables.append(archive.answer(read_volume(path), methods, device))
+            except DataError as error:
+                quarantine.add(error)
+    return _write(tables, quarantine, config, archive.data["targets"], {"volumes": len(tables), "seeds": len(methods)})
+
+
+def _write(tables, quarantine: Quarantine, config: PredictOptions, targets, result) -> dict[str, Any]:
+    """Writes predictions and what was left out; returns where, and AUROC where the truth is known."""
+    if not tables:
+        raise DataError(quarantine.folder, "none of the volumes can be used", "mend them, or give others")
     table = pd.concat(tables, ignore_index=True)
     table.attrs.update(tables[0].attrs)
+    if quarantine.errors:
+        write_left_out(config.out / "left_out.csv", quarantine.rows())
     predictions.write(table, config.out / "predictions.parquet")
     write_text(config.out / "predictions.csv", table.to_csv(index=False))
-    return {"predictions": str(config.out / "predictions.parquet"), "volumes": len(volumes), "seeds": len(methods)}
+    result = {"predictions": str(config.out / "predictions.parquet"), **result, "quarantined": len(quarantine.errors)}
+    return result | ({"auroc": aurocs(table, targets)} if config.annotations else {})
+
+
+def aurocs(table: pd.DataFrame, targets: Sequence[str]) -> dict[str, Estimate]:
+    """Returns slice-level AUROC of each target with its interval, for which patients are resampled."""
+    found = {}
+    for target in targets:
+        rows = table[table["target"] == target]
+        log_odds = (rows["logp_1"] - rows["logp_0"]).to_numpy()
+        truth, patients = rows["truth"].to_numpy(), rows["cluster"].to_numpy()
+        found[target] = clustered_interval(auroc_of_replicates, truth, log_odds, patients)
+    return found
 
 
 def _methods(run: Path, config: PredictOptions) -> tuple[list[Method], torch.device]:
@@ -99,6 +147,8 @@ def _methods(run: Path, config: PredictOptions) -> tuple[list[Method], torch.dev
 def _config(run: Path) -> Knee:
     config = read_config(run)
     data = read_data(run, "train again in a new folder")
+    if data["task"] == "knee" and not set(SETTINGS) <= set(data.get("settings", ())):
+        raise ConfigError(f"{run} was trained on data of an earlier version; prepare them and train again")
     if data["task"] != "knee" or "matrix" not in data:
         raise ConfigError(f"{run} is a run of {data['task']}; predict reads knee volumes")
     strange = set(config) ^ {option.name for option in fields(Knee)}
@@ -144,24 +194,56 @@ def _paths(inputs: Sequence[Path]) -> list[Path]:
     return found
 
 
-def _answer(volume: Volume, methods, modalities, data: dict, device: torch.device) -> pd.DataFrame:
-    """Returns the prediction table of one volume."""
-    if list(volume.matrix) != data["matrix"]:
-        reason = f"its image has a matrix of {volume.matrix}, the run was trained on {tuple(data['matrix'])}"
-        raise DataError(volume.path, reason, "use a run that was trained on such volumes")
-    index = volume_index(volume, None, "reference", "new").drop(columns=["slice", "split", *data["targets"]])
-    batch = _batch(volume, index, modalities, (len(data["targets"]),))
-    answers = averaged([answers_of(method, [batch], device) for method in methods])
-    return predictions.table(index, tuple(data["targets"]), answers.y, answers.logp, answers.opinions, answers.bias)
+@dataclass(frozen=True)
+class _Archive:
+    """How volumes are turned into what a run was trained on, and what is known about them.
 
+    Attributes:
+        data: The run's `data.json`.
+        transform: From k-space to image.
+        annotations: The truth, where it was given.
+        modalities: Those to use; None uses all.
+    """
 
-def _batch(volume: Volume, index: pd.DataFrame, modalities, targets: tuple[int, ...]) -> Batch:
-    """Returns a volume as one batch, stored as the training data were: in float16."""
-    x = {name: values.half().float() for name, values in modalities_of_volume(volume).items()}
-    x["position"] = torch.from_numpy(index["position"].to_numpy(np.float32)[:, None])
-    kept = {name: values for name, values in x.items() if modalities is None or name in modalities}
-    unknown = torch.full((volume.slices, *targets), -1)
-    return Batch(kept, unknown, torch.arange(volume.slices))
+    data: Mapping[str, Any]
+    transform: Transform
+    annotations: Annotations | None
+    modalities: list[str] | None
+
+    @classmethod
+    def of(cls, data: Mapping[str, Any], config: PredictOptions) -> _Archive:
+        """Returns the run's own way, but for an undersampling that was asked for."""
+        settings = dict(data["settings"])
+        chosen = {"mask": config.mask or "random", "center_fraction": config.center_fraction}
+        if config.acceleration is not None:
+            settings |= {**chosen, "acceleration": config.acceleration}
+        elif config.mask or config.center_fraction is not None:
+            raise ConfigError("--mask and --center-fraction go with --acceleration; give that too, such as 4")
+        known = None if config.annotations is None else read_annotations(config.annotations, config.file_list)
+        return cls(data, Transform.of(settings), known, config.modalities)
+
+    def answer(self, volume: Volume, methods: Sequence[Method], device: torch.device) -> pd.DataFrame:
+        """Returns the prediction table of one volume."""
+        targets = self.data["targets"]
+        if list(volume.matrix) != self.data["matrix"]:
+            reason = f"its image has a matrix of {volume.matrix}, the run was trained on {tuple(self.data['matrix'])}"
+            raise DataError(volume.path, reason, "use a run that was trained on such volumes")
+        index = volume_index(volume, self.annotations, self.data["settings"]["abnormal"])
+        batch = self._batch(volume, index, device)
+        answers = averaged([answers_of(method, [batch], device) for method in methods])
+        index = index.drop(columns=["slice", *targets])
+        return predictions.table(index, tuple(targets), answers.y, answers.logp, answers.opinions, answers.bias)
+
+    def _batch(self, volume: Volume, index: pd.DataFrame, device: torch.device) -> Batch:
+        """Returns a volume as one batch, rounded as the training data were: to float16."""
+        stored, unit = volume_modalities(volume, self.transform, device)
+        values = dict(zip(MODALITIES, stored.float().split(1, dim=1), strict=True))
+        if self.data["settings"]["normalise"] == "none":
+            values["magnitude"] = values["magnitude"] * unit
+        values["position"] = torch.from_numpy(index["position"].to_numpy(np.float32)[:, None])
+        x = {name: v for name, v in values.items() if self.modalities is None or name in self.modalities}
+        truth = torch.from_numpy(index[self.data["targets"]].to_numpy(np.int64))
+        return Batch(x, truth, torch.arange(volume.slices))
 
 
 def averaged(answers: Sequence[Answers]) -> Answers:

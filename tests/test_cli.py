@@ -15,6 +15,7 @@ from knee_i2m2 import cli
 from knee_i2m2.errors import CheckpointError, ConfigError, DataError, KneeError
 from knee_i2m2.experts.knee import knee_expert
 from knee_i2m2.pipelines.knee import RIVALS, Knee
+from knee_i2m2.pipelines.knee_data import SETTINGS, PrepareKnee
 from knee_i2m2.pipelines.recipe import options
 from knee_i2m2.training import checkpoint
 from knee_i2m2.training.folder import RunFolder
@@ -182,8 +183,7 @@ def test_a_faulty_volume_stops_the_preparation_in_one_sentence_and_leaves_no_dat
 ) -> None:
     FAULTS[fault](archive / "fastmri" / "file3.h5", fastmri_file)
     refused(prepare(knee, archive), 3, "file3.h5")
-    left = [path.name for path in (archive / "data").glob("*")] if (archive / "data").exists() else []
-    assert left == []
+    assert [path for path in (archive / "data").glob("*") if not path.name.startswith(".")] == []
     refused(knee("train", "knee", "--data", archive / "data", "--out", archive / "run"), 3, "no finished prepared data")
     assert not (archive / "run").exists()
 
@@ -243,7 +243,8 @@ def test_a_folder_that_holds_nothing_is_one_sentence(knee, tmp_path: Path, monke
 def run(tmp_path: Path) -> Path:
     """A run folder with untrained weights."""
     config = replace(Knee(Path("DATA"), tmp_path / "run"), network="small", rivals=["magnitude"])
-    data = {"task": "knee", "targets": TARGETS, "classes": 2, "matrix": [8, 8]}
+    settings = {name: getattr(PrepareKnee(Path("CSV"), Path("DATA")), name) for name in SETTINGS}
+    data = {"task": "knee", "targets": TARGETS, "classes": 2, "matrix": [8, 8], "settings": settings}
     folder = RunFolder.open(config.out, options(config), data)
     method = assemble(RIVALS["magnitude"], lambda e: knee_expert(e, (4, 2), (8, 8), "small"), torch.ones(4, 2), 0)
     checkpoint.save(folder.checkpoints("magnitude", 0) / "best", method, {})

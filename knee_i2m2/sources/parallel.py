@@ -43,7 +43,7 @@ def in_parallel(
     while left:
         done = 0
         try:
-            with _pool(min(jobs, len(left))) as pool:
+            with _pool(min(jobs, len(left)), task) as pool:
                 for result in pool.map(task, left):
                     done += 1
                     yield result
@@ -55,7 +55,7 @@ def in_parallel(
 
 def _alone(task: Callable[[Any], Any], item: Any, lost: Callable[[Any], Any]) -> Any:
     try:
-        with _pool(1) as pool:
+        with _pool(1, task) as pool:
             return pool.submit(task, item).result()
     except BrokenProcessPool:
         return lost(item)
@@ -65,8 +65,11 @@ def _refuse(item: Any) -> None:
     raise ConfigError("a process was killed, probably for want of memory; use fewer --jobs")
 
 
-def _pool(jobs: int) -> ProcessPoolExecutor:
-    return ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), initializer=_start)
+def _pool(jobs: int, task: Callable[[Any], Any]) -> ProcessPoolExecutor:
+    """Returns processes that fork from a clean one, which has imported the task's module once."""
+    context = get_context("forkserver")
+    context.set_forkserver_preload([getattr(task, "func", task).__module__])
+    return ProcessPoolExecutor(jobs, mp_context=context, initializer=_start)
 
 
 def _start() -> None:

@@ -3,8 +3,12 @@
 ::
 
     DATA/index.parquet    one row a sample: sample, series, cluster, split, one column a target, ...
-    DATA/<modality>.npy   one array a modality, its rows in the index's order, memory-mapped when read
+    DATA/<array>.npy      one array for the modalities of one shape, memory-mapped when read
     DATA/data.json        task, targets, modalities, settings, sources with hashes; written last
+
+A modality has an array of its own, or is a channel of one that it shares (`array`, `channel` in `data.json`). Its
+values times `scale`, and times the index column `scaled_by` where there is one, are in its unit. The samples of an
+array are in the index's order, or where its column `row` says.
 """
 
 from __future__ import annotations
@@ -19,24 +23,20 @@ from typing import Any, BinaryIO
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import torch
 
 from knee_i2m2.errors import ConfigError, DataError
-from knee_i2m2.files import whole, write_text
+from knee_i2m2.files import sweep, whole, write_text
+from knee_i2m2.sources.filling import npy_header
 from knee_i2m2.types import Batch, Task
 
-__all__ = ["Prepared", "finished", "read_data", "write_prepared"]
+__all__ = ["Prepared", "finish_prepared", "finished", "read_data", "write_prepared"]
 
 _MAKE = "make it with `knee-i2m2 prepare`"
 
 
-def write_prepared(
-    out: Path,
-    index: pd.DataFrame,
-    parts: Iterable[Mapping[str, np.ndarray]],
-    data: dict,
-    beside: Callable[[], None] | None = None,
-) -> None:
+def write_prepared(out: Path, index: pd.DataFrame, parts: Iterable[Mapping[str, np.ndarray]], data: dict) -> None:
     """Writes arrays, index and, last, `data.json`: a folder without it is not finished.
 
     A fault in the parts leaves nothing behind. Arrays are streamed to plain .npy files and not through memory maps: a
@@ -47,35 +47,51 @@ def write_prepared(
         index: One row a sample.
         parts: Modality -> the samples that come next in its array.
         data: Content of `data.json`; its `modalities` give each array's `shape` (without samples) and `dtype`.
-        beside: Writes what else belongs to the folder.
 
     Raises:
         DataError: The folder cannot be written.
     """
-    try:
-        (out / "data.json").unlink(missing_ok=True)
-        with ExitStack() as stack:
-            written = {name: stack.enter_context(_array(out, name, len(index), data)) for name in data["modalities"]}
-            for part in parts:
-                for name, values in part.items():
-                    written[name].write(np.ascontiguousarray(values, data["modalities"][name]["dtype"]).tobytes())
-        with whole(out / "index.parquet") as path:
-            index.to_parquet(path, index=False)
-        if beside:
-            beside()
-        write_text(out / "data.json", json.dumps(data, indent=2) + "\n")
-    except OSError as error:
-        raise DataError(out, f"cannot be written ({error.strerror})", "choose another --out or make room") from error
+    (out / "data.json").unlink(missing_ok=True)
+    with ExitStack() as stack:
+        written = {name: stack.enter_context(_array(out, name, len(index), data)) for name in data["modalities"]}
+        for part in parts:
+            for name, values in part.items():
+                written[name].write(np.ascontiguousarray(values, data["modalities"][name]["dtype"]).tobytes())
+    finish_prepared(out, index, data)
+
+
+def finish_prepared(
+    out: Path,
+    index: pd.DataFrame,
+    data: Mapping[str, Any],
+    schema: pa.Schema | None = None,
+    last: Callable[[], None] = lambda: None,
+) -> None:
+    """Writes the index and, when `last` has done what else belongs to the folder, `data.json`.
+
+    Args:
+        out: The folder, which holds the arrays or gets them by `last`.
+        index: One row a sample.
+        data: Content of `data.json`.
+        schema: Types of the index's columns, where they do not follow from the values.
+        last: Writes what else belongs to the folder.
+
+    Raises:
+        DataError: The folder cannot be written.
+    """
+    with whole(out / "index.parquet") as path:
+        index.to_parquet(path, index=False, schema=schema)
+    last()
+    sweep(out)
+    write_text(out / "data.json", json.dumps(data, indent=2) + "\n")
 
 
 @contextmanager
 def _array(out: Path, name: str, samples: int, data: Mapping[str, Any]) -> Iterator[BinaryIO]:
     """Yields the opened .npy of a modality, its header written."""
     about = data["modalities"][name]
-    descr = np.lib.format.dtype_to_descr(np.dtype(about["dtype"]))
-    header = {"descr": descr, "fortran_order": False, "shape": (samples, *about["shape"])}
     with whole(out / f"{name}.npy") as path, path.open("wb") as opened:
-        np.lib.format.write_array_header_1_0(opened, header)
+        opened.write(npy_header((samples, *about["shape"]), about["dtype"]))
         yield opened
 
 
@@ -106,7 +122,7 @@ def finished(out: Path, wanted: Mapping[str, Any]) -> dict[str, Any] | None:
 
 def _refuse_occupied(out: Path) -> None:
     """Raises ConfigError if a folder holds anything but what an interrupted `prepare` leaves."""
-    ours = {"index.parquet", "split.csv", "ideal.parquet"}
+    ours = {"index.parquet", "split.csv", "left_out.csv", "volumes.json", "ideal.parquet"}
     for entry in out.iterdir() if out.is_dir() else ():
         if entry.name not in ours and entry.suffix != ".npy" and not entry.name.startswith("."):
             raise ConfigError(f"{out}: holds {entry.name} and is no prepared folder; choose another --out")
@@ -115,9 +131,7 @@ def _refuse_occupied(out: Path) -> None:
 def _is_whole(out: Path, found: Mapping[str, Any]) -> bool:
     """Returns whether everything that belongs to a prepared folder is there and can be read."""
     try:
-        samples = len(_read_index(out / "index.parquet"))
-        for name in found.get("modalities", ()):
-            _read_array(out / f"{name}.npy", samples)
+        _arrays(out, found, _read_index(out / "index.parquet"))
     except DataError:
         return False
     return all((out / name).is_file() for name in found.get("beside", ()))
@@ -155,15 +169,15 @@ class Prepared:
     Attributes:
         index: One row a sample.
         task: What is asked.
-        arrays: Modality -> memory-mapped array of all splits.
-        scales: Modality -> factor that gives its unit.
+        arrays: Name -> array of all splits: a memory-mapped file, or values computed when asked for.
+        modalities: Modality -> what `data.json` says of it.
         rows: Positions of this split's samples in the arrays.
     """
 
     index: pd.DataFrame
     task: Task
-    arrays: Mapping[str, np.ndarray]
-    scales: Mapping[str, float]
+    arrays: Mapping[str, Any]
+    modalities: Mapping[str, Mapping[str, Any]]
     rows: np.ndarray
 
     @classmethod
@@ -177,13 +191,11 @@ class Prepared:
         for name in {"targets", "classes", "modalities"} - set(data):
             raise DataError(folder / "data.json", f"says nothing of {name}", "remove the folder and prepare it again")
         index = _read_index(folder / "index.parquet")
-        rows = np.flatnonzero((index["split"] == split).to_numpy())
-        if not len(rows):
+        mine = np.flatnonzero((index["split"] == split).to_numpy())
+        if not len(mine):
             raise DataError(folder, f"holds no sample of split {split}", _MAKE)
-        arrays = {name: _read_array(folder / f"{name}.npy", len(index)) for name in data["modalities"]}
-        scales = {name: float(about.get("scale", 1.0)) for name, about in data["modalities"].items()}
-        task = Task(data["task"], tuple(data["targets"]), int(data["classes"]))
-        return cls(index.iloc[rows].reset_index(drop=True), task, arrays, scales, rows)
+        arrays, task = _arrays(folder, data, index), Task(data["task"], tuple(data["targets"]), int(data["classes"]))
+        return cls(index.iloc[mine].reset_index(drop=True), task, arrays, data["modalities"], _rows(index)[mine])
 
     @property
     def matrix(self) -> tuple[int, int]:
@@ -195,15 +207,23 @@ class Prepared:
         return len(self.rows)
 
     def __getitem__(self, positions: list[int]) -> Batch:
-        rows = self.rows[positions]
-        x = {name: self._gather(name, rows) for name in self.arrays}
+        stored = {name: torch.from_numpy(array[self.rows[positions]]) for name, array in self.arrays.items()}
+        x = {name: self._in_unit(name, stored, positions) for name in self.modalities}
         if self._position is not None:
             x["position"] = self._position[positions]
         return Batch(x, self.y[positions], torch.tensor(positions))
 
-    def _gather(self, name: str, rows: np.ndarray) -> torch.Tensor:
-        values = torch.from_numpy(np.asarray(self.arrays[name][rows])).float()
-        return values if self.scales[name] == 1 else values * self.scales[name]
+    def _in_unit(self, name: str, stored: Mapping[str, torch.Tensor], positions: list[int]) -> torch.Tensor:
+        """Returns a modality in its unit, of shape (batch, channels, rows, columns)."""
+        about = self.modalities[name]
+        values, channel = stored[about.get("array", name)], about.get("channel")
+        values = (values if channel is None else values[:, channel : channel + 1]).float()
+        if about.get("scale", 1.0) != 1:
+            values = values * about["scale"]
+        if about.get("scaled_by"):
+            factors = self.index[about["scaled_by"]].to_numpy(np.float32)[positions]
+            values = values * torch.from_numpy(factors)[:, None, None, None]
+        return values
 
     @cached_property
     def _position(self) -> torch.Tensor | None:
@@ -219,18 +239,54 @@ class Prepared:
         return truth.reshape(len(truth), *self.task.answers[:-1])
 
 
+@dataclass(frozen=True)
+class _Mapped:
+    """A memory-mapped .npy file that another process opens anew, instead of getting its content by pickle."""
+
+    path: Path
+
+    @cached_property
+    def _values(self) -> np.ndarray:
+        try:
+            return np.load(self.path, mmap_mode="r", allow_pickle=False)
+        except (OSError, ValueError, EOFError) as error:
+            raise DataError(self.path, f"cannot be read ({error})", _MAKE) from error
+
+    def __reduce__(self) -> tuple:
+        return _Mapped, (self.path,)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self._values.shape
+
+    def __getitem__(self, rows: np.ndarray) -> np.ndarray:
+        return np.asarray(self._values[rows])
+
+
+def _arrays(folder: Path, data: Mapping[str, Any], index: pd.DataFrame) -> dict[str, Any]:
+    """Returns the arrays by name, each long enough for the index."""
+    if data.get("computed"):
+        from knee_i2m2.sources.knee_modalities import Computed
+
+        return {data["computed"]: Computed.open(folder, data, index)}
+    names = dict.fromkeys(about.get("array", name) for name, about in data["modalities"].items())
+    return {name: _fitting(_Mapped(folder / f"{name}.npy"), index) for name in names}
+
+
+def _fitting(array: _Mapped, index: pd.DataFrame) -> _Mapped:
+    samples, needed = array.shape[0], int(_rows(index).max(initial=-1)) + 1
+    if samples < needed or ("row" not in index and samples != needed):
+        raise DataError(array.path, f"holds {samples} samples, the index {needed}", _MAKE)
+    return array
+
+
+def _rows(index: pd.DataFrame) -> np.ndarray:
+    """Returns where the samples stand in the arrays."""
+    return index["row"].to_numpy(np.int64) if "row" in index else np.arange(len(index))
+
+
 def _read_index(path: Path) -> pd.DataFrame:
     try:
         return pd.read_parquet(path)
     except (OSError, ValueError) as error:
         raise DataError(path, f"cannot be read ({error})", _MAKE) from error
-
-
-def _read_array(path: Path, samples: int) -> np.ndarray:
-    try:
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise DataError(path, f"cannot be read ({error})", _MAKE) from error
-    if len(array) != samples:
-        raise DataError(path, f"holds {len(array)} samples, the index {samples}", _MAKE)
-    return array

@@ -1,0 +1,190 @@
+"""From a volume's k-space to its magnitude and phase, as a prepared folder holds them.
+
+A slice is two channels of float16: the magnitude in units of its volume's root mean square, and the phase in rad. That
+unit is kept beside them; stored as they are, magnitudes of 1e-4 would lose half of their digits.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from jaxtyping import Complex, Float16
+from torch import Tensor
+
+from knee_i2m2.errors import ConfigError, DataError
+from knee_i2m2.modalities.kspace import reconstruct, zero_fill
+from knee_i2m2.modalities.magnitude_phase import polar, rms
+from knee_i2m2.modalities.undersampling import Undersampling, undersample, undersampling
+from knee_i2m2.sources.fastmri import Volume, read_kspace
+
+__all__ = ["MODALITIES", "Computed", "Transform", "read_volumes", "volume_image", "volume_modalities", "volumes_text"]
+
+MODALITIES = ("magnitude", "phase")
+"""The channels, in their order."""
+
+_LEAST, _MOST = 1e-30, 1e30
+_VOLUMES = "volumes.json"
+
+
+@dataclass(frozen=True)
+class Transform:
+    """What happens to k-space before and in its reconstruction.
+
+    Attributes:
+        columns: k-space is zero-filled to so many, which makes the pixels smaller; None keeps them as they are.
+        undersampling: Columns that a faster scan would have left out.
+    """
+
+    columns: int | None = None
+    undersampling: Undersampling | None = None
+
+    @classmethod
+    def of(cls, settings: Mapping[str, Any]) -> Transform:
+        """Returns the transform that the settings of prepared data tell.
+
+        Raises:
+            ConfigError: The undersampling cannot be.
+        """
+        wanted = undersampling(settings["mask"], settings["acceleration"], settings["center_fraction"])
+        if settings["columns"] is not None and settings["columns"] < 1:
+            raise ConfigError(f"--columns {settings['columns']}: give the number to fill k-space up to, such as 400")
+        return cls(settings["columns"], wanted)
+
+    def __call__(
+        self, volume: Volume, kspace: Complex[Tensor, "slices rows columns"]
+    ) -> Complex[Tensor, "slices image_rows image_columns"]:
+        """Returns the images of some slices of a volume, on the device of the k-space.
+
+        Raises:
+            DataError: The file is undersampled already, or wider than `columns`.
+        """
+        if self.columns is not None and volume.columns > self.columns:
+            reason = f"its k-space has {volume.columns} columns, more than the {self.columns} to fill up to"
+            raise DataError(volume.path, reason, "use data that keep their columns, or leave this volume out")
+        if self.undersampling is not None:
+            kspace = undersample(kspace, self._chosen(volume).to(kspace.device))
+        return reconstruct(kspace if self.columns is None else zero_fill(kspace, self.columns), volume.matrix)
+
+    def _chosen(self, volume: Volume) -> Tensor:
+        if volume.undersampled:
+            raise DataError(volume.path, "is undersampled already, by its mask", "leave --acceleration out for it")
+        return self.undersampling.columns(volume.path.name, volume.columns, volume.acquired)
+
+
+def volume_image(
+    volume: Volume, transform: Transform, device: torch.device | str = "cpu"
+) -> Complex[Tensor, "slices rows columns"]:
+    """Returns the complex image of a volume: slice by slice, which fits a CPU's cache; on a GPU all at once.
+
+    Raises:
+        DataError: The volume cannot be read or used.
+    """
+    if torch.device(device).type != "cpu":
+        return transform(volume, torch.from_numpy(read_kspace(volume)).to(device))
+    image = torch.empty((volume.slices, *volume.matrix), dtype=torch.complex64)
+    for index in range(volume.slices):
+        image[index] = _slice_image(volume, transform, index)
+    return image
+
+
+def volume_modalities(
+    volume: Volume, transform: Transform, device: torch.device | str = "cpu"
+) -> tuple[Float16[Tensor, "slices 2 rows columns"], float]:
+    """Returns the channels of all slices, and the root mean square that is the unit of their magnitude.
+
+    Raises:
+        DataError: The volume cannot be read or used, or no float32 holds the squares of its values.
+    """
+    image = volume_image(volume, transform, device)
+    unit = rms(image)
+    if not _LEAST < unit < _MOST:
+        reason = f"the root mean square of its image is {unit:g}, not between {_LEAST:g} and {_MOST:g}"
+        raise DataError(volume.path, reason, "scale its k-space")
+    return _channels(image, unit), unit
+
+
+def _slice_image(volume: Volume, transform: Transform, index: int) -> Tensor:
+    return transform(volume, torch.from_numpy(read_kspace(volume, slice(index, index + 1))))[0]
+
+
+def _channels(image: Complex[Tensor, "*batch rows columns"], unit: float) -> Float16[Tensor, "*batch 2 rows columns"]:
+    m, angle = polar(image)
+    return torch.stack((m / unit, angle), dim=-3).half()
+
+
+@dataclass(frozen=True)
+class Computed:
+    """Stands in for the array of magnitude and phase: the same values to the bit, computed from k-space when asked for.
+
+    Attributes:
+        slices: Row -> (volume, its slice).
+        units: Row -> unit of the magnitude.
+        transform: From k-space to image.
+        shape: Of the array.
+    """
+
+    slices: Mapping[int, tuple[Volume, int]]
+    units: Mapping[int, float]
+    transform: Transform
+    shape: tuple[int, ...]
+
+    @classmethod
+    def open(cls, folder: Path, data: Mapping[str, Any], index: pd.DataFrame) -> Computed:
+        """Returns the slices of a folder that was prepared with `--no-cache`.
+
+        Raises:
+            DataError: `volumes.json` is missing or damaged.
+        """
+        volumes = read_volumes(folder)["volumes"]
+        rows = [int(row) for row in index["row"]]
+        try:
+            slices = [(volumes[name], int(i)) for name, i in zip(index["series"], index["slice"], strict=True)]
+        except KeyError as error:
+            raise DataError(folder / _VOLUMES, f"says nothing of {error.args[0]}", "prepare the data again") from error
+        shape = (max(rows) + 1, len(MODALITIES), *data["matrix"])
+        units = dict(zip(rows, index["scale"].astype(float), strict=True))
+        return cls(dict(zip(rows, slices, strict=True)), units, Transform.of(data["settings"]), shape)
+
+    def __getitem__(self, rows: np.ndarray) -> Float16[np.ndarray, "batch 2 rows columns"]:
+        """Returns the slices at `rows`.
+
+        Raises:
+            DataError: A file has changed since it was prepared, or is gone.
+        """
+        values = np.empty((len(rows), *self.shape[1:]), np.float16)
+        for place, row in enumerate(rows.tolist()):
+            volume, index = self.slices[row]
+            values[place] = _channels(_slice_image(volume, self.transform, index), self.units[row]).numpy()
+        return values
+
+
+def volumes_text(volumes: list[Volume], quarantined: Mapping[str, Mapping[str, Any]]) -> str:
+    """Returns `volumes.json`: where the volumes lie and what they looked like when they were prepared."""
+    rows = {volume.name: {**asdict(volume), "path": str(volume.path)} for volume in volumes}
+    return json.dumps({"volumes": rows, "quarantined": quarantined}, indent=1) + "\n"
+
+
+def read_volumes(folder: Path) -> dict[str, dict[str, Any]]:
+    """Returns `volumes` (name -> Volume) and `quarantined` (name -> stamp, reason, hint) of a prepared folder.
+
+    Raises:
+        DataError: `volumes.json` is missing or damaged.
+    """
+    try:
+        found = json.loads((folder / _VOLUMES).read_text(encoding="utf-8"))
+        volumes = {name: _volume(about) for name, about in found["volumes"].items()}
+        return {"volumes": volumes, "quarantined": dict(found["quarantined"])}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DataError(folder / _VOLUMES, f"cannot be read ({error})", "prepare the data again") from error
+
+
+def _volume(about: Mapping[str, Any]) -> Volume:
+    tuples = {name: tuple(value) for name, value in about.items() if isinstance(value, list)}
+    return Volume(**{**about, **tuples, "path": Path(about["path"])})
