@@ -119,6 +119,8 @@ def target_of(label: str) -> str | None:
 def read_annotations(csv: Path, file_list: Path | None = None) -> Annotations:
     """Returns the findings of a CSV file and the names of its file list.
 
+    Boxes are kept as they were drawn, also where they leave the image: fastMRI+ has some that begin above it.
+
     Args:
         csv: A file in fastMRI+'s format.
         file_list: One reviewed volume a line; by default `<csv stem>_file_list.csv` beside the CSV, where it exists.
@@ -218,13 +220,15 @@ def _table(path: Path) -> pd.DataFrame:
 def _problems(table: pd.DataFrame) -> Iterator[tuple[int, str, str]]:
     """Yields the first line, the reason and the hint of every kind of error in a table of texts."""
     study = table["study_level"] == "Yes"
-    boxes = table[_BOX].apply(pd.to_numeric, errors="coerce").map(np.isfinite).all(axis=1)
+    numbers = table[_BOX].apply(pd.to_numeric, errors="coerce")
+    boxes, negative = np.isfinite(numbers).all(axis=1), (numbers[["width", "height"]] < 0).any(axis=1)
     checks = [
         ("file", table["file"].str.strip() == "", "leaves the file empty", "give the volume's name"),
         ("label", ~table["label"].isin(VOCABULARY), "has the unknown label {!r}", ""),
         ("slice", ~table["slice"].str.fullmatch(r"\d{1,6}"), "has {!r} as slice", "slices are counted from 0"),
         ("study_level", ~table["study_level"].isin(["Yes", "No"]), "has {!r} as study_level", "write Yes or No"),
         ("x", ~study & ~boxes, "has a box that is no four numbers", "give x, y, width and height in pixels"),
+        ("x", negative, "has a box of negative width or height", "give the box's upper left corner as x and y"),
         ("label", study & (table["label"] != "artifact"), "gives {!r} to a whole study", "give its slice and box"),
     ]
     for column, wrong, reason, hint in checks:

@@ -7,7 +7,7 @@ the sorted names and the seed.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from math import ceil
 from pathlib import Path
 from typing import Literal
@@ -25,6 +25,9 @@ __all__ = [
     "leaked_share",
     "leaks",
     "read_split",
+    "refuse_leaks",
+    "refuse_one_sided",
+    "refuse_unknown",
     "split_by_patient",
     "split_by_volume",
     "split_official",
@@ -80,7 +83,8 @@ def split_official(volumes: pd.DataFrame, seed: int = 0, fraction: float = 0.15)
         fraction: Share of the train patients that is held out for validation.
 
     Raises:
-        DataError: A volume is in none of fastMRI's folders, its patient is unknown, or a split would be empty.
+        DataError: A volume is in none of fastMRI's folders, its patient is unknown or in both folders, or a split
+            would be empty.
     """
     for name in volumes.loc[~volumes["part"].isin(SPLITS), "name"]:
         raise DataError(
@@ -94,7 +98,9 @@ def split_official(volumes: pd.DataFrame, seed: int = 0, fraction: float = 0.15)
         raise DataError("the volumes", reason, "use --split patient")
     _, held_out = _held_out(known, fraction, 1, seed)
     split = {name: "val" if patient in held_out else "train" for name, patient in patients.items()}
-    return {**split, **dict.fromkeys(val["name"], "test")}
+    split |= dict.fromkeys(val["name"], "test")
+    refuse_leaks(split, patients | dict(zip(val["name"], val["patient"], strict=True)), "the volumes")
+    return split
 
 
 def leaks(split: Mapping[str, str], patients: Mapping[str, str | None]) -> list[str]:
@@ -115,6 +121,43 @@ def leaked_share(split: Mapping[str, str], patients: Mapping[str, str | None]) -
     trained = {patients.get(name) for name, place in split.items() if place == "train"} - {None}
     tested = [patients.get(name) in trained for name, place in split.items() if place == "test"]
     return sum(tested) / len(tested) if tested else 0.0
+
+
+def refuse_leaks(split: Mapping[str, str], patients: Mapping[str, str | None], where: str | Path) -> None:
+    """Raises DataError where a patient is in more than one split; two volumes are named, never the patient."""
+    for patient in leaks(split, patients):
+        names = sorted(name for name in split if patients.get(name) == patient)
+        other = next(name for name in names if split[name] != split[names[0]])
+        reason = f"{names[0]} in {split[names[0]]} and {other} in {split[other]} are of one patient"
+        raise DataError(where, reason, "divide them with --split patient")
+
+
+def refuse_unknown(split: Mapping[str, str], names: Collection[str], where: str | Path) -> None:
+    """Raises DataError where a split names a volume that is not there."""
+    for name in sorted(set(split) - set(names)):
+        raise DataError(where, f"puts {name} into {split[name]}, but there is no such volume", _AGAIN)
+
+
+def refuse_one_sided(
+    index: pd.DataFrame, targets: Sequence[str], where: str | Path, split: str = "train", least: int = 2
+) -> None:
+    """Raises DataError where a target cannot be learned, having fewer slices with or without finding than `least`.
+
+    Args:
+        index: One row a slice: its `split`, and for every target 1, 0 or -1 (unknown).
+        targets: The questions.
+        where: The folder or file to name.
+        split: The split to look at.
+        least: Of either class.
+    """
+    rows = index[index["split"] == split]
+    for target in targets:
+        labels = rows[target]
+        positive, negative = int((labels == 1).sum()), int((labels == 0).sum())
+        if min(positive, negative) < least:
+            reason = f"of {positive + negative} labelled slices in {split} {positive} show {target}, {negative} do not"
+            hint = f"at least {least} of both are needed: add volumes, or choose another --seed or --split"
+            raise DataError(where, reason, hint)
 
 
 def write_split(

@@ -167,12 +167,6 @@ def test_a_file_list_may_lie_elsewhere(tmp_path) -> None:
     assert annotations.reviewed == {"a", "c"}
 
 
-def test_marks_of_spreadsheets_change_nothing(tmp_path) -> None:
-    plain = read_annotations(_written(tmp_path)).rows
-    windows = _written(tmp_path, "\ufeff" + _HEAD.replace("\n", "\r\n") + _ROW.replace("\n", "\r\n"), head="")
-    pd.testing.assert_frame_equal(read_annotations(windows).rows, plain)
-
-
 def test_exact_duplicates_are_dropped_and_second_boxes_kept(tmp_path) -> None:
     annotations = read_annotations(_written(tmp_path, _ROW + _ROW + _ROW.replace("10", "11")))
     assert annotations.quirks["duplicates"] == 1
@@ -182,52 +176,6 @@ def test_exact_duplicates_are_dropped_and_second_boxes_kept(tmp_path) -> None:
 def test_extra_columns_are_no_harm(tmp_path) -> None:
     annotations = read_annotations(_written(tmp_path, "me," + _ROW, head="reader," + _HEAD))
     assert annotations.rows["slice"].tolist() == [3]
-
-
-@pytest.mark.parametrize(
-    ("rows", "sentence"),
-    [
-        (_ROW + "a,3,No,1,2,3,4,Meniscus tear\n", r"line 3 has the unknown label 'Meniscus tear'; .* 'Meniscus Tear'"),
-        ("a,3,No,1,2,3,4,Joint Effusion\n", "did you mean 'Joint Effusion '"),
-        ("a,3,No,1,2,3,4,=1+1\n", "line 2 has the unknown label"),
-        ("a,-1,No,1,2,3,4,Meniscus Tear\n", "line 2 has '-1' as slice"),
-        ("a,1.5,No,1,2,3,4,Meniscus Tear\n", "line 2 has '1.5' as slice"),
-        ("a,,No,1,2,3,4,Meniscus Tear\n", "line 2 has '' as slice"),
-        ("a,1,Maybe,1,2,3,4,Meniscus Tear\n", "line 2 has 'Maybe' as study_level"),
-        ("a,1,No,1,2,,4,Meniscus Tear\n", "line 2 has a box that is no four numbers"),
-        ("a,1,No,1,=A1,3,4,Meniscus Tear\n", "line 2 has a box that is no four numbers"),
-        ("a,0,Yes,,,,,Meniscus Tear\n", "line 2 gives 'Meniscus Tear' to a whole study"),
-        (",1,No,1,2,3,4,Meniscus Tear\n", "line 2 leaves the file empty"),
-        ("a,1,No,1,2,3,4\n", "line 2 has the unknown label ''"),
-        ("\n" + _ROW + "a,1,No,1,2,3,4,Meniscus Tear,more\n", "line 4 has more cells"),
-        ('a,1,No,1,2,3,4,"Meniscus Tear\n', "no CSV"),
-        ("a,1,No,1,2,3,4,Meniscus\0Tear\n", "NUL bytes"),
-        ("", "holds no annotation"),
-    ],
-)
-def test_a_bad_row_is_named(tmp_path, rows: str, sentence: str) -> None:
-    with pytest.raises(DataError, match=sentence) as raised:
-        read_annotations(_written(tmp_path, rows))
-    assert "\n" not in str(raised.value)
-
-
-@pytest.mark.parametrize("column", _HEAD.strip().split(","))
-def test_a_missing_column_is_named(tmp_path, column: str) -> None:
-    head = ",".join(name for name in _HEAD.strip().split(",") if name != column) + "\n"
-    with pytest.raises(DataError, match=f"has no column {column};"):
-        read_annotations(_written(tmp_path, "a,1,1,1,1,1,1\n", head=head))
-
-
-def test_a_file_that_is_no_csv_is_said(tmp_path) -> None:
-    with pytest.raises(DataError, match="no such file"):
-        read_annotations(tmp_path / "nowhere.csv")
-    with pytest.raises(DataError, match="has no column file, slice"):
-        read_annotations(_written(tmp_path, "", head=""))
-    (tmp_path / "knee.csv").write_bytes(b"\xff\xfe\x00f")
-    with pytest.raises(DataError, match="cannot be read as text"):
-        read_annotations(tmp_path / "knee.csv")
-    with pytest.raises(DataError, match="cannot be read as text"):
-        read_annotations(tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import h5py
+import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from knee_i2m2.errors import DataError
+from knee_i2m2.sources.splits import (
+    read_split,
+    refuse_leaks,
+    refuse_one_sided,
+    refuse_unknown,
+    split_by_patient,
+    split_official,
+)
 from tests.sources.canary import watched, write_canary
 from tests.sources.fastmri_file import write
-from tests.sources.faults import HEADERS, STRUCTURE, VALUES, Case, canary_of
+from tests.sources.faults import HEADERS, LABELS, STRUCTURE, VALUES, Case, canary_of
 from tests.sources.sandbox import Sandbox
 
 _MOST_GROWN = 300_000_000
@@ -63,6 +73,11 @@ def test_a_bad_header_or_attribute_ends_in_one_sentence_or_a_default(
     sandbox: Sandbox, tmp_path: Path, case: str
 ) -> None:
     _face(sandbox, tmp_path / "data" / "a.h5", HEADERS[case])
+
+
+@pytest.mark.parametrize("case", LABELS)
+def test_bad_labels_end_in_one_sentence_or_follow_a_rule(sandbox: Sandbox, tmp_path: Path, case: str) -> None:
+    _face(sandbox, tmp_path / "data" / "knee.csv", LABELS[case], "labels")
 
 
 @pytest.mark.parametrize("case", ["external link", "external storage", "virtual", "link out"])
@@ -117,3 +132,75 @@ def test_flipped_bits_are_refused_or_read_and_nothing_worse(
     assert (outcome.what, outcome.error) in [("read", ""), ("refused", "DataError")], outcome.sentence
     assert "\n" not in outcome.sentence
     assert outcome.grown < _MOST_GROWN
+
+
+VOLUMES = pd.DataFrame(
+    [(f"file{n}", f"secret{n // 2}", "train" if n < 12 else "val") for n in range(16)],
+    columns=["name", "patient", "part"],
+)
+_SPLIT = split_by_patient(VOLUMES)
+_PATIENTS = dict(zip(VOLUMES["name"], VOLUMES["patient"], strict=True))
+_HEAD, _LINE = "volume,patient,split,sha256\n", f"file1,p,train,{'0' * 64}\n"
+
+
+def _index(*labels: int, split: str = "train") -> pd.DataFrame:
+    """Returns slices of which `acl` is learnable and `meniscus` is as given."""
+    other = pd.DataFrame({"split": "test", "acl": [0, 1], "meniscus": [0, 1]})
+    return pd.concat([other, pd.DataFrame({"split": split, "acl": [0, 1] * (len(labels) // 2), "meniscus": labels})])
+
+
+def _learn(index: pd.DataFrame) -> None:
+    refuse_one_sided(index, ["acl", "meniscus"], "data")
+
+
+def _split_file(text: str) -> Callable[[Path], object]:
+    def read(folder: Path) -> None:
+        (folder / "split.csv").write_text(text)
+        read_split(folder / "split.csv")
+
+    return read
+
+
+_BOTH_FOLDERS = VOLUMES.assign(patient=[f"secret{n // 2 if n != 13 else 0}" for n in range(16)])
+
+SPLIT_FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
+    "patient leak": (
+        lambda _: refuse_leaks({**_SPLIT, "file0": "train", "file1": "test"}, _PATIENTS, "split.csv"),
+        "split.csv: file0 in train and file1 in test are of one patient",
+    ),
+    "patient leak over fastMRI's own parts": (lambda _: split_official(_BOTH_FOLDERS), "file13 in test are of one"),
+    "patients of no name": (
+        lambda _: split_by_patient(VOLUMES.assign(patient=None)),
+        "file0: has no attribute patient",
+    ),
+    "empty": (lambda _: split_by_patient(VOLUMES[:0]), "0 patients are too few"),
+    "empty part": (lambda _: split_official(VOLUMES[:12]), "0 volumes in singlecoil_val are too few"),
+    "empty file": (_split_file(_HEAD), "holds no volume"),
+    "no finding": (
+        lambda _: _learn(_index(0, 0, 0, 0)),
+        "data: of 4 labelled slices in train 0 show meniscus, 4 do not",
+    ),
+    "nothing but findings": (lambda _: _learn(_index(1, 1, 1, 1)), "4 show meniscus, 0 do not"),
+    "nothing known": (lambda _: _learn(_index(-1, -1, -1, -1)), "of 0 labelled slices in train 0 show meniscus"),
+    "one finding": (lambda _: _learn(_index(0, 0, 1, -1)), "of 3 labelled slices in train 1 show meniscus, 2 do not"),
+    "nothing to learn from": (lambda _: _learn(_index(0, 0, 1, 1, split="val")), "of 0 labelled slices in train"),
+    "unknown volume": (
+        lambda _: refuse_unknown({**_SPLIT, "file99": "val"}, set(_SPLIT), "split.csv"),
+        "split.csv: puts file99 into val, but there is no such volume",
+    ),
+    "duplicate volume": (_split_file(_HEAD + _LINE + _LINE.replace("train", "test")), "names file1 twice"),
+}
+
+
+@pytest.mark.parametrize("case", SPLIT_FAULTS)
+def test_a_bad_split_is_refused_in_one_sentence_that_names_no_patient(tmp_path: Path, case: str) -> None:
+    attempt, sentence = SPLIT_FAULTS[case]
+    with pytest.raises(DataError, match=sentence) as raised:
+        attempt(tmp_path)
+    assert "\n" not in str(raised.value) and "secret" not in str(raised.value)
+
+
+def test_a_good_split_is_not_refused() -> None:
+    refuse_leaks(_SPLIT, _PATIENTS, "split.csv")
+    refuse_unknown(_SPLIT, _PATIENTS, "split.csv")
+    refuse_one_sided(_index(0, 0, 1, 1), ["acl", "meniscus"], "data")

@@ -114,10 +114,8 @@ def test_an_unknown_patient_is_refused_and_never_guessed(split) -> None:
     ("call", "sentence"),
     [
         (lambda: split_by_patient(_volumes(2)), "2 patients are too few"),
-        (lambda: split_by_patient(_volumes(0)), "0 patients are too few"),
         (lambda: split_by_volume(_volumes(2, each=1)), "2 volumes are too few"),
         (lambda: split_official(_official(train=1)), "1 patients in singlecoil_train"),
-        (lambda: split_official(_volumes(9)), "0 volumes in singlecoil_val"),
         (lambda: split_official(_volumes(9, part="")), "in none of fastMRI's folders"),
     ],
 )
@@ -162,8 +160,6 @@ def test_a_split_without_a_hash_leaves_no_file(tmp_path) -> None:
     [
         ("", "no readable CSV"),
         ("volume,patient,split\na,p,train\n", "no column sha256"),
-        ("volume,patient,split,sha256\n", "holds no volume"),
-        (f"volume,patient,split,sha256\na,p,train,{_HASH}\na,p,test,{_HASH}\n", "names a twice"),
         (f"volume,patient,split,sha256\na,p,dev,{_HASH}\n", "puts a into 'dev'"),
         ("volume,patient,split,sha256\na,p,train,12\n", "no SHA-256 for a"),
         (f"volume,patient,split,sha256\na,p,train,{_HASH}\nb,p\n", "puts b into"),
