@@ -23,7 +23,10 @@ from knee_i2m2.sources.splits import (
 )
 from tests.sources.canary import watched, write_canary
 from tests.sources.fastmri_file import write
-from tests.sources.faults import HEADERS, LABELS, STRUCTURE, VALUES, Case, canary_of
+from tests.sources.faults import Case, canary_of
+from tests.sources.faults_of_content import HEADERS, VALUES
+from tests.sources.faults_of_labels import LABELS
+from tests.sources.faults_of_structure import STRUCTURE
 from tests.sources.sandbox import Sandbox
 
 _MOST_GROWN = 300_000_000
