@@ -119,10 +119,8 @@ def target_of(label: str) -> str | None:
 def read_annotations(csv: Path, file_list: Path | None = None) -> Annotations:
     """Returns the findings of a CSV file and the names of its file list.
 
-    Boxes are kept as they were drawn, also where they leave the image: fastMRI+ has some that begin above it.
-
     Args:
-        csv: A file in fastMRI+'s format.
+        csv: A file in fastMRI+'s format; its boxes are kept as drawn, also those that leave the image.
         file_list: One reviewed volume a line; by default `<csv stem>_file_list.csv` beside the CSV, where it exists.
 
     Raises:

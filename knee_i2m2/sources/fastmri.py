@@ -67,12 +67,13 @@ def find_volumes(folder: Path) -> list[Path]:
     """Returns the `.h5` files of a folder and of fastMRI's subfolders in it (`singlecoil_train`, `val`, ...), sorted.
 
     Raises:
-        DataError: There is no such folder, no file in it, or one name stands in two of its subfolders.
+        DataError: There is no such folder, it may not be read, holds no file, or one name in two of its subfolders.
     """
     if not folder.is_dir():
         raise DataError(folder, "there is no such folder", "give the folder that holds the .h5 files")
-    places = [folder, *(place for place in folder.iterdir() if place.is_dir() and _PART.fullmatch(place.name))]
-    paths = sorted(path for place in places for path in place.glob("*.h5") if not path.name.startswith("."))
+    with os_errors(folder):
+        places = [folder, *(place for place in folder.iterdir() if place.is_dir() and _PART.fullmatch(place.name))]
+        paths = sorted(path for place in places for path in place.glob("*.h5") if not path.name.startswith("."))
     if not paths:
         raise DataError(
             folder, "holds no .h5 file, nor do singlecoil_train, _val or _test in it", "give another folder"

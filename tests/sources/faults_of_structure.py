@@ -65,6 +65,15 @@ def _claiming(path: Path, slices: int) -> None:
     path.write_bytes(content)
 
 
+def _displaced(path: Path) -> None:
+    """Says that k-space begins where the file has ended."""
+    with h5py.File(write(path, "bare")) as file:
+        before = struct.pack("<QQ", file["kspace"].id.get_offset(), SHAPE[0] * _SLICE)
+    content = path.read_bytes()
+    assert before in content
+    path.write_bytes(content.replace(before, struct.pack("<QQ", len(content) - 8, SHAPE[0] * _SLICE)))
+
+
 def _sparse(path: Path) -> None:
     """Claims 7 TiB, and has them, as a hole that takes no room on the disk."""
     shape = ((7 << 40) // (8 * 1024 * 1024), 1024, 1024)
@@ -184,6 +193,7 @@ STRUCTURE: dict[str, Case] = {
         "kspace claims 7696581394[0-9]{3}|kspace cannot be read",
     ),
     "claims a few slices too many": (lambda path: _claiming(path, 40), "kspace claims 61440|kspace cannot be read"),
+    "begins at the end": (_displaced, "kspace claims 4608 bytes but 4608 are stored|kspace cannot be read"),
     "7 TiB of nothing": (_sparse, "kspace has 7696581394432 bytes, more than"),
     "gzip bomb": (_bomb, "kspace claims 536870912 bytes"),
     "gzip bomb in a chunk": (lambda path: _with_chunk(path, _zeros(600)), r"the chunk of kspace at \(1, 0, 0\)"),

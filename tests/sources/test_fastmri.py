@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pickle
 from dataclasses import replace
+from unittest.mock import Mock
 
 import h5py
 import numpy as np
@@ -93,6 +94,12 @@ def test_a_missing_or_empty_folder_is_said(tmp_path) -> None:
     with pytest.raises(DataError, match="no such folder"):
         find_volumes(tmp_path / "nowhere")
     with pytest.raises(DataError, match=r"holds no \.h5 file"):
+        find_volumes(tmp_path)
+
+
+def test_a_folder_that_may_not_be_read_is_said(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(type(tmp_path), "iterdir", Mock(side_effect=PermissionError(13, "Permission denied")))
+    with pytest.raises(DataError, match="may not be read by you"):
         find_volumes(tmp_path)
 
 
