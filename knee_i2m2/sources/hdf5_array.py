@@ -110,8 +110,10 @@ def _claimed(file: File, name: str, dataset: h5py.Dataset) -> Array:
     size, claim = file.stamp[0], prod(shape) * item
     if not stored or (contiguous and offset is None):
         raise DataError(file.path, f"{name} was never written", AGAIN)
-    if (offset or 0) + (claim if contiguous else stored) > size or claim > _MOST_RATIO * stored:
-        raise DataError(file.path, f"{name} claims {claim} bytes but {stored} are stored in a file of {size}", EXPORT)
+    if contiguous and offset + claim > size:
+        raise DataError(file.path, f"{name} claims {claim} bytes from {offset} on, but the file has {size}", AGAIN)
+    if stored > size or claim > (_MOST_RATIO if chunk else 1) * stored:
+        raise DataError(file.path, f"{name} claims {claim} bytes, but {stored} are stored", EXPORT)
     for what, bytes_, most in (
         ("", claim, _MOST_ARRAY),
         ("a slice of ", claim // shape[0], _MOST_SLICE),
