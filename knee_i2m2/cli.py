@@ -20,6 +20,9 @@ RECIPES = {
     "train knee": ("knee", "Knee", "train"),
     "train avmnist": ("avmnist", "AVMNIST", "train"),
     "predict": ("knee_predict", "PredictOptions", "predict"),
+    "bench data": ("bench", "BenchData", "data"),
+    "bench step": ("bench", "BenchStep", "step"),
+    "bench statistics": ("bench", "BenchStatistics", "statistics"),
 }
 """Command -> module of `knee_i2m2.pipelines`, the dataclass of its options, and the function that takes them."""
 
@@ -98,6 +101,7 @@ VERBS = {
     "evaluate": "Compute AUROC or accuracy with clustered intervals from a run's prediction files.",
     "report": "Write report.html, report.md, tables and figures of an evaluated run.",
     "predict": "Predict volumes with a trained rival, log p averaged over its seeds.",
+    "bench": "Time data, a training step or statistics against their peers and the machine's limits.",
 }
 """Verb -> what it does."""
 
@@ -185,6 +189,10 @@ def _text(name: str, result: dict[str, Any]) -> str:
         parts = [f"{split}: {_counted(counts)}" for split, counts in result["counts"].items()]
         left_out = [f"left out: {n} {why}" for why, n in result.get("left_out", {}).items()]
         return "\n".join([*parts, *left_out, _text("", result)])
+    if name.startswith("bench"):
+        from knee_i2m2.report.console import bench_table
+
+        return bench_table(result["rows"]) + "\n" + _text("", result)
     if "auroc" in result:
         from knee_i2m2.report.words import interval, number
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 import pandas as pd
 
 from knee_i2m2.evaluation.tidy import MACRO
 from knee_i2m2.report.words import METRICS, interval, number
 
-__all__ = ["headline_table"]
+__all__ = ["bench_table", "headline_table"]
 
 
 def headline_table(evaluation: pd.DataFrame) -> str:
@@ -19,6 +22,19 @@ def headline_table(evaluation: pd.DataFrame) -> str:
     here = (evaluation["split"] == "test") & (evaluation["seed"] == "mean") & (evaluation["subgroup"] == "all")
     blocks = evaluation[here].groupby(["metric", "unit"], sort=False)
     return "\n\n".join(_block(f"{METRICS[metric]} per {unit}, test", rows) for (metric, unit), rows in blocks)
+
+
+def bench_table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Returns a line per way to do something: its time, and that time beside the peer's and the limit's.
+
+    Args:
+        rows: `what, unit, ms, times_peer, times_limit` of each.
+    """
+    lines = [f"{'':<56}{'ms per ' + rows[0]['unit']:>16}{'x as fast as peer':>20}{'x the limit':>14}"]
+    for row in rows:
+        peer = "" if row["times_peer"] is None else f"{row['times_peer']:.2f}"
+        lines.append(f"{row['what']:<56}{row['ms']:>16.3f}{peer:>20}{row['times_limit']:>14.2f}")
+    return "\n".join(lines)
 
 
 def _block(title: str, rows: pd.DataFrame) -> str:

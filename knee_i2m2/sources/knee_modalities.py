@@ -12,7 +12,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import torch
 from jaxtyping import Complex, Float16
@@ -116,7 +115,9 @@ def _slice_image(volume: Volume, transform: Transform, index: int) -> Tensor:
 
 def _channels(image: Complex[Tensor, "*batch rows columns"], unit: float) -> Float16[Tensor, "*batch 2 rows columns"]:
     m, angle = polar(image)
-    return torch.stack((m / unit, angle), dim=-3).half()
+    channels = torch.empty((*m.shape[:-2], len(MODALITIES), *m.shape[-2:]), dtype=torch.float16, device=m.device)
+    channels[..., 0, :, :], channels[..., 1, :, :] = m.div_(unit), angle
+    return channels
 
 
 @dataclass(frozen=True)
@@ -152,17 +153,14 @@ class Computed:
         units = dict(zip(rows, index["scale"].astype(float), strict=True))
         return cls(dict(zip(rows, slices, strict=True)), units, Transform.of(data["settings"]), shape)
 
-    def __getitem__(self, rows: np.ndarray) -> Float16[np.ndarray, "batch 2 rows columns"]:
-        """Returns the slices at `rows`.
+    def __getitem__(self, row: int) -> Float16[Tensor, "2 rows columns"]:
+        """Returns a slice.
 
         Raises:
-            DataError: A file has changed since it was prepared, or is gone.
+            DataError: The file has changed since it was prepared, or is gone.
         """
-        values = np.empty((len(rows), *self.shape[1:]), np.float16)
-        for place, row in enumerate(rows.tolist()):
-            volume, index = self.slices[row]
-            values[place] = _channels(_slice_image(volume, self.transform, index), self.units[row]).numpy()
-        return values
+        volume, index = self.slices[row]
+        return _channels(_slice_image(volume, self.transform, index), self.units[row])
 
 
 def volumes_text(volumes: list[Volume], quarantined: Mapping[str, Mapping[str, Any]]) -> str:

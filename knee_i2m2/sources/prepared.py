@@ -19,7 +19,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Protocol, runtime_checkable
 
 import numpy as np
 import pandas as pd
@@ -162,6 +162,18 @@ def read_data(folder: Path, hint: str = "remove the folder and prepare it again"
     return found
 
 
+@runtime_checkable
+class Array(Protocol):
+    """Samples by their row: a tensor of shape (channels, rows, columns) each."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of all samples."""
+
+    def __getitem__(self, row: int) -> torch.Tensor:
+        """Returns one sample as it is stored."""
+
+
 @dataclass(frozen=True)
 class Prepared:
     """The samples of one split.
@@ -176,7 +188,7 @@ class Prepared:
 
     index: pd.DataFrame
     task: Task
-    arrays: Mapping[str, Any]
+    arrays: Mapping[str, Array]
     modalities: Mapping[str, Mapping[str, Any]]
     rows: np.ndarray
 
@@ -207,7 +219,7 @@ class Prepared:
         return len(self.rows)
 
     def __getitem__(self, positions: list[int]) -> Batch:
-        stored = {name: torch.from_numpy(array[self.rows[positions]]) for name, array in self.arrays.items()}
+        stored = {name: _gathered(array, self.rows[positions]) for name, array in self.arrays.items()}
         x = {name: self._in_unit(name, stored, positions) for name in self.modalities}
         if self._position is not None:
             x["position"] = self._position[positions]
@@ -217,7 +229,7 @@ class Prepared:
         """Returns a modality in its unit, of shape (batch, channels, rows, columns)."""
         about = self.modalities[name]
         values, channel = stored[about.get("array", name)], about.get("channel")
-        values = (values if channel is None else values[:, channel : channel + 1]).float()
+        values = values.movedim(0, 1) if channel is None else values[channel].unsqueeze(1)
         if about.get("scale", 1.0) != 1:
             values = values * about["scale"]
         if about.get("scaled_by"):
@@ -246,10 +258,10 @@ class _Mapped:
     path: Path
 
     @cached_property
-    def _values(self) -> np.ndarray:
+    def _values(self) -> torch.Tensor:
         try:
-            return np.load(self.path, mmap_mode="r", allow_pickle=False)
-        except (OSError, ValueError, EOFError) as error:
+            return torch.from_numpy(np.load(self.path, mmap_mode="c", allow_pickle=False))
+        except (OSError, ValueError, EOFError, TypeError) as error:
             raise DataError(self.path, f"cannot be read ({error})", _MAKE) from error
 
     def __reduce__(self) -> tuple:
@@ -257,13 +269,21 @@ class _Mapped:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        return self._values.shape
+        return tuple(self._values.shape)
 
-    def __getitem__(self, rows: np.ndarray) -> np.ndarray:
-        return np.asarray(self._values[rows])
+    def __getitem__(self, row: int) -> torch.Tensor:
+        return self._values[row]
 
 
-def _arrays(folder: Path, data: Mapping[str, Any], index: pd.DataFrame) -> dict[str, Any]:
+def _gathered(array: Array, rows: np.ndarray) -> torch.Tensor:
+    """Returns samples as float32, of shape (channels, batch, rows, columns): read and converted in one pass."""
+    gathered = torch.empty((array.shape[1], len(rows), *array.shape[2:]))
+    for place, row in enumerate(rows.tolist()):
+        gathered[:, place].copy_(array[row])
+    return gathered
+
+
+def _arrays(folder: Path, data: Mapping[str, Any], index: pd.DataFrame) -> dict[str, Array]:
     """Returns the arrays by name, each long enough for the index."""
     if data.get("computed"):
         from knee_i2m2.sources.knee_modalities import Computed

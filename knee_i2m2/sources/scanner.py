@@ -14,7 +14,17 @@ from knee_i2m2.modalities.fourier import image_to_kspace, kspace_to_image
 from knee_i2m2.modalities.kspace import centre_crop
 from knee_i2m2.sources.anatomy import Grid, grid
 
-__all__ = ["FIELDS", "WIDTHS", "Protocol", "draw_coil", "draw_protocol", "observe", "scan", "write_volume"]
+__all__ = [
+    "FIELDS",
+    "WIDTHS",
+    "Protocol",
+    "draw_coil",
+    "draw_protocol",
+    "observe",
+    "scan",
+    "write_kspace",
+    "write_volume",
+]
 
 WIDTHS = {322: 12, 356: 10, 368: 332, 372: 332, 388: 318, 400: 340}
 """k-space columns of some fastMRI volumes at matrix 320, and how many of them were acquired."""
@@ -100,10 +110,14 @@ def write_volume(
 ) -> None:
     """Writes one series as fastMRI's single-coil files are: k-space, both reconstructions, header, attributes."""
     stored = (kspace * _INTENSITY).to(torch.complex64)
-    esc = _modulus(stored, protocol.matrix)
-    rss = _multi_coil(images, protocol, generator)
+    write_kspace(path, stored, _multi_coil(images, protocol, generator), protocol, patient)
+
+
+def write_kspace(path: Path, kspace: torch.Tensor, rss: torch.Tensor, protocol: Protocol, patient: str) -> None:
+    """Writes k-space (complex64) and a multi-coil reconstruction as a file of fastMRI's format, whole or not at all."""
+    esc = _modulus(kspace, protocol.matrix)
     with whole(path) as temporary, h5py.File(temporary, "w") as file:
-        file["kspace"] = stored.numpy()
+        file["kspace"] = kspace.numpy()
         file["reconstruction_esc"] = esc.numpy()
         file["reconstruction_rss"] = rss.numpy()
         file["ismrmrd_header"] = header(protocol, len(kspace)).encode()
