@@ -195,7 +195,7 @@ def _step(method: Method, batch: Batch, optimiser: AdamW) -> None:
     optimiser.step()
 
 
-def _multiplying(operations: int, slices: int, device: torch.device) -> tuple[Callable[[], None], int]:
+def _multiplying(operations: int, slices: int, device: torch.device) -> tuple[Callable[[], Any], int | float]:
     """Returns multiplications of 2048 x 2048 matrices that take as many operations, for as many slices."""
     size = 2048
     a, b, c = (torch.randn(size, size, device=device) for _ in range(3))
@@ -248,7 +248,7 @@ def _sklearn_loop(truth: np.ndarray, scores: np.ndarray, weights: np.ndarray) ->
 
 
 def _rows(
-    ways: Mapping[str, tuple[Callable[[], Any], float]], repeats: int, unit: str, peer: bool = True
+    ways: Mapping[str, tuple[Callable[[], Any], int | float]], repeats: int, unit: str, peer: bool = True
 ) -> list[dict[str, Any]]:
     """Returns one row a way: median milliseconds a unit, how many times as fast as the first (the peer), and how many
     times as long as the last (the limit).
@@ -286,7 +286,7 @@ def _repeat(times: int, run: Callable[[], Any]) -> None:
         run()
 
 
-def _copying(shape: tuple[int, ...]) -> tuple[Callable[[], Any], int]:
+def _copying(shape: tuple[int, ...]) -> tuple[Callable[[], Any], int | float]:
     """Returns the copy of a batch of float32, twenty times, and its slices."""
     source, target = torch.ones(shape), torch.zeros(shape)
     return partial(_repeat, 20, partial(target.copy_, source)), 20 * shape[0]

@@ -117,7 +117,7 @@ def test_only_a_folder_of_its_own_is_prepared(phantom: Path, run: Path) -> None:
         prepare(phantom, PrepareKnee(annotations=phantom / "knee.csv", out=phantom))
     with pytest.raises(ConfigError, match="is a run folder"):
         prepare(phantom, PrepareKnee(annotations=phantom / "knee.csv", out=run))
-    assert (phantom / "ideal.parquet").read_bytes() == before and not (run / "magnitude.npy").exists()
+    assert (phantom / "ideal.parquet").read_bytes() == before and not (run / "magnitude+phase.npy").exists()
 
 
 @pytest.mark.parametrize("wrong", [{"seeds": [-1]}, {"seeds": []}, {"rivals": []}])
