@@ -40,6 +40,7 @@ from knee_i2m2.pipelines.recipe import check_names
 from knee_i2m2.sources.prepared import Prepared
 from knee_i2m2.sources.scanner import Protocol, write_kspace
 from knee_i2m2.training.batches import Shuffled, loader
+from knee_i2m2.training.fit import on_device
 from knee_i2m2.training.rivals import assemble
 from knee_i2m2.training.runner import launch
 from knee_i2m2.types import Batch
@@ -58,6 +59,7 @@ class BenchData:
         matrix: Rows and columns of the image; k-space has twice as many rows.
         batch_size: Slices a batch.
         workers: Processes of both loaders that start from k-space.
+        threads: Of torch in this process; its workers have one each.
         repeats: Epochs that are timed.
     """
 
@@ -67,6 +69,7 @@ class BenchData:
     matrix: int = 320
     batch_size: int = 8
     workers: int = 2
+    threads: int = 1
     repeats: int = 5
 
 
@@ -77,6 +80,7 @@ def data(config: BenchData) -> dict[str, Any]:
         ConfigError: A number is too small, or the package `fastmri` is not installed.
     """
     _check(config)
+    torch.set_num_threads(config.threads)
     with tempfile.TemporaryDirectory() as folder:
         archive = _write_archive(Path(folder) / "archive", config)
         options = PrepareKnee(annotations=archive / "knee.csv", out=Path(folder) / "cached", split="volume")
@@ -87,11 +91,11 @@ def data(config: BenchData) -> dict[str, Any]:
         raw, cached = (_batches(folder, config, w) for folder, w in ((computed.out, config.workers), (options.out, 0)))
         ways = {
             "SliceDataset, 2-D transform, crop, magnitude and phase": (partial(_drain, peer), len(peer.dataset)),
-            "k-space to magnitude and phase": (partial(_drain, raw), len(raw.dataset)),
-            "cache to magnitude and phase": (partial(_drain, cached), len(cached.dataset)),
+            "k-space to magnitude and phase": (partial(_train_on, raw), len(raw.dataset)),
+            "cache to magnitude and phase": (partial(_train_on, cached), len(cached.dataset)),
             "memory copy of magnitude and phase": _copying((config.batch_size, 2, config.matrix, config.matrix)),
         }
-        first = _seconds(lambda: next(iter(_batches(options.out, config, 0))))
+        first = _seconds(lambda: next(on_device("cpu", _batches(options.out, config, 0))))
         return {"first_batch_seconds": first, "rows": _rows(ways, config.repeats, "slice"), **_machine()}
 
 
@@ -279,6 +283,11 @@ def _seconds(run: Callable[[], Any]) -> float:
 def _drain(batches: Iterable[Any]) -> None:
     for _ in batches:
         pass
+
+
+def _train_on(batches: Iterable[Batch]) -> None:
+    """Takes the batches as a training does, in float32."""
+    _drain(on_device("cpu", batches))
 
 
 def _repeat(times: int, run: Callable[[], Any]) -> None:

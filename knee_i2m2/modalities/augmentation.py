@@ -19,7 +19,7 @@ from jaxtyping import Bool, Complex, Float, Int64
 from torch import Tensor
 
 from knee_i2m2.errors import ConfigError
-from knee_i2m2.modalities.magnitude_phase import polar
+from knee_i2m2.modalities.magnitude_phase import parts_of, polar
 from knee_i2m2.types import Modalities
 
 __all__ = ["Augmentation", "Draw", "add_noise", "apply", "check_modalities", "flip", "move", "offset_phase"]
@@ -109,7 +109,7 @@ def apply(draw: Draw, x: Modalities) -> dict[str, Tensor]:
     check_modalities(x)
     image = torch.polar(x["magnitude"], x["phase"])
     moved = move(flip(image, draw.flipped), draw.shift, draw.angle)
-    magnitude, angle = polar(add_noise(offset_phase(moved, draw.offsets), draw.snr, draw.seeds))
+    magnitude, angle = polar(parts_of(add_noise(offset_phase(moved, draw.offsets), draw.snr, draw.seeds)))
     return {**x, "magnitude": magnitude, "phase": angle.masked_fill(angle <= -math.pi, math.pi)}
 
 

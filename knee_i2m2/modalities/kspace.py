@@ -5,10 +5,10 @@ from __future__ import annotations
 from functools import lru_cache
 
 import torch
-from jaxtyping import Complex, Shaped
+from jaxtyping import Complex, Float, Shaped
 from torch import Tensor
 
-__all__ = ["centre_crop", "reconstruct", "zero_fill"]
+__all__ = ["centre_crop", "reconstruct", "reconstruct_parts", "zero_fill"]
 
 
 def centre_crop(
@@ -45,40 +45,68 @@ def zero_fill(
 def reconstruct(
     kspace: Complex[Tensor, "*batch rows columns"], matrix: tuple[int, int]
 ) -> Complex[Tensor, "*batch cropped_rows cropped_columns"]:
-    r"""Returns the centre-cropped complex image; its modulus is fastMRI's `reconstruction_esc`.
+    """Returns the centre-cropped complex image; its modulus is fastMRI's `reconstruction_esc`.
 
-    Equals `centre_crop(kspace_to_image(kspace), matrix)`. The readout is transformed and cropped first, so that the
-    second pass has half as many rows; the *image* is cropped, so the pixel size is kept. That the centre of k-space is
-    its entry :math:`c = \lfloor n / 2 \rfloor` and not its first one turns pixel x by
+    Equals `centre_crop(kspace_to_image(kspace), matrix)`; the *image* is cropped, so the pixel size is kept.
+
+    Raises:
+        ValueError: The image is smaller than the crop.
+    """
+    return torch.complex(*reconstruct_parts(kspace, matrix))
+
+
+def reconstruct_parts(
+    kspace: Complex[Tensor, "*batch rows columns"], matrix: tuple[int, int]
+) -> Float[Tensor, "2 *batch cropped_rows cropped_columns"]:
+    r"""Returns real and imaginary part of what `reconstruct` returns, each by itself.
+
+    The readout is transformed and cropped first, so that the second pass has half as many rows. Both crops take the two
+    ends of an axis, where the centre lies before a shift, and lay them in their places at once. That the centre of
+    k-space is its entry :math:`c = \lfloor n / 2 \rfloor` and not its first one turns pixel x by
     :math:`e^{-2 \pi i c x / n}`: on the crop that is cheaper than a shift of k-space.
 
     Raises:
         ValueError: The image is smaller than the crop.
     """
     _refuse_larger(matrix, kspace.shape)
-    hybrid = _centre(torch.fft.ifft(kspace, dim=-2, norm="ortho"), matrix[0], -2)
-    image = _centre(torch.fft.ifft(hybrid, dim=-1, norm="ortho"), matrix[1], -1)
     rows, columns = kspace.shape[-2:]
-    return image * _turn((rows, columns), matrix, kspace.dtype, kspace.device)
+    parts = torch.empty((2, *kspace.shape[:-2], *matrix), dtype=kspace.real.dtype, device=kspace.device)
+    hybrid = torch.fft.ifft(kspace, dim=-2, norm="ortho")
+    for end, place in _ends(rows, matrix[0]):
+        image = torch.fft.ifft(hybrid[..., end, :], dim=-1, norm="ortho")
+        for other_end, beside in _ends(columns, matrix[1]):
+            parts[..., place, beside] = torch.view_as_real(image[..., other_end]).movedim(-1, 0)
+    return _turned(parts, *_turn((rows, columns), matrix, parts.dtype, parts.device))
 
 
-def _centre(image: Complex[Tensor, "..."], wanted: int, dim: int) -> Complex[Tensor, "..."]:
-    """Returns the centre crop of `fftshift(image)` along one axis, without the shift of what is cropped away."""
-    size = image.shape[dim]
+def _ends(size: int, wanted: int) -> list[tuple[slice, slice]]:
+    """Returns where the parts of the central `wanted` entries of `fftshift(x)` lie in x, and where in the crop."""
     before = size // 2 - (size - wanted) // 2
-    return torch.cat((image.narrow(dim, size - before, before), image.narrow(dim, 0, wanted - before)), dim)
+    ends = [(slice(size - before, size), slice(0, before)), (slice(0, wanted - before), slice(before, wanted))]
+    return [(end, place) for end, place in ends if end.stop > end.start]
 
 
 @lru_cache(maxsize=64)
-def _turn(size: tuple[int, int], matrix: tuple[int, int], dtype: torch.dtype, device: torch.device) -> Tensor:
-    """Returns the factor of each pixel of the crop that moves the centre of k-space to its first entry."""
+def _turn(
+    size: tuple[int, int], matrix: tuple[int, int], dtype: torch.dtype, device: torch.device
+) -> tuple[Tensor, Tensor | None]:
+    """Returns cosine and sine of each pixel's turn; no sine where both sizes are even and all turns are by 0 or pi."""
     rows, columns = (_turn_along(n, wanted) for n, wanted in zip(size, matrix, strict=True))
-    return (rows[:, None] * columns).to(dtype).to(device)
+    turn = rows[:, None] * columns
+    odd = size[0] % 2 or size[1] % 2
+    return turn.real.to(device, dtype), turn.imag.to(device, dtype) if odd else None
 
 
 def _turn_along(size: int, wanted: int) -> Tensor:
     x = torch.arange(wanted) - size // 2 + (size - wanted) // 2
     return torch.exp(-2j * torch.pi * (x * (size // 2) % size).double() / size)
+
+
+def _turned(parts: Tensor, cosine: Tensor, sine: Tensor | None) -> Tensor:
+    if sine is None:
+        return parts.mul_(cosine)
+    real, imaginary = parts
+    return torch.stack((real * cosine - imaginary * sine, real * sine + imaginary * cosine))
 
 
 def _refuse_larger(matrix: tuple[int, int], shape: torch.Size) -> None:

@@ -6,40 +6,53 @@ import torch
 from jaxtyping import Complex, Float
 from torch import Tensor
 
-__all__ = ["cos_sin", "magnitude", "phase", "polar", "rms"]
+__all__ = ["cos_sin", "magnitude", "parts_of", "phase", "polar", "rms"]
+
+
+def parts_of(image: Complex[Tensor, "*batch rows columns"]) -> Float[Tensor, "2 *batch rows columns"]:
+    """Returns real and imaginary part, each by itself."""
+    return torch.stack((image.real, image.imag))
 
 
 def polar(
-    image: Complex[Tensor, "*batch rows columns"],
+    parts: Float[Tensor, "2 *batch rows columns"],
 ) -> tuple[Float[Tensor, "*batch rows columns"], Float[Tensor, "*batch rows columns"]]:
     r"""Returns :math:`m` in the unit of the image and :math:`\varphi` in rad, in :math:`[-\pi, \pi]`.
 
-    Real and imaginary parts are laid apart first: on a CPU this is three times as fast as `abs` and `angle`.
+    From parts that lie by themselves this takes a third of the time of `abs` and `angle` on a CPU. Squares must fit
+    into the type: values of float32 between 1e-18 and 1e18.
+
+    Args:
+        parts: Real and imaginary part of the image.
     """
-    real, imaginary = image.real.contiguous(), image.imag.contiguous()
-    return torch.hypot(real, imaginary), torch.atan2(imaginary, real)
+    real, imaginary = parts
+    return (real * real).addcmul_(imaginary, imaginary).sqrt_(), torch.atan2(imaginary, real)
 
 
-def rms(volume: Complex[Tensor, "*batch rows columns"]) -> float:
+def rms(parts: Float[Tensor, "2 *batch rows columns"]) -> float:
     r"""Returns :math:`\sqrt{\overline{m^2}}`, summed in double precision: the unit of a volume's magnitude.
 
     Raw intensities are about 1e-4 and differ between series; in this unit a positive factor on the k-space cancels.
+
+    Args:
+        parts: Real and imaginary part of a volume's image.
     """
-    return float(torch.view_as_real(volume).double().square().mean().mul(2).sqrt())
+    return float(torch.linalg.vector_norm(parts, dtype=torch.float64)) / (parts.numel() / 2) ** 0.5
 
 
 def magnitude(
     volume: Complex[Tensor, "slices rows columns"],
 ) -> Float[Tensor, "slices 1 rows columns"]:
     """Returns the magnitude in units of the volume's root mean square; a volume without any signal stays zero."""
-    return (polar(volume)[0] / (rms(volume) or 1.0)).unsqueeze(1)
+    parts = parts_of(volume)
+    return (polar(parts)[0] / (rms(parts) or 1.0)).unsqueeze(1)
 
 
 def phase(
     volume: Complex[Tensor, "slices rows columns"],
 ) -> Float[Tensor, "slices 1 rows columns"]:
     r"""Returns the phase in rad; in air it is uniform noise."""
-    return polar(volume)[1].unsqueeze(1)
+    return polar(parts_of(volume))[1].unsqueeze(1)
 
 
 def cos_sin(

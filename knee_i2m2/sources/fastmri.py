@@ -23,7 +23,16 @@ from knee_i2m2.sources.hdf5 import AGAIN, EXPORT, File, opened, os_errors, stamp
 from knee_i2m2.sources.hdf5_array import Array, find_array
 from knee_i2m2.sources.ismrmrd import MOST_BYTES, Header, parse_header
 
-__all__ = ["Volume", "find_volumes", "part", "read_kspace", "read_reconstruction", "read_volume", "volume_table"]
+__all__ = [
+    "Volume",
+    "find_volumes",
+    "kspace_slice",
+    "part",
+    "read_kspace",
+    "read_reconstruction",
+    "read_volume",
+    "volume_table",
+]
 
 _PART = re.compile(r"(train|val|test|challenge)|singlecoil_(train|val|test|challenge).*")
 
@@ -141,11 +150,25 @@ def read_kspace(volume: Volume, slices: slice | None = None) -> Complex64[np.nda
         DataError: The file has changed or cannot be read, or a slice holds NaN or Inf or one constant value.
     """
     indices = range(*(slices or slice(None)).indices(volume.slices))
+    kspace = _read(volume, indices)
+    for index, values in zip(indices, kspace, strict=True):
+        _refuse_useless(values, index, volume.path)
+    return kspace
+
+
+def kspace_slice(volume: Volume, index: int) -> Complex64[np.ndarray, "1 rows columns"]:
+    """Returns the k-space of a slice that `read_kspace` has returned before: its values are not looked at again.
+
+    Raises:
+        DataError: The file has changed since, or cannot be read.
+    """
+    return _read(volume, range(index, index + 1))
+
+
+def _read(volume: Volume, indices: range) -> np.ndarray:
     kspace = np.empty((len(indices), volume.rows, volume.columns), np.complex64)
     fill = _fill_through_h5py if volume.offset is None else _fill_from_offset
     fill(kspace, volume, indices)
-    for index, values in zip(indices, kspace, strict=True):
-        _refuse_useless(values, index, volume.path)
     return kspace
 
 

@@ -12,23 +12,24 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
-from jaxtyping import Complex, Float16
+from jaxtyping import Complex, Float, Float16
 from torch import Tensor
 
 from knee_i2m2.errors import ConfigError, DataError
-from knee_i2m2.modalities.kspace import reconstruct, zero_fill
+from knee_i2m2.modalities.kspace import reconstruct_parts, zero_fill
 from knee_i2m2.modalities.magnitude_phase import polar, rms
 from knee_i2m2.modalities.undersampling import Undersampling, undersample, undersampling
-from knee_i2m2.sources.fastmri import Volume, read_kspace
+from knee_i2m2.sources.fastmri import Volume, kspace_slice, read_kspace
 
-__all__ = ["MODALITIES", "Computed", "Transform", "read_volumes", "volume_image", "volume_modalities", "volumes_text"]
+__all__ = ["MODALITIES", "Computed", "Transform", "read_volumes", "volume_modalities", "volumes_text"]
 
 MODALITIES = ("magnitude", "phase")
 """The channels, in their order."""
 
-_LEAST, _MOST = 1e-30, 1e30
+_LEAST, _MOST = 1e-15, 1e15
 _VOLUMES = "volumes.json"
 
 
@@ -58,8 +59,8 @@ class Transform:
 
     def __call__(
         self, volume: Volume, kspace: Complex[Tensor, "slices rows columns"]
-    ) -> Complex[Tensor, "slices image_rows image_columns"]:
-        """Returns the images of some slices of a volume, on the device of the k-space.
+    ) -> Float[Tensor, "2 slices image_rows image_columns"]:
+        """Returns real and imaginary part of the images of some slices of a volume, on the device of the k-space.
 
         Raises:
             DataError: The file is undersampled already, or wider than `columns`.
@@ -69,7 +70,7 @@ class Transform:
             raise DataError(volume.path, reason, "use data that keep their columns, or leave this volume out")
         if self.undersampling is not None:
             kspace = undersample(kspace, self._chosen(volume).to(kspace.device))
-        return reconstruct(kspace if self.columns is None else zero_fill(kspace, self.columns), volume.matrix)
+        return reconstruct_parts(kspace if self.columns is None else zero_fill(kspace, self.columns), volume.matrix)
 
     def _chosen(self, volume: Volume) -> Tensor:
         if volume.undersampled:
@@ -77,46 +78,43 @@ class Transform:
         return self.undersampling.columns(volume.path.name, volume.columns, volume.acquired)
 
 
-def volume_image(
-    volume: Volume, transform: Transform, device: torch.device | str = "cpu"
-) -> Complex[Tensor, "slices rows columns"]:
-    """Returns the complex image of a volume: slice by slice, which fits a CPU's cache; on a GPU all at once.
-
-    Raises:
-        DataError: The volume cannot be read or used.
-    """
-    if torch.device(device).type != "cpu":
-        return transform(volume, torch.from_numpy(read_kspace(volume)).to(device))
-    image = torch.empty((volume.slices, *volume.matrix), dtype=torch.complex64)
-    for index in range(volume.slices):
-        image[index] = _slice_image(volume, transform, index)
-    return image
-
-
 def volume_modalities(
     volume: Volume, transform: Transform, device: torch.device | str = "cpu"
 ) -> tuple[Float16[Tensor, "slices 2 rows columns"], float]:
     """Returns the channels of all slices, and the root mean square that is the unit of their magnitude.
 
+    A CPU transforms slice by slice, which fits its cache, a GPU all slices at once.
+
     Raises:
-        DataError: The volume cannot be read or used, or no float32 holds the squares of its values.
+        DataError: The volume cannot be read or used, or its values are too small or large for their squares.
     """
-    image = volume_image(volume, transform, device)
-    unit = rms(image)
+    parts = (
+        _all_at_once(volume, transform, device)
+        if torch.device(device).type != "cpu"
+        else _one_by_one(volume, transform)
+    )
+    unit = float(np.float32(rms(parts)))
     if not _LEAST < unit < _MOST:
         reason = f"the root mean square of its image is {unit:g}, not between {_LEAST:g} and {_MOST:g}"
         raise DataError(volume.path, reason, "scale its k-space")
-    return _channels(image, unit), unit
+    return _channels(parts, unit), unit
 
 
-def _slice_image(volume: Volume, transform: Transform, index: int) -> Tensor:
-    return transform(volume, torch.from_numpy(read_kspace(volume, slice(index, index + 1))))[0]
+def _all_at_once(volume: Volume, transform: Transform, device: torch.device | str) -> Tensor:
+    return transform(volume, torch.from_numpy(read_kspace(volume)).to(device))
 
 
-def _channels(image: Complex[Tensor, "*batch rows columns"], unit: float) -> Float16[Tensor, "*batch 2 rows columns"]:
-    m, angle = polar(image)
-    channels = torch.empty((*m.shape[:-2], len(MODALITIES), *m.shape[-2:]), dtype=torch.float16, device=m.device)
-    channels[..., 0, :, :], channels[..., 1, :, :] = m.div_(unit), angle
+def _one_by_one(volume: Volume, transform: Transform) -> Tensor:
+    parts = torch.empty((2, volume.slices, *volume.matrix))
+    for index in range(volume.slices):
+        parts[:, index : index + 1] = transform(volume, torch.from_numpy(read_kspace(volume, slice(index, index + 1))))
+    return parts
+
+
+def _channels(parts: Float[Tensor, "2 slices rows columns"], unit: float) -> Float16[Tensor, "slices 2 rows columns"]:
+    m, angle = polar(parts)
+    channels = torch.empty((len(m), len(MODALITIES), *m.shape[-2:]), dtype=torch.float16, device=m.device)
+    channels[:, 0], channels[:, 1] = m.div_(unit), angle
     return channels
 
 
@@ -129,12 +127,14 @@ class Computed:
         units: Row -> unit of the magnitude.
         transform: From k-space to image.
         shape: Of the array.
+        dtype: Of the array.
     """
 
     slices: Mapping[int, tuple[Volume, int]]
     units: Mapping[int, float]
     transform: Transform
     shape: tuple[int, ...]
+    dtype: torch.dtype = torch.float16
 
     @classmethod
     def open(cls, folder: Path, data: Mapping[str, Any], index: pd.DataFrame) -> Computed:
@@ -160,7 +160,8 @@ class Computed:
             DataError: The file has changed since it was prepared, or is gone.
         """
         volume, index = self.slices[row]
-        return _channels(_slice_image(volume, self.transform, index), self.units[row])
+        kspace = torch.from_numpy(kspace_slice(volume, index))  # looked at when it was prepared, and unchanged since
+        return _channels(self.transform(volume, kspace), self.units[row])[0]
 
 
 def volumes_text(volumes: list[Volume], quarantined: Mapping[str, Mapping[str, Any]]) -> str:

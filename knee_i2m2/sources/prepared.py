@@ -170,6 +170,10 @@ class Array(Protocol):
     def shape(self) -> tuple[int, ...]:
         """Shape of all samples."""
 
+    @property
+    def dtype(self) -> torch.dtype:
+        """How they are stored."""
+
     def __getitem__(self, row: int) -> torch.Tensor:
         """Returns one sample as it is stored."""
 
@@ -177,6 +181,8 @@ class Array(Protocol):
 @dataclass(frozen=True)
 class Prepared:
     """The samples of one split.
+
+    Modalities that are stored in float16, and need no factor, come so: half the bytes travel to where they are used.
 
     Attributes:
         index: One row a sample.
@@ -226,15 +232,17 @@ class Prepared:
         return Batch(x, self.y[positions], torch.tensor(positions))
 
     def _in_unit(self, name: str, stored: Mapping[str, torch.Tensor], positions: list[int]) -> torch.Tensor:
-        """Returns a modality in its unit, of shape (batch, channels, rows, columns)."""
+        """Returns a modality in its unit, of shape (batch, channels, rows, columns), as float32 or still as float16."""
         about = self.modalities[name]
         values, channel = stored[about.get("array", name)], about.get("channel")
         values = values.movedim(0, 1) if channel is None else values[channel].unsqueeze(1)
+        if values.dtype != torch.float16:
+            values = values.float()
         if about.get("scale", 1.0) != 1:
             values = values * about["scale"]
         if about.get("scaled_by"):
             factors = self.index[about["scaled_by"]].to_numpy(np.float32)[positions]
-            values = values * torch.from_numpy(factors)[:, None, None, None]
+            values = values.float() * torch.from_numpy(factors)[:, None, None, None]
         return values
 
     @cached_property
@@ -271,15 +279,19 @@ class _Mapped:
     def shape(self) -> tuple[int, ...]:
         return tuple(self._values.shape)
 
+    @property
+    def dtype(self) -> torch.dtype:
+        return self._values.dtype
+
     def __getitem__(self, row: int) -> torch.Tensor:
         return self._values[row]
 
 
 def _gathered(array: Array, rows: np.ndarray) -> torch.Tensor:
-    """Returns samples as float32, of shape (channels, batch, rows, columns): read and converted in one pass."""
-    gathered = torch.empty((array.shape[1], len(rows), *array.shape[2:]))
+    """Returns samples as they are stored, of shape (channels, batch, rows, columns): each channel is contiguous."""
+    gathered = torch.empty((array.shape[1], len(rows), *array.shape[2:]), dtype=array.dtype)
     for place, row in enumerate(rows.tolist()):
-        gathered[:, place].copy_(array[row])
+        gathered[:, place] = array[row]
     return gathered
 
 

@@ -84,7 +84,7 @@ def test_prepared_magnitudes_are_normalised_per_volume_and_phases_are_angles(dat
     samples = Prepared.open(data, "train")
     batch = samples[list(range(len(samples)))]
     for _, rows in samples.index.groupby("series"):
-        assert batch.x["magnitude"][rows.index.tolist()].square().mean() == pytest.approx(1, abs=5e-3)
+        assert batch.x["magnitude"][rows.index.tolist()].float().square().mean() == pytest.approx(1, abs=5e-3)
     assert batch.x["phase"].abs().max() <= np.float16(np.pi)
     assert batch.x["position"].min() == 0 and batch.x["position"].max() == 1
 
