@@ -31,7 +31,8 @@ from torch.optim import SGD
 
 from knee_i2m2.evaluation.accuracy import accuracy
 from knee_i2m2.experts.avmnist import avmnist_expert
-from knee_i2m2.pipelines import recipe
+from knee_i2m2.pipelines import checks, recipe
+from knee_i2m2.pipelines.progress import progress
 from knee_i2m2.pipelines.recipe import Budget, Session
 from knee_i2m2.sources.avmnist import AVMNISTSettings, Progress, prepare_avmnist
 from knee_i2m2.training.fit import Stage, warm_cosine
@@ -136,7 +137,7 @@ def prepare(config: PrepareAVMNIST) -> dict[str, Any]:
         DataError: An input is missing or damaged, or the folder cannot be written.
     """
     settings = AVMNISTSettings(config.components, config.snr, config.train, config.val, config.test, config.seed)
-    with recipe.progress() as bars:
+    with progress() as bars:
         return prepare_avmnist(config.mnist, config.fsdd, config.noise, config.out, settings, watched(bars))
 
 
@@ -172,10 +173,10 @@ def train(config: AVMNIST) -> dict[str, Any]:
 
 def check_options(config: AVMNIST) -> None:
     """Raises ConfigError for an option with which there is nothing to train."""
-    recipe.check_names(config.rivals, RIVALS, "rivals")
-    recipe.check_seeds(config.rivals, config.seeds)
+    checks.check_names(config.rivals, RIVALS, "rivals")
+    checks.check_seeds(config.rivals, config.seeds)
     positive = ("lr", "fine_tune_lr", "batch_size", "clip")
-    recipe.check_numbers(config, positive, ("momentum", "weight_decay", "workers"))
+    checks.check_numbers(config, positive, ("momentum", "weight_decay", "workers"))
 
 
 def expert_factory(config: AVMNIST) -> Callable[[str], nn.Module]:

@@ -34,9 +34,9 @@ from knee_i2m2.evaluation.auroc import auroc_of_replicates
 from knee_i2m2.evaluation.bootstrap import cluster_weights, clustered_interval
 from knee_i2m2.experts.knee import NETWORKS, knee_expert
 from knee_i2m2.methods.method import Method
+from knee_i2m2.pipelines.checks import check_names
 from knee_i2m2.pipelines.knee import RIVALS
 from knee_i2m2.pipelines.knee_data import PrepareKnee, prepare
-from knee_i2m2.pipelines.recipe import check_names
 from knee_i2m2.sources.prepared import Prepared
 from knee_i2m2.sources.scanner import Protocol, write_kspace
 from knee_i2m2.training.batches import Shuffled, loader

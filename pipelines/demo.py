@@ -19,7 +19,7 @@ from knee_i2m2.errors import ConfigError
 from knee_i2m2.evaluation.evaluate import evaluate
 from knee_i2m2.pipelines.knee import Knee, train
 from knee_i2m2.pipelines.knee_data import PrepareKnee, prepare
-from knee_i2m2.pipelines.recipe import progress
+from knee_i2m2.pipelines.progress import progress
 from knee_i2m2.report.page import write_report
 from knee_i2m2.sources.annotations import read_annotations
 from knee_i2m2.sources.lesions import Strengths

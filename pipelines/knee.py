@@ -44,10 +44,12 @@ from knee_i2m2.experts.experts import modalities_of
 from knee_i2m2.experts.knee import NETWORKS, knee_expert
 from knee_i2m2.methods.method import class_weights
 from knee_i2m2.modalities.augmentation import Augmentation, check_modalities
-from knee_i2m2.pipelines import recipe
+from knee_i2m2.pipelines import checks, recipe
 from knee_i2m2.pipelines.knee_data import IDEAL
 from knee_i2m2.pipelines.recipe import Budget, Session
+from knee_i2m2.sources.annotations import TARGETS
 from knee_i2m2.sources.prepared import Prepared
+from knee_i2m2.sources.splits import SPLITS, refuse_one_sided
 from knee_i2m2.training.fit import Answers, Stage, constant, warm_cosine
 from knee_i2m2.training.folder import RunFolder
 from knee_i2m2.training.rivals import Rival, order, single
@@ -135,6 +137,7 @@ def train(config: Knee) -> dict[str, Any]:
     budgets = {name: budget(name, rival, config) for name, rival in order(config.rivals, RIVALS).items()}
     fabric = launch(config.device, config.precision, config.threads)
     samples = recipe.open_samples(config.data, "knee")
+    refuse_one_sided(samples["train"].index, TARGETS, config.data)
     augment = augmentation(samples["train"]) if config.augment else None
     with fabric.rank_zero_first():
         run = recipe.open_run(config)
@@ -158,12 +161,12 @@ def train(config: Knee) -> dict[str, Any]:
 
 def check_options(config: Knee) -> None:
     """Raises ConfigError for an option with which there is nothing to train."""
-    recipe.check_names(config.rivals, RIVALS, "rivals")
-    recipe.check_names([config.network], NETWORKS, "network")
-    recipe.check_seeds(config.rivals, config.seeds)
-    recipe.check_numbers(config, ("lr", "fine_tune_lr", "batch_size"), ("weight_decay", "workers"))
-    recipe.check_rates(config.rival_lr, RIVALS, "rival-lr", positive=True)
-    recipe.check_rates(config.rival_weight_decay, RIVALS, "rival-weight-decay", positive=False)
+    checks.check_names(config.rivals, RIVALS, "rivals")
+    checks.check_names([config.network], NETWORKS, "network")
+    checks.check_seeds(config.rivals, config.seeds)
+    checks.check_numbers(config, ("lr", "fine_tune_lr", "batch_size"), ("weight_decay", "workers"))
+    checks.check_rates(config.rival_lr, RIVALS, "rival-lr", positive=True)
+    checks.check_rates(config.rival_weight_decay, RIVALS, "rival-weight-decay", positive=False)
 
 
 def augmentation(samples: Prepared) -> Augmentation:
@@ -217,7 +220,7 @@ def write_ideal(data: Path, samples: Mapping[str, Prepared], run: RunFolder) -> 
         ratios = pd.read_parquet(data / IDEAL).set_index("sample")
     except (OSError, ValueError) as error:
         raise DataError(data / IDEAL, f"cannot be read ({error})", "prepare the data again") from error
-    missing = [split for split in recipe.SPLITS[1:] if not run.predictions("ideal", 0, split).is_file()]
+    missing = [split for split in SPLITS[1:] if not run.predictions("ideal", 0, split).is_file()]
     for split in missing:
         part = samples[split]
         logits = np.zeros((len(part), *part.task.answers))

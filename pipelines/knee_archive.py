@@ -9,10 +9,10 @@ from typing import Any
 
 from knee_i2m2.errors import ConfigError, DataError
 from knee_i2m2.files import sha256
+from knee_i2m2.pipelines.progress import progress
 from knee_i2m2.pipelines.quarantine import Quarantine
-from knee_i2m2.pipelines.recipe import progress
 from knee_i2m2.sources.annotations import Annotations
-from knee_i2m2.sources.fastmri import Volume, read_volume, volume_table
+from knee_i2m2.sources.fastmri import Volume, volume_or_error, volume_table
 from knee_i2m2.sources.knee_modalities import read_volumes
 from knee_i2m2.sources.parallel import in_parallel
 from knee_i2m2.sources.prepared import read_data
@@ -80,7 +80,7 @@ def survey(
 def _look_at(paths: list[Path], quarantine: Quarantine, jobs: int) -> list[Volume]:
     volumes: list[Volume] = []
     with progress() as bar:
-        looks = in_parallel(_look, paths, jobs, lost=killed)
+        looks = in_parallel(volume_or_error, paths, jobs, lost=killed)
         for found in bar.track(looks, len(paths), description="headers"):
             if isinstance(found, Volume) and volumes and found.matrix != volumes[0].matrix:
                 found = _unlike(found, volumes[0])
@@ -89,13 +89,6 @@ def _look_at(paths: list[Path], quarantine: Quarantine, jobs: int) -> list[Volum
             else:
                 quarantine.add(found)
     return volumes
-
-
-def _look(path: Path) -> Volume | DataError:
-    try:
-        return read_volume(path)
-    except DataError as error:
-        return error
 
 
 def killed(path: Path) -> DataError:

@@ -40,15 +40,15 @@ from knee_i2m2.pipelines.knee_archive import (
     quarantined_before,
     survey,
 )
+from knee_i2m2.pipelines.progress import progress
 from knee_i2m2.pipelines.quarantine import OnError, Quarantine, write_left_out
-from knee_i2m2.pipelines.recipe import SPLITS, progress
 from knee_i2m2.sources.annotations import TARGETS, Abnormal, Annotations, array_box, read_annotations, slice_labels
 from knee_i2m2.sources.fastmri import Volume, find_volumes, volume_table
-from knee_i2m2.sources.filling import Filling, forget, write_rows
-from knee_i2m2.sources.knee_modalities import MODALITIES, Transform, volume_modalities, volumes_text
+from knee_i2m2.sources.filling import Filling, forget
+from knee_i2m2.sources.knee_modalities import MODALITIES, Transform, fill_rows, volumes_text
 from knee_i2m2.sources.parallel import in_parallel
 from knee_i2m2.sources.prepared import finish_prepared, finished
-from knee_i2m2.sources.splits import SPLITTERS, SplitKind, leaks, write_split
+from knee_i2m2.sources.splits import SPLITS, SPLITTERS, SplitKind, leaks, write_split
 
 __all__ = ["ARRAY", "IDEAL", "PrepareKnee", "boxes", "prepare", "volume_index"]
 
@@ -219,26 +219,13 @@ def _fill(archive: Archive, transform: Transform, config: PrepareKnee, quarantin
             quarantine.add(DataError(volume.path, note["reason"], note["hint"]))
     with progress() as bar:
         task = bar.add_task("k-space to magnitude and phase", total=len(slices), completed=len(slices) - len(pending))
-        worked = in_parallel(partial(_work, transform, filling.array), pending, config.jobs, lost=_lost)
+        worked = in_parallel(partial(fill_rows, transform, filling.array), pending, config.jobs, lost=_lost)
         for (volume, _), note in zip(pending, worked, strict=True):
             if "reason" in note:
                 quarantine.add(DataError(volume.path, note["reason"], note["hint"]))
             filling.note(volume.name, stamp=volume.stamp, **note)
             bar.advance(task)
     return filling
-
-
-def _work(transform: Transform, array: Path | None, item: tuple[Volume, int]) -> dict[str, Any]:
-    """Writes a volume's rows; returns its hash and the unit of its magnitude, or why it cannot be used."""
-    volume, first = item
-    try:
-        digest = sha256(volume.path)
-        values, unit = volume_modalities(volume, transform)
-    except DataError as error:
-        return {"reason": error.reason, "hint": error.hint}
-    if array is not None:
-        write_rows(array, first, values.numpy())
-    return {"sha256": digest, "scale": unit}
 
 
 def _lost(item: tuple[Volume, int]) -> dict[str, Any]:

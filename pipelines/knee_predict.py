@@ -26,10 +26,11 @@ from knee_i2m2.experts.knee import NETWORKS
 from knee_i2m2.files import write_text
 from knee_i2m2.methods.method import Method
 from knee_i2m2.modalities.undersampling import MaskKind
+from knee_i2m2.pipelines.checks import check_names
 from knee_i2m2.pipelines.knee import RIVALS, Knee, knee_expert
 from knee_i2m2.pipelines.knee_data import SETTINGS, volume_index
+from knee_i2m2.pipelines.progress import progress
 from knee_i2m2.pipelines.quarantine import OnError, Quarantine, write_left_out
-from knee_i2m2.pipelines.recipe import check_names, progress
 from knee_i2m2.sources.annotations import Annotations, read_annotations
 from knee_i2m2.sources.fastmri import Volume, find_volumes, read_volume
 from knee_i2m2.sources.knee_modalities import MODALITIES, Transform, volume_modalities

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -14,16 +13,16 @@ import numpy as np
 import pandas as pd
 import torch
 from lightning_fabric import Fabric
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import Progress
 from torch import nn
 from torch.optim import Optimizer
 from torch.utils.data import DataLoader
 from torch.utils.flop_counter import FlopCounterMode
 
 from knee_i2m2 import predictions
-from knee_i2m2.errors import ConfigError, check_seed, suggestion
+from knee_i2m2.errors import ConfigError
 from knee_i2m2.methods.method import Method
+from knee_i2m2.pipelines.progress import progress
 from knee_i2m2.sources.prepared import Prepared, read_data
 from knee_i2m2.sources.splits import SPLITS
 from knee_i2m2.training import checkpoint
@@ -33,62 +32,16 @@ from knee_i2m2.training.folder import RunFolder
 from knee_i2m2.training.rivals import Rival, assemble, order, single, warm_start
 
 __all__ = [
-    "SPLITS",
     "Budget",
     "Session",
-    "check_names",
-    "check_numbers",
-    "check_rates",
-    "check_seeds",
     "in_order",
     "open_run",
     "open_samples",
     "options",
     "prediction_table",
-    "progress",
 ]
 
 _WHO = ("sample", "series", "cluster", "position", "sequence", "field_strength", "width")
-
-
-def check_names(given: list[str], known: Mapping[str, Any], option: str) -> None:
-    """Raises ConfigError for a name that is not known, with what may have been meant."""
-    for name in given:
-        if name not in known:
-            raise ConfigError(f"--{option} {name} is unknown; {suggestion(name, known)}")
-
-
-def check_seeds(rivals: list[str], seeds: list[int]) -> None:
-    """Raises ConfigError where there is no rival or no seed, or a seed is not usable."""
-    if not rivals or not seeds:
-        raise ConfigError("--rivals and --seeds: name at least one of each")
-    for seed in seeds:
-        check_seed(seed)
-
-
-def check_numbers(config: Any, positive: tuple[str, ...], not_negative: tuple[str, ...]) -> None:
-    """Raises ConfigError for an option with which there is nothing to train."""
-    for name in (*positive, *not_negative):
-        value = getattr(config, name)
-        _check_number(f"--{name.replace('_', '-')} {value}", value, name in positive)
-
-
-def check_rates(rates: Mapping[str, float], rivals: Mapping[str, Rival], option: str, positive: bool) -> None:
-    """Raises ConfigError for a rate of a rival that is not known or not trained, or with which nothing is trained."""
-    check_names([*map(str, rates)], rivals, option)
-    for name, rate in rates.items():
-        if not rivals[name].joint:
-            raise ConfigError(f"--{option} {name}: {name} is not trained itself; name the rivals of its experts")
-        _check_number(f"--{option} {name}: {rate}", rate, positive)
-
-
-def _check_number(option: str, value: Any, positive: bool) -> None:
-    if not isinstance(value, int | float):
-        raise ConfigError(f"{option} is no number; give one")
-    if positive and not value > 0:
-        raise ConfigError(f"{option} trains nothing; give more than 0")
-    if not value >= 0:
-        raise ConfigError(f"{option} is negative; give 0 or more")
 
 
 def open_samples(data: Path, task: str) -> dict[str, Prepared]:
@@ -261,14 +214,6 @@ def cost_of(method: Method, samples: Samples) -> dict[str, int]:
         copy.deepcopy(method).cpu().eval()(batch.x)
     parameters = sum(parameter.numel() for parameter in method.parameters())
     return {"parameters": parameters, "flops": counter.get_total_flops()}
-
-
-@contextmanager
-def progress() -> Iterator[Progress]:
-    """Yields progress bars with the time left, on standard error, so that `--json` stays clean."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True)) as bar:
-        yield bar
 
 
 def _refuse_unfinished(folder: Path, resume: bool) -> None:

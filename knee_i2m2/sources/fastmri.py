@@ -31,6 +31,7 @@ __all__ = [
     "read_kspace",
     "read_reconstruction",
     "read_volume",
+    "volume_or_error",
     "volume_table",
 ]
 
@@ -127,6 +128,14 @@ def read_volume(path: Path) -> Volume:
         )
     _refuse_misfit(volume)
     return volume
+
+
+def volume_or_error(path: Path) -> Volume | DataError:
+    """Returns what a file says about itself, or why it cannot be used."""
+    try:
+        return read_volume(path)
+    except DataError as error:
+        return error
 
 
 def volume_table(volumes: Sequence[Volume]) -> pd.DataFrame:

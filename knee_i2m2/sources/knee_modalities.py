@@ -19,12 +19,14 @@ from jaxtyping import Complex, Float, Float16
 from torch import Tensor
 
 from knee_i2m2.errors import ConfigError, DataError
+from knee_i2m2.files import sha256
 from knee_i2m2.modalities.kspace import reconstruct_parts, zero_fill
 from knee_i2m2.modalities.magnitude_phase import polar, rms
 from knee_i2m2.modalities.undersampling import Undersampling, undersample, undersampling
 from knee_i2m2.sources.fastmri import Volume, kspace_slice, read_kspace
+from knee_i2m2.sources.filling import write_rows
 
-__all__ = ["MODALITIES", "Computed", "Transform", "read_volumes", "volume_modalities", "volumes_text"]
+__all__ = ["MODALITIES", "Computed", "Transform", "fill_rows", "read_volumes", "volume_modalities", "volumes_text"]
 
 MODALITIES = ("magnitude", "phase")
 """The channels, in their order."""
@@ -98,6 +100,28 @@ def volume_modalities(
         reason = f"the root mean square of its image is {unit:g}, not between {_LEAST:g} and {_MOST:g}"
         raise DataError(volume.path, reason, "scale its k-space")
     return _channels(parts, unit), unit
+
+
+def fill_rows(transform: Transform, array: Path | None, item: tuple[Volume, int]) -> dict[str, Any]:
+    """Writes a volume's rows; returns its hash and the unit of its magnitude, or why it cannot be used.
+
+    Args:
+        transform: From k-space to image.
+        array: An .npy file of full size; None writes nothing.
+        item: The volume, and the row of its first slice.
+
+    Raises:
+        DataError: The array cannot be written.
+    """
+    volume, first = item
+    try:
+        digest = sha256(volume.path)
+        values, unit = volume_modalities(volume, transform)
+    except DataError as error:
+        return {"reason": error.reason, "hint": error.hint}
+    if array is not None:
+        write_rows(array, first, values.numpy())
+    return {"sha256": digest, "scale": unit}
 
 
 def _all_at_once(volume: Volume, transform: Transform, device: torch.device | str) -> Tensor:

@@ -68,7 +68,7 @@ def _refuse(item: Any) -> None:
 def _pool(jobs: int, task: Callable[[Any], Any]) -> ProcessPoolExecutor:
     """Returns processes that fork from a clean one, which has imported the task's module once."""
     context = get_context("forkserver")
-    context.set_forkserver_preload([getattr(task, "func", task).__module__])
+    context.set_forkserver_preload([__name__, getattr(task, "func", task).__module__])
     return ProcessPoolExecutor(jobs, mp_context=context, initializer=_start)
 
 

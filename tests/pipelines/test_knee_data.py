@@ -203,7 +203,7 @@ def test_several_processes_write_the_same_bytes(phantom: Path, data: Path, tmp_p
 
 
 POINTS = {
-    "while the first volume is written": ("knee_i2m2.pipelines.knee_data.write_rows", 1),
+    "while the first volume is written": ("knee_i2m2.sources.knee_modalities.write_rows", 1),
     "after the fifth volume": ("knee_i2m2.sources.filling.Filling.note", 5),
     "before the index": ("knee_i2m2.pipelines.knee_data.finish_prepared", 1),
     "before the array has its name": ("knee_i2m2.sources.filling.Filling.publish", 1),
@@ -217,7 +217,7 @@ def test_killed_and_started_again_it_writes_the_same_bytes(phantom: Path, data: 
     out = tmp_path / "out"
     killed_at(point, phantom, out)
     assert (out / "data.json").exists() == (point == "after everything but the notes")
-    with patch("knee_i2m2.pipelines.knee_data.volume_modalities", side_effect=volume_modalities) as computed:
+    with patch("knee_i2m2.sources.knee_modalities.volume_modalities", side_effect=volume_modalities) as computed:
         prepare(phantom, options(phantom, out))
     assert content(out) == content(data)
     done = {"while the first volume is written": 0, "after the fifth volume": 4}.get(point, 12)
