@@ -55,7 +55,7 @@ class Volume:
         acquired: Half-open range of the columns that were measured; outside it k-space is padded with zeros.
         undersampled: Whether a `mask` says that columns were left out.
         offset: Byte of the file where k-space begins, if it lies there as numpy's complex64 does in memory; else None.
-        stamp: Size (bytes) and time of the last change (ns) of the file when it was looked at.
+        stamp: Size (bytes), time of the last change of the content, and of anything (ns), when it was looked at.
     """
 
     path: Path
@@ -70,7 +70,7 @@ class Volume:
     acquired: tuple[int, int]
     undersampled: bool
     offset: int | None
-    stamp: tuple[int, int]
+    stamp: tuple[int, int, int]
 
 
 def find_volumes(folder: Path) -> list[Path]:
@@ -231,8 +231,8 @@ def _fill_through_h5py(kspace: np.ndarray, volume: Volume, indices: range) -> No
             values[:] = stored
 
 
-def _refuse_changed(volume: Volume, found: tuple[int, int], shape: tuple[int, ...] | None = None) -> None:
-    if found != volume.stamp or shape not in (None, (volume.slices, volume.rows, volume.columns)):
+def _refuse_changed(volume: Volume, found: tuple[int, int, int], shape: tuple[int, ...] | None = None) -> None:
+    if found[:2] != volume.stamp[:2] or shape not in (None, (volume.slices, volume.rows, volume.columns)):
         raise DataError(volume.path, "has changed since it was looked at", "start again")
 
 

@@ -72,10 +72,13 @@ def h5py_errors(path: Path, what: str) -> Iterator[None]:
         raise DataError(path, *[*known, (f"{what} cannot be read ({text})", AGAIN)][0]) from error
 
 
-def stamp(descriptor: int) -> tuple[int, int]:
-    """Returns size (bytes) and time of the last change (ns) of an open file."""
+def stamp(descriptor: int) -> tuple[int, int, int]:
+    """Returns size (bytes), time of the last change of the content, and of anything (both ns), of an open file.
+
+    Whoever sets the second back leaves a trace in the third, which copies, links and new owners change too.
+    """
     status = os.fstat(descriptor)
-    return status.st_size, status.st_mtime_ns
+    return status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
 @contextmanager
@@ -100,8 +103,8 @@ class File:
     file: h5py.File
 
     @property
-    def stamp(self) -> tuple[int, int]:
-        """Size (bytes) and time of the last change (ns) of what is open, whatever now lies at the path."""
+    def stamp(self) -> tuple[int, int, int]:
+        """The `stamp` of what is open, whatever now lies at the path."""
         return stamp(self.file.id.get_vfd_handle())
 
     def dataset(self, name: str) -> h5py.Dataset | None:

@@ -293,6 +293,17 @@ def test_a_source_file_that_has_changed_is_noticed(archive: Path, tmp_path: Path
         prepare(archive, options(archive, tmp_path / "out"))
 
 
+def test_a_change_that_hides_its_time_is_noticed(archive: Path, tmp_path: Path) -> None:
+    prepare(archive, options(archive, tmp_path / "out"))
+    path = volumes(archive)[2]
+    content, before = bytearray(path.read_bytes()), path.stat().st_mtime_ns
+    content[-1] ^= 1
+    path.write_bytes(content)
+    os.utime(path, ns=(before, before))
+    with pytest.raises(ConfigError, match=f"was prepared with another {path.stem}"):
+        prepare(archive, options(archive, tmp_path / "out"))
+
+
 def test_a_source_file_that_changes_between_kill_and_resumption_is_computed_again(archive, tmp_path) -> None:
     out = tmp_path / "out"
     killed_at("after the fifth volume", archive, out)

@@ -201,7 +201,7 @@ def test_a_file_that_ends_early_under_the_same_stamp_is_noticed(tmp_path, fastmr
     volume = read_volume(path)
     fastmri_file.cut(path, 0.3)
     with pytest.raises(DataError, match="cut short"):
-        read_kspace(replace(volume, stamp=(path.stat().st_size, path.stat().st_mtime_ns)))
+        read_kspace(replace(volume, stamp=(path.stat().st_size, path.stat().st_mtime_ns, 0)))
 
 
 def test_a_changed_file_has_no_reconstruction_either(tmp_path, fastmri_file) -> None:
