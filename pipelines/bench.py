@@ -39,8 +39,7 @@ from knee_i2m2.pipelines.knee import RIVALS
 from knee_i2m2.pipelines.knee_data import PrepareKnee, prepare
 from knee_i2m2.sources.prepared import Prepared
 from knee_i2m2.sources.scanner import Protocol, write_kspace
-from knee_i2m2.training.batches import Shuffled, loader
-from knee_i2m2.training.fit import on_device
+from knee_i2m2.training.batches import Shuffled, loader, on_device
 from knee_i2m2.training.rivals import assemble
 from knee_i2m2.training.runner import launch
 from knee_i2m2.types import Batch

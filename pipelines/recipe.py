@@ -26,8 +26,8 @@ from knee_i2m2.pipelines.progress import progress
 from knee_i2m2.sources.prepared import Prepared, read_data
 from knee_i2m2.sources.splits import SPLITS
 from knee_i2m2.training import checkpoint
-from knee_i2m2.training.batches import InOrder, Samples, Shuffled, loader
-from knee_i2m2.training.fit import Answers, Augment, Epoch, Stage, fit, on_device, predict
+from knee_i2m2.training.batches import InOrder, Samples, Shuffled, loader, on_device
+from knee_i2m2.training.fit import Answers, Augment, Epoch, Stage, fit, predict
 from knee_i2m2.training.folder import RunFolder
 from knee_i2m2.training.rivals import Rival, assemble, order, single, warm_start
 

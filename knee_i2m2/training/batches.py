@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Protocol, runtime_checkable
 
 import torch
+from torch import Tensor
 from torch.utils.data import DataLoader, Sampler
 
-from knee_i2m2.errors import ConfigError
+from knee_i2m2.errors import ConfigError, KneeError
 from knee_i2m2.types import Batch
 
-__all__ = ["InOrder", "Samples", "Shuffled", "loader"]
+__all__ = ["InOrder", "Samples", "Shuffled", "loader", "on_device"]
 
 
 @runtime_checkable
@@ -70,8 +71,46 @@ class InOrder(Sampler[list[int]]):
             yield list(range(start, min(start + self.batch_size, self.samples)))
 
 
+class _Quoted:
+    """Samples that return an error that is the user's as a value: raised in a worker it would arrive as another one."""
+
+    def __init__(self, samples: Samples) -> None:
+        self.samples = samples
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __getitem__(self, positions: list[int]) -> Batch | KneeError:
+        try:
+            return self.samples[positions]
+        except KneeError as error:
+            return error
+
+
+def on_device(device: torch.device | str, batches: Iterable[Batch | KneeError]) -> Iterator[Batch]:
+    """Yields the batches on the device, half floats as float32 there: half the bytes travel.
+
+    Raises:
+        KneeError: What a worker of the loader met.
+    """
+    for batch in batches:
+        if isinstance(batch, KneeError):
+            raise batch
+        x = {name: _single(values.to(device, non_blocking=True)) for name, values in batch.x.items()}
+        yield Batch(x, batch.y.to(device, non_blocking=True), batch.key)
+
+
+def _single(values: Tensor) -> Tensor:
+    return values.float() if values.dtype in (torch.float16, torch.bfloat16) else values
+
+
 def loader(samples: Samples, sampler: Sampler[list[int]], workers: int = 0, pin: bool = False) -> DataLoader:
-    """Returns a loader of whole batches; workers live as long as the loader."""
+    """Returns a loader of whole batches, to be read through `on_device`; workers live as long as the loader."""
     return DataLoader(
-        samples, sampler=sampler, batch_size=None, num_workers=workers, pin_memory=pin, persistent_workers=workers > 0
+        _Quoted(samples) if workers else samples,
+        sampler=sampler,
+        batch_size=None,
+        num_workers=workers,
+        pin_memory=pin,
+        persistent_workers=workers > 0,
     )

@@ -19,10 +19,11 @@ from torch.utils.data import DataLoader
 from knee_i2m2.errors import ConfigError, DataError
 from knee_i2m2.methods.method import Method
 from knee_i2m2.training import checkpoint
+from knee_i2m2.training.batches import on_device
 from knee_i2m2.training.runner import seed_all
 from knee_i2m2.types import Batch, Modalities
 
-__all__ = ["Answers", "Augment", "Epoch", "Stage", "constant", "fit", "on_device", "predict", "warm_cosine"]
+__all__ = ["Answers", "Augment", "Epoch", "Stage", "constant", "fit", "predict", "warm_cosine"]
 
 Augment = Callable[[Modalities, torch.Generator], Modalities]
 """What changes a training batch, where it lies, by what it draws from a generator on the CPU."""
@@ -218,17 +219,6 @@ def _augmented(batches: Iterable[Batch], augment: Augment, names: tuple[int, ...
     for step, batch in enumerate(batches):
         (state,) = np.random.SeedSequence((*names, step)).generate_state(1, np.uint64)
         yield batch._replace(x=augment(batch.x, torch.Generator().manual_seed(int(state))))
-
-
-def on_device(device: torch.device | str, batches: Iterable[Batch]) -> Iterator[Batch]:
-    """Yields the batches on the device, half floats as float32 there: half the bytes travel."""
-    for batch in batches:
-        x = {name: _single(values.to(device, non_blocking=True)) for name, values in batch.x.items()}
-        yield Batch(x, batch.y.to(device, non_blocking=True), batch.key)
-
-
-def _single(values: Tensor) -> Tensor:
-    return values.float() if values.dtype in (torch.float16, torch.bfloat16) else values
 
 
 def _best(history: list[Epoch]) -> int:

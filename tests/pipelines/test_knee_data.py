@@ -29,7 +29,7 @@ from knee_i2m2.sources.fastmri import read_kspace, read_volume
 from knee_i2m2.sources.knee_modalities import volume_modalities
 from knee_i2m2.sources.phantom import Phantom, make_phantom
 from knee_i2m2.sources.prepared import Prepared
-from knee_i2m2.training.batches import InOrder, loader
+from knee_i2m2.training.batches import InOrder, loader, on_device
 
 ARRAY = "magnitude+phase.npy"
 
@@ -126,10 +126,12 @@ def test_computed_slices_come_through_a_loader_with_processes(phantom: Path, dat
 
 def test_a_file_that_changes_after_no_cache_is_noticed_when_it_is_read(archive: Path, tmp_path: Path) -> None:
     prepare(archive, options(archive, tmp_path / "computed", no_cache=True))
+    samples = Prepared.open(tmp_path / "computed", "train")
     for path in volumes(archive):
         os.utime(path, ns=(0, 0))
-    with pytest.raises(DataError, match="has changed since it was looked at"):
-        Prepared.open(tmp_path / "computed", "train")[[0]]
+    for workers in (0, 1):
+        with pytest.raises(DataError, match="has changed since it was looked at"):
+            list(on_device("cpu", loader(samples, InOrder(len(samples), 4), workers)))
 
 
 def test_unnormalised_magnitudes_are_those_of_the_file(phantom: Path, data: Path, tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,6 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from knee_i2m2.cli import main
 from knee_i2m2.errors import DataError
 from knee_i2m2.sources.splits import (
     read_split,
@@ -30,6 +33,9 @@ from tests.sources.faults_of_structure import STRUCTURE
 from tests.sources.sandbox import Sandbox
 
 _MOST_GROWN = 300_000_000
+
+_USABLE = "may not be read|reconstruction_esc|in a program that writes"
+"""Faults that do not keep `prepare` from the k-space: root reads all, no image is needed, and this program writes."""
 
 
 @pytest.fixture(scope="module")
@@ -207,3 +213,31 @@ def test_a_good_split_is_not_refused() -> None:
     refuse_leaks(_SPLIT, _PATIENTS, "split.csv")
     refuse_unknown(_SPLIT, _PATIENTS, "split.csv")
     refuse_one_sided(_index(0, 0, 1, 1), ["acl", "meniscus"], "data")
+
+
+@pytest.mark.parametrize("family", [STRUCTURE, VALUES, HEADERS], ids=["structure", "values", "headers"])
+def test_the_command_line_prepares_none_of_them_and_lists_all(tmp_path: Path, family: dict[str, Case], capsys) -> None:
+    folder, held = tmp_path / "data", []
+    folder.mkdir()
+    write_canary(canary_of(folder / "a.h5"))
+    cases = {f"bad{i:02d}": case for i, case in enumerate(family.values()) if isinstance(case[1], str)}
+    for name, (make, _) in cases.items():
+        held.append(make(folder / f"{name}.h5"))
+    good = [write(folder / f"good{i}.h5", patient=f"p{i}").stem for i in range(3)]
+    there = [name for name in cases if os.path.lexists(folder / f"{name}.h5")]
+    (tmp_path / "knee.csv").write_text(
+        "file,slice,study_level,x,y,width,height,label\ngood0,0,No,1,1,2,2,Meniscus Tear\n"
+    )
+    (tmp_path / "knee_file_list.csv").write_text("\n".join([*there, *good]))
+    options = ["--annotations", str(tmp_path / "knee.csv"), "--json"]
+    setting_aside = ["--out", str(tmp_path / "out"), "--on-error", "quarantine", "--quarantine-limit", "1"]
+    assert main(["prepare", "knee", str(folder), *options, *setting_aside]) == 0
+    out, errors = capsys.readouterr()
+    assert "Traceback" not in errors
+    usable = {n for n in there if re.search(_USABLE, cases[n][1])}
+    left_out = set(pd.read_csv(tmp_path / "out" / "left_out.csv")["volume"])
+    assert set(there) - left_out <= usable
+    assert json.loads(out)["volumes"] == 3 + len(set(there) - left_out)
+    for handle in held:
+        if hasattr(handle, "close"):
+            handle.close()

@@ -11,8 +11,8 @@ import torch
 
 from knee_i2m2.errors import ConfigError, DataError
 from knee_i2m2.training import checkpoint
-from knee_i2m2.training.batches import InOrder, loader
-from knee_i2m2.training.fit import Stage, constant, on_device, predict, warm_cosine
+from knee_i2m2.training.batches import InOrder, loader, on_device
+from knee_i2m2.training.fit import Stage, constant, predict, warm_cosine
 from knee_i2m2.types import Batch, Modalities
 
 STAGE_SCORES = [0.1, 0.5, 0.4, 0.5, 0.3, 0.9]
