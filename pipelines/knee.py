@@ -11,13 +11,13 @@ minutes for all rivals on one CPU thread. On fastMRI itself nothing was measured
 Expect, as AUROC per slice on that phantom (mean over the phantom seeds 0, 1, 2; `results/knee_phantom.md`)::
 
                abnormal  meniscus   acl   cartilage   mean
-    inter3        .961      .964   .962      .997     .971   (control)
-    frozen        .959      .969   .965      .987     .970   (control)
-    i2m2          .954      .965   .963      .991     .968
-    inter         .955      .955   .958      .991     .965
-    intra         .943      .964   .959      .492     .839
-    phase         .885      .966   .506      .510     .716
-    magnitude     .878      .490   .958      .503     .707
+    inter3        .960      .966   .965      .997     .972   (control)
+    frozen        .959      .970   .964      .986     .970   (control)
+    i2m2          .958      .968   .962      .990     .969
+    inter         .954      .956   .955      .990     .964
+    intra         .950      .966   .958      .484     .840
+    phase         .882      .965   .509      .496     .713
+    magnitude     .883      .500   .958      .500     .710
     position      .548      .529   .499      .427     .501   (control)
 """
 

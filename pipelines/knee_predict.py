@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -35,6 +35,7 @@ from knee_i2m2.sources.annotations import Annotations, read_annotations
 from knee_i2m2.sources.fastmri import Volume, find_volumes, read_volume
 from knee_i2m2.sources.knee_modalities import MODALITIES, Transform, volume_modalities
 from knee_i2m2.sources.prepared import read_data
+from knee_i2m2.sources.splits import read_split
 from knee_i2m2.training import checkpoint
 from knee_i2m2.training.fit import Answers
 from knee_i2m2.training.fit import predict as answers_of
@@ -55,6 +56,7 @@ class PredictOptions:
         rival: Which rival answers.
         seed: Seeds whose best checkpoints are averaged; all by default.
         modalities: Modalities to use, such as magnitude; experts that need another one stay silent.
+        split: Only the volumes of this split of the data that the run was trained on.
         acceleration: Keep one column of k-space in so many; by default as the run was trained, 1 keeps all.
         mask: Which columns are kept: fastMRI's random (the default), equispaced or equispaced_fraction mask.
         center_fraction: Share of the columns, in the centre, that are all kept; .32 / acceleration by default.
@@ -69,6 +71,7 @@ class PredictOptions:
     rival: str = "i2m2"
     seed: list[int] | None = None
     modalities: list[str] | None = None
+    split: Literal["train", "val", "test"] | None = None
     acceleration: int | None = None
     mask: MaskKind | None = None
     center_fraction: float | None = None
@@ -94,7 +97,7 @@ def predict(run: Path, inputs: list[Path], /, config: PredictOptions) -> dict[st
     """
     methods, device = _methods(run, config)
     archive = _Archive.of(read_data(run), config)
-    paths = _paths(inputs)
+    paths = _of_split(_paths(inputs), run, config.split)
     quarantine = Quarantine(run, config.on_error, config.quarantine_limit, len(paths))
     tables = []
     with progress() as bar:
@@ -193,6 +196,19 @@ def _paths(inputs: Sequence[Path]) -> list[Path]:
         if names.count(path.stem) > 1:
             raise DataError(path, "its name is given twice", "predict them into different folders")
     return found
+
+
+def _of_split(paths: list[Path], run: Path, split: str | None) -> list[Path]:
+    """Returns the volumes of a split of the run's own data; all where none is asked for."""
+    if split is None:
+        return paths
+    rows = read_split(Path(read_config(run)["data"]) / "split.csv")
+    names = set(rows.loc[rows["split"] == split, "volume"])
+    if not (chosen := [path for path in paths if path.stem in names]):
+        raise DataError(
+            run, f"none of the volumes belongs to its split {split}", "give the folder it was prepared from"
+        )
+    return chosen
 
 
 @dataclass(frozen=True)

@@ -95,6 +95,13 @@ def test_with_annotations_the_truth_stands_beside_the_answers_and_auroc_is_told(
         assert low <= value <= high
 
 
+def test_a_split_of_the_runs_own_data_can_be_asked_for(phantom: Path, run: Path, tmp_path: Path) -> None:
+    of_folder = answers(run, [phantom], tmp_path / "folder", split="test")
+    pd.testing.assert_series_equal(of_folder, answers(run, held_out(phantom, run), tmp_path / "files"))
+    with pytest.raises(DataError, match="none of the volumes belongs to its split val"):
+        answers(run, held_out(phantom, run), tmp_path / "none", split="val")
+
+
 def test_without_annotations_there_is_no_truth_and_no_auroc(phantom, run, tmp_path) -> None:
     result = predict(run, held_out(phantom, run)[:1], PredictOptions(tmp_path / "out", rival="inter", device="cpu"))
     assert "auroc" not in result
