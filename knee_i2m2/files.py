@@ -12,14 +12,18 @@ from pathlib import Path
 
 from knee_i2m2.errors import ConfigError, DataError
 
-__all__ = ["locked", "sha256", "sweep", "whole", "whole_folder", "write_text"]
+__all__ = ["locked", "sha256", "sweep", "whole", "whole_folder", "write_text", "writing"]
 
 _UNFINISHED = ".unfinished-"
 
 
 @contextmanager
-def _written(path: Path) -> Iterator[None]:
-    """Says in words that `path` cannot be written."""
+def writing(path: Path) -> Iterator[None]:
+    """Says in words that `path` cannot be written.
+
+    Raises:
+        DataError: It cannot.
+    """
     try:
         yield
     except OSError as error:
@@ -33,7 +37,7 @@ def whole(path: Path) -> Iterator[Path]:
     Raises:
         DataError: The place cannot be written or is full.
     """
-    with _written(path):
+    with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}{_UNFINISHED}", suffix=path.suffix)
         os.close(handle)
@@ -59,12 +63,12 @@ def whole_folder(path: Path) -> Iterator[Path]:
     """
     path = path.resolve()
     temporary = path.with_name(f".{path.name}.part")
-    with _written(path):
+    with writing(path):
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir(parents=True)
     try:
         yield temporary
-        with _written(path):
+        with writing(path):
             if path.is_dir():
                 path.rmdir()
             os.replace(temporary, path)
@@ -74,13 +78,16 @@ def whole_folder(path: Path) -> Iterator[Path]:
 
 def sweep(folder: Path) -> None:
     """Removes the temporary files that a killed writer left in a folder."""
-    for path in folder.glob(f".*{_UNFINISHED}*"):
-        path.unlink()
+    with writing(folder):
+        for path in folder.glob(f".*{_UNFINISHED}*"):
+            path.unlink()
 
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
     """Makes the folder and keeps others out of it who ask like this, until the block or the process ends.
+
+    Where the file system knows no locks, nobody is kept out.
 
     Raises:
         ConfigError: Somebody else is in it.
@@ -88,14 +95,17 @@ def locked(folder: Path) -> Iterator[None]:
     """
     import fcntl  # only where there is POSIX
 
-    with _written(folder):
+    with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(folder, os.O_RDONLY)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise ConfigError(f"{folder}: another process is writing here; wait for it, or stop it first") from error
+        except OSError:
+            pass
         yield
-    except BlockingIOError as error:
-        raise ConfigError(f"{folder}: another process is writing here; wait for it, or stop it first") from error
     finally:
         os.close(descriptor)
 

@@ -34,6 +34,7 @@ from knee_i2m2.evaluation.auroc import auroc_of_replicates
 from knee_i2m2.evaluation.bootstrap import cluster_weights, clustered_interval
 from knee_i2m2.experts.knee import NETWORKS, knee_expert
 from knee_i2m2.methods.method import Method
+from knee_i2m2.modalities.undersampling import GET_FASTMRI
 from knee_i2m2.pipelines.checks import check_names
 from knee_i2m2.pipelines.knee import RIVALS
 from knee_i2m2.pipelines.knee_data import PrepareKnee, prepare
@@ -125,8 +126,7 @@ def _peer(archive: Path, config: BenchData) -> DataLoader:
     try:
         from fastmri.data import SliceDataset
     except ImportError as error:
-        hint = "install it with `pip install --no-deps fastmri runstats requests tqdm`"
-        raise ConfigError(f"the peer of `bench data` is the package fastmri, which is not here; {hint}") from error
+        raise ConfigError(f"the peer of `bench data` is the package fastmri, not here; {GET_FASTMRI}") from error
     transform = partial(_fastmri_transform, config.matrix)
     dataset = SliceDataset(archive / "singlecoil_train", "singlecoil", transform=transform)
     workers = {"num_workers": config.workers, "persistent_workers": config.workers > 0}
@@ -306,7 +306,8 @@ def _machine() -> dict[str, Any]:
 
 def _check(config: BenchData | BenchStep | BenchStatistics) -> None:
     """Raises ConfigError for a number with which there is nothing to time."""
-    least = {"workers": 0, "volumes": 3, "columns": 20, "matrix": 16}
+    least = {"workers": 0, "volumes": 3, "columns": 20, "matrix": 32, "samples": 100, "patients": 2}
+    least |= {"batch_size": 2} if isinstance(config, BenchStep) else {}
     for name, value in vars(config).items():
         if isinstance(value, int) and value < least.get(name, 1):
             raise ConfigError(f"--{name.replace('_', '-')} {value}: give at least {least.get(name, 1)}")

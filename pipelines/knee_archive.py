@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,9 @@ from knee_i2m2.sources.fastmri import Volume, volume_or_error, volume_table
 from knee_i2m2.sources.knee_modalities import read_volumes
 from knee_i2m2.sources.parallel import in_parallel
 from knee_i2m2.sources.prepared import read_data
-from knee_i2m2.sources.splits import SPLITTERS, SplitKind
+from knee_i2m2.sources.splits import SPLITS, SPLITTERS, SplitKind
 
-__all__ = ["Archive", "killed", "known_before", "known_hashes", "quarantined_before", "survey"]
+__all__ = ["Archive", "killed", "known_before", "known_hashes", "set_aside_again", "survey"]
 
 
 @dataclass(frozen=True)
@@ -26,18 +27,25 @@ class Archive:
     """The volumes of a folder.
 
     Attributes:
-        volumes: Those that can be prepared, in the order of their names.
+        volumes: Those that can be prepared, in the order of their paths.
+        split: Name -> split, of these and of some that are left out: a volume that is left out moves no other one.
         left_out: Name, why in a word, and the reason, of those that are not.
     """
 
     volumes: list[Volume]
+    split: Mapping[str, str]
     left_out: list[tuple[str, str, str]]
 
     def without(self, rows: list[tuple[str, str, str]]) -> Archive:
         """Returns the archive with some more volumes left out."""
         gone = {name for name, _, _ in rows}
         more = [row for row in rows if row not in self.left_out]
-        return Archive([v for v in self.volumes if v.name not in gone], [*self.left_out, *more])
+        return replace(self, volumes=[v for v in self.volumes if v.name not in gone], left_out=[*self.left_out, *more])
+
+    def refuse_empty(self, folder: Path) -> None:
+        """Raises DataError where a split has no volume left."""
+        for split in set(SPLITS) - {self.split[volume.name] for volume in self.volumes}:
+            raise DataError(folder, f"of split {split} no volume can be used", "mend some, or choose another --seed")
 
 
 def survey(
@@ -65,40 +73,58 @@ def survey(
         DataError: No volume is left, a volume cannot be used, or the division cannot be made.
     """
     reviewed = [path for path in paths if annotations.knows(path.stem)]
+    if not reviewed:
+        raise DataError(quarantine.folder, "no volume here is in the annotations or their file list", "check them")
     left_out = [(p.stem, "unlabelled", "nobody reviewed it") for p in paths if not annotations.knows(p.stem)]
     volumes = _look_at(reviewed, quarantine, jobs)
+    if split != "volume":
+        volumes = _of_patients(volumes, quarantine)
     if not volumes:
-        raise DataError(quarantine.folder, "no volume here is in the annotations or their file list", "check them")
-    archive = Archive(volumes, left_out).without(quarantine.rows()).without(_wider(volumes, columns))
-    if not archive.volumes:
-        raise DataError(quarantine.folder, f"every volume is wider than --columns {columns}", "give more")
-    inside = SPLITTERS[split](volume_table(archive.volumes), seed=seed)
-    outside = [v.name for v in archive.volumes if v.name not in inside]
-    return archive.without([(name, "in no split", f"belongs to no part of --split {split}") for name in outside])
+        raise DataError(quarantine.folder, "none of its volumes can be used", "mend them, or give another folder")
+    archive = Archive(volumes, SPLITTERS[split](volume_table(volumes), seed=seed), left_out).without(quarantine.rows())
+    outside = [v.name for v in volumes if v.name not in archive.split]
+    archive = archive.without([(name, "in no split", f"belongs to no part of --split {split}") for name in outside])
+    archive = _alike(archive, quarantine)
+    archive = archive.without(_wider(archive.volumes, columns))
+    archive.refuse_empty(quarantine.folder)
+    return archive
 
 
 def _look_at(paths: list[Path], quarantine: Quarantine, jobs: int) -> list[Volume]:
     volumes: list[Volume] = []
     with progress() as bar:
         looks = in_parallel(volume_or_error, paths, jobs, lost=killed)
-        for found in bar.track(looks, len(paths), description="headers"):
-            if isinstance(found, Volume) and volumes and found.matrix != volumes[0].matrix:
-                found = _unlike(found, volumes[0])
+        for path, found in zip(paths, bar.track(looks, len(paths), description="headers"), strict=True):
             if isinstance(found, Volume):
                 volumes.append(found)
             else:
-                quarantine.add(found)
+                quarantine.add(path.stem, found)
     return volumes
+
+
+def _of_patients(volumes: list[Volume], quarantine: Quarantine) -> list[Volume]:
+    """Returns the volumes whose patient is known, without whom they cannot be split."""
+    hint = "add the attribute, or use --split volume, which may put one patient into train and test"
+    for volume in volumes:
+        if volume.patient is None:
+            reason = "has no attribute patient_id, so its patient is unknown"
+            quarantine.add(volume.name, DataError(volume.path, reason, hint))
+    return [volume for volume in volumes if volume.patient is not None]
+
+
+def _alike(archive: Archive, quarantine: Quarantine) -> Archive:
+    """Returns the archive without volumes whose image is of another size than most."""
+    (usual, _), *others = Counter(volume.matrix for volume in archive.volumes).most_common()
+    for volume in archive.volumes if others else ():
+        if volume.matrix != usual:
+            reason = f"its image has a matrix of {volume.matrix} while most have {usual}"
+            quarantine.add(volume.name, DataError(volume.path, reason, "prepare them in separate folders"))
+    return archive.without(quarantine.rows())
 
 
 def killed(path: Path) -> DataError:
     """Returns what is said of a file whose reading killed the process."""
     return DataError(path, "reading it killed the process", "it is damaged, or memory ran out: use fewer --jobs")
-
-
-def _unlike(volume: Volume, first: Volume) -> DataError:
-    sizes = f"{volume.matrix} while {first.path.name} has {first.matrix}"
-    return DataError(volume.path, f"its image has a matrix of {sizes}", "prepare them in separate folders")
 
 
 def _wider(volumes: list[Volume], columns: int | None) -> list[tuple[str, str, str]]:
@@ -112,24 +138,46 @@ def _wider(volumes: list[Volume], columns: int | None) -> list[tuple[str, str, s
 
 
 def known_before(out: Path) -> dict[str, dict[str, Any]]:
-    """Returns what `volumes.json` of an earlier preparation says; nothing where there is none that can be read."""
+    """Returns what `volumes.json` of a finished preparation says; nothing where there is none that can be read."""
     try:
-        return read_volumes(out)
+        return read_volumes(out) if (out / "data.json").is_file() else {"volumes": {}, "quarantined": {}}
     except DataError:
         return {"volumes": {}, "quarantined": {}}
 
 
-def quarantined_before(archive: Archive, quarantined: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str, str]]:
-    """Returns the volumes that were set aside and have not changed since."""
-    stamps = {name: tuple(about["stamp"]) for name, about in quarantined.items()}
-    same = [v.name for v in archive.volumes if stamps.get(v.name) == v.stamp]
-    return [(name, "unreadable", quarantined[name]["reason"]) for name in same]
+def set_aside_again(
+    archive: Archive, quarantined: Mapping[str, Mapping[str, Any]], quarantine: Quarantine, out: Path
+) -> Archive:
+    """Returns the archive without what was set aside when `out` was prepared and has not changed since.
+
+    Raises:
+        ConfigError: A volume has changed since.
+        DataError: What was set aside then is too much now.
+    """
+    for volume in archive.volumes:
+        about = quarantined.get(volume.name)
+        if about and tuple(about["stamp"]) != volume.stamp:
+            hint = "choose another --out, or remove that folder to prepare it with this volume"
+            raise ConfigError(f"{out}: was prepared without {volume.name}, which has changed since; {hint}")
+        if about:
+            quarantine.add(volume.name, DataError(volume.path, about["reason"], about["hint"]))
+    return archive.without(quarantine.rows())
 
 
-def known_hashes(out: Path, volumes: list[Volume], earlier: Mapping[str, Volume]) -> dict[str, str]:
+def known_hashes(out: Path, volumes: list[Volume], earlier: Mapping[str, Volume], jobs: int) -> dict[str, str]:
     """Returns the SHA-256 of a finished folder's volumes: the known one where neither size nor time has changed."""
     if not (out / "data.json").is_file() or (out / "config.yaml").exists():
         return {}
     known = read_data(out).get("sources", {})
     same = {v.name for v in volumes if v.name in known and v.name in earlier and earlier[v.name].stamp == v.stamp}
-    return {v.name: known[v.name] if v.name in same else sha256(v.path) for v in volumes}
+    changed = [volume for volume in volumes if volume.name not in same]
+    return {**{name: known[name] for name in same}, **_hashes(changed, jobs)}
+
+
+def _hashes(volumes: list[Volume], jobs: int) -> dict[str, str]:
+    if not volumes:
+        return {}
+    with progress() as bar:
+        found = in_parallel(sha256, [volume.path for volume in volumes], jobs)
+        digests = list(bar.track(found, len(volumes), description="looking whether files have changed"))
+    return dict(zip((volume.name for volume in volumes), digests, strict=True))

@@ -18,8 +18,10 @@ Interrupted at any point it goes on; run again it does nothing.
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -30,25 +32,18 @@ import pandas as pd
 import pyarrow as pa
 
 from knee_i2m2.errors import DataError
-from knee_i2m2.files import locked, sha256, whole, write_text
+from knee_i2m2.files import locked, sha256, whole, write_text, writing
 from knee_i2m2.modalities.undersampling import MaskKind
-from knee_i2m2.pipelines.knee_archive import (
-    Archive,
-    killed,
-    known_before,
-    known_hashes,
-    quarantined_before,
-    survey,
-)
+from knee_i2m2.pipelines.knee_archive import Archive, killed, known_before, known_hashes, set_aside_again, survey
 from knee_i2m2.pipelines.progress import progress
 from knee_i2m2.pipelines.quarantine import OnError, Quarantine, write_left_out
 from knee_i2m2.sources.annotations import TARGETS, Abnormal, Annotations, array_box, read_annotations, slice_labels
-from knee_i2m2.sources.fastmri import Volume, find_volumes, volume_table
+from knee_i2m2.sources.fastmri import Volume, find_volumes
 from knee_i2m2.sources.filling import Filling, forget
 from knee_i2m2.sources.knee_modalities import MODALITIES, Transform, fill_rows, volumes_text
 from knee_i2m2.sources.parallel import in_parallel
 from knee_i2m2.sources.prepared import finish_prepared, finished
-from knee_i2m2.sources.splits import SPLITS, SPLITTERS, SplitKind, leaks, write_split
+from knee_i2m2.sources.splits import SPLITS, SplitKind, leaks, write_split
 
 __all__ = ["ARRAY", "IDEAL", "PrepareKnee", "boxes", "prepare", "volume_index"]
 
@@ -76,7 +71,7 @@ class PrepareKnee:
         normalise: Magnitudes in units of their volume's root mean square (volume), or as they are in the file (none).
         columns: Zero-fill k-space to so many columns, which changes the pixel size; wider volumes are left out.
         acceleration: Keep one column in so many, such as 4 or 8, as a faster scan would; 1 keeps all.
-        mask: Which columns are kept: fastMRI's random, equispaced or equispaced_fraction mask.
+        mask: Which columns are kept: fastMRI's random (the default), equispaced or equispaced_fraction mask.
         center_fraction: Share of the columns, in the centre, that are all kept; .32 / acceleration by default.
         no_cache: Store no arrays; magnitude and phase are computed from k-space whenever they are needed.
         jobs: Processes; they do not change a byte.
@@ -93,7 +88,7 @@ class PrepareKnee:
     normalise: Literal["volume", "none"] = "volume"
     columns: int | None = None
     acceleration: int = 1
-    mask: MaskKind = "random"
+    mask: MaskKind | None = None
     center_fraction: float | None = None
     no_cache: bool = False
     jobs: int = 1
@@ -114,23 +109,26 @@ def prepare(fastmri: Path, /, config: PrepareKnee) -> dict[str, Any]:
     """
     settings = {name: getattr(config, name) for name in SETTINGS}
     transform, annotations = Transform.of(settings), read_annotations(config.annotations, config.file_list)
-    paths = find_volumes(fastmri)
+    paths = [path.absolute() for path in find_volumes(fastmri)]
     quarantine = Quarantine(fastmri, config.on_error, config.quarantine_limit, len(paths))
     archive = survey(paths, annotations, quarantine, config.split, config.seed, config.columns, config.jobs)
+    transform.check(archive.volumes)
     earlier = known_before(config.out)
-    before = archive.without(quarantined_before(archive, earlier["quarantined"]))
-    sources = known_hashes(config.out, before.volumes, earlier["volumes"])
+    known = set_aside_again(archive, earlier["quarantined"], quarantine, config.out)
+    sources = known_hashes(config.out, known.volumes, earlier["volumes"], config.jobs)
     sources[config.annotations.name] = sha256(annotations.path)
     data = {"task": "knee", "targets": list(TARGETS), "classes": 2, "settings": settings, "sources": sources}
     if found := finished(config.out, data):
-        _refresh(config.out, before.volumes, earlier)
+        _refresh(config.out, known.volumes, earlier)
         return found
     index = _index(archive.volumes, annotations, config)
     _ideal(fastmri / IDEAL, index)  # what is wrong with labels or observer is said before hours of work
+    damaged = (config.out / "data.json").is_file()
     with locked(config.out):
-        (config.out / "data.json").unlink(missing_ok=True)
-        filling = _fill(archive, transform, config, quarantine)
-        return _finish(filling, archive.without(quarantine.rows()), index, data, config, fastmri / IDEAL)
+        if damaged or not (config.out / "data.json").is_file():
+            filling = _fill(archive, transform, config, quarantine)
+            return _finish(filling, archive.without(quarantine.rows()), index, data, config, fastmri / IDEAL)
+    return prepare(fastmri, config)  # another process has finished it meanwhile
 
 
 def volume_index(volume: Volume, annotations: Annotations | None, abnormal: Abnormal) -> pd.DataFrame:
@@ -186,9 +184,10 @@ def _schema(index: pd.DataFrame) -> pa.Schema:
 
 def _refresh(out: Path, volumes: list[Volume], earlier: Mapping[str, Any]) -> None:
     """Notes where unchanged volumes lie now, and removes what a kill after the last step left."""
-    if {volume.name: volume for volume in volumes} != earlier["volumes"]:
-        write_text(out / "volumes.json", volumes_text(volumes, earlier["quarantined"]))
-    forget(out)
+    with suppress(DataError):  # a folder that may only be read is finished all the same
+        if {volume.name: volume for volume in volumes} != earlier["volumes"]:
+            write_text(out / "volumes.json", volumes_text(volumes, earlier["quarantined"]))
+        forget(out)
 
 
 def counts(index: pd.DataFrame) -> dict[str, dict[str, Any]]:
@@ -209,21 +208,28 @@ def _fill(archive: Archive, transform: Transform, config: PrepareKnee, quarantin
     """Computes what is not yet finished of an archive, several volumes at a time; memory does not grow with them."""
     slices = [(volume.name, volume.slices) for volume in archive.volumes]
     shape = (sum(n for _, n in slices), len(MODALITIES), *archive.volumes[0].matrix)
+    with writing(config.out):
+        (config.out / "data.json").unlink(missing_ok=True)
     filling = Filling.open(config.out, [slices, asdict(transform)], None if config.no_cache else ARRAY, shape)
+    if filling.discarded:
+        print("volumes or options have changed since the interrupted run: starting anew", file=sys.stderr)
     pending = []
     for volume, first in zip(archive.volumes, np.cumsum([0, *(n for _, n in slices)]).tolist(), strict=False):
         note = filling.done.get(volume.name, {})
         if note.get("stamp") != list(volume.stamp):
             pending.append((volume, first))
         elif "reason" in note:
-            quarantine.add(DataError(volume.path, note["reason"], note["hint"]))
+            quarantine.add(volume.name, DataError(volume.path, note["reason"], note["hint"]))
     with progress() as bar:
         task = bar.add_task("k-space to magnitude and phase", total=len(slices), completed=len(slices) - len(pending))
         worked = in_parallel(partial(fill_rows, transform, filling.array), pending, config.jobs, lost=_lost)
         for (volume, _), note in zip(pending, worked, strict=True):
             if "reason" in note:
-                quarantine.add(DataError(volume.path, note["reason"], note["hint"]))
-            filling.note(volume.name, stamp=volume.stamp, **note)
+                quarantine.add(volume.name, DataError(volume.path, note["reason"], note["hint"]))
+            if note == _lost((volume, 0)):  # it may have been the machine's fault: a resumed run tries again
+                filling.done[volume.name] = {"stamp": volume.stamp, **note}
+            else:
+                filling.note(volume.name, stamp=volume.stamp, **note)
             bar.advance(task)
     return filling
 
@@ -235,7 +241,8 @@ def _lost(item: tuple[Volume, int]) -> dict[str, Any]:
 
 def _finish(filling: Filling, archive: Archive, index: pd.DataFrame, data, config: PrepareKnee, ideal: Path):
     """Writes everything but the array, gives that its name, and returns `data.json`."""
-    split = SPLITTERS[config.split](volume_table(archive.volumes), seed=config.seed)
+    archive.refuse_empty(ideal.parent)
+    split = {volume.name: archive.split[volume.name] for volume in archive.volumes}
     notes = {volume.name: filling.done[volume.name] for volume in archive.volumes}
     index = index[index["series"].isin(notes)].reset_index(drop=True)
     index["split"] = index["series"].map(split)

@@ -38,23 +38,23 @@ class Quarantine:
         if not 0 <= self.limit <= 1:
             raise ConfigError(f"--quarantine-limit {self.limit:g}: give a share from 0 to 1, such as 0.01")
 
-    def add(self, error: DataError) -> None:
-        """Sets the volume of an error aside.
+    def add(self, name: str, error: DataError) -> None:
+        """Sets a volume aside.
 
         Raises:
             DataError: The error itself, or that there are too many.
         """
         if self.on_error == "stop":
             raise error
-        self.errors[error.path.stem] = error
+        self.errors[name] = error
         if len(self.errors) > self.limit * self.volumes:
             many = f"{len(self.errors)} of {self.volumes} volumes cannot be used, more than --quarantine-limit"
             last = f"the last is {error.path.name}: {error.reason}"
             raise DataError(self.folder, f"{many} {self.limit:g} allows; {last}", "mend them, or raise the limit")
 
     def rows(self) -> list[tuple[str, str, str]]:
-        """Returns name, `unreadable` and reason of every volume that is set aside."""
-        return [(name, "unreadable", error.reason) for name, error in self.errors.items()]
+        """Returns name, `unusable` and reason of every volume that is set aside."""
+        return [(name, "unusable", error.reason) for name, error in self.errors.items()]
 
 
 def write_left_out(path: Path, rows: list[tuple[str, str, str]]) -> None:

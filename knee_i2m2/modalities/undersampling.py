@@ -11,7 +11,10 @@ from torch import Tensor
 
 from knee_i2m2.errors import ConfigError
 
-__all__ = ["MaskKind", "Undersampling", "undersample", "undersampling"]
+__all__ = ["GET_FASTMRI", "MaskKind", "Undersampling", "undersample", "undersampling"]
+
+GET_FASTMRI = "install it with `pip install --no-deps fastmri runstats requests tqdm`"
+"""What to do where the package `fastmri` is missing."""
 
 MaskKind = Literal["random", "equispaced", "equispaced_fraction"]
 """fastMRI's names. `equispaced` keeps every n-th column *and* the centre; `equispaced_fraction` keeps 1/n in all."""
@@ -38,33 +41,37 @@ class Undersampling:
         all of its slices.
 
         Raises:
-            ConfigError: The centre fills the acceleration's share, or the package `fastmri` is not installed.
+            ConfigError: The centre fills the acceleration's share, no column is left, or `fastmri` is not installed.
         """
-        if round(columns * self.center_fraction) * self.acceleration >= columns:
-            raise ConfigError(f"--center-fraction {self.center_fraction:g}: give less than 1/{self.acceleration}")
+        centre = round(columns * self.center_fraction)
+        if centre * self.acceleration >= columns:
+            fills = f"of {columns} columns the {centre} of the centre are all that {self.acceleration}-fold keeps"
+            raise ConfigError(f"--center-fraction {self.center_fraction:g}: {fills}; give less")
         chosen = _mask_function(self)((1, columns, 1), seed=tuple(map(ord, name)))[0].flatten().bool()
         chosen[: acquired[0]] = chosen[acquired[1] :] = False
+        if not chosen.any():
+            raise ConfigError(f"--acceleration {self.acceleration} keeps none of {columns} columns; give less")
         return chosen
 
 
-def undersampling(mask: MaskKind, acceleration: int, center_fraction: float | None) -> Undersampling | None:
-    """Returns the undersampling of an acceleration, with fastMRI's centre of .32 / acceleration by default; None for 1.
+def undersampling(mask: MaskKind | None, acceleration: int, center_fraction: float | None) -> Undersampling | None:
+    """Returns the undersampling of an acceleration; None for 1.
 
-    fastMRI's public masks have .08 for 4 and .04 for 8.
+    By default the mask is random and the centre .32 / acceleration: fastMRI's public masks have .08 for 4, .04 for 8.
 
     Raises:
         ConfigError: The acceleration is below 1, or the centre alone would be all that may be kept.
     """
     if acceleration < 1:
         raise ConfigError(f"--acceleration {acceleration}: give 1 (all columns) or more, such as 4 or 8")
-    if acceleration == 1 and center_fraction is not None:
-        raise ConfigError("--center-fraction goes with --acceleration; give that too, such as 4")
+    if acceleration == 1 and (mask is not None or center_fraction is not None):
+        raise ConfigError("--mask and --center-fraction go with an --acceleration of more than 1; give that too")
     if acceleration == 1:
         return None
     fraction = 0.32 / acceleration if center_fraction is None else center_fraction
     if not 0 < fraction < 1 / acceleration:
         raise ConfigError(f"--center-fraction {fraction:g}: give more than 0 and less than 1/{acceleration}")
-    return Undersampling(mask, acceleration, fraction)
+    return Undersampling(mask or "random", acceleration, fraction)
 
 
 def undersample(
@@ -78,6 +85,5 @@ def _mask_function(wanted: Undersampling):
     try:
         from fastmri.data.subsample import create_mask_for_mask_type
     except ImportError as error:
-        hint = "install it with `pip install --no-deps fastmri runstats requests tqdm`"
-        raise ConfigError(f"undersampling needs the package fastmri, which is not here ({error}); {hint}") from error
+        raise ConfigError(f"undersampling needs the package fastmri, which is not here; {GET_FASTMRI}") from error
     return create_mask_for_mask_type(wanted.mask, [wanted.center_fraction], [wanted.acceleration])

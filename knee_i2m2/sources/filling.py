@@ -19,8 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from knee_i2m2.errors import DataError
-from knee_i2m2.files import whole, write_text
+from knee_i2m2.files import whole, write_text, writing
 
 __all__ = ["Filling", "forget", "npy_header", "write_rows"]
 
@@ -35,11 +34,13 @@ class Filling:
         out: The folder.
         array: The unfinished array's file; None where nothing is stored.
         done: Part -> what was noted when it was finished.
+        discarded: How many finished parts of another plan were thrown away.
     """
 
     out: Path
     array: Path | None
     done: dict[str, dict[str, Any]] = field(default_factory=dict)
+    discarded: int = 0
 
     @classmethod
     def open(cls, out: Path, plan: Any, name: str | None, shape: Sequence[int], dtype: str = "float16") -> Filling:
@@ -55,24 +56,26 @@ class Filling:
         Raises:
             DataError: The folder cannot be written or has no room for the array.
         """
-        head = {"plan": hashlib.sha256(json.dumps(plan, sort_keys=True).encode()).hexdigest()}
+        whole_plan = json.dumps([plan, name, list(shape), dtype], sort_keys=True)
+        head = {"plan": hashlib.sha256(whole_plan.encode()).hexdigest()}
         array = None if name is None else out / f".{name}.npy.part"
         found = _lines(out / _NOTES)
         header = npy_header(shape, dtype)
         size = len(header) + int(np.prod(shape)) * np.dtype(dtype).itemsize
         if array is not None and not array.exists() and found[:1] == [head] and (out / f"{name}.npy").is_file():
             os.replace(out / f"{name}.npy", array)  # killed between its last two steps
+        discarded = 0
         if found[:1] != [head] or (array is not None and not _has_size(array, size)):
-            found = [head]
+            found, discarded = [head], max(len(found) - 1, 0)
             forget(out)  # first, so that notes never speak of another plan's array
             _allocate(array, header, size)
         write_text(out / _NOTES, "".join(json.dumps(line) + "\n" for line in found))
-        return cls(out, array, {line["part"]: line for line in found[1:]})
+        return cls(out, array, {line["part"]: line for line in found[1:]}, discarded)
 
     def note(self, part: str, **record: Any) -> None:
         """Notes that a part is finished; its rows must be on the disk."""
         self.done[part] = {"part": part, **record}
-        with (self.out / _NOTES).open("a", encoding="utf-8") as opened:
+        with writing(self.out), (self.out / _NOTES).open("a", encoding="utf-8") as opened:
             opened.write(json.dumps(self.done[part]) + "\n")
             opened.flush()
             os.fsync(opened.fileno())
@@ -80,12 +83,15 @@ class Filling:
     def publish(self) -> None:
         """Gives the array its name; `forget` follows when everything beside it is written too."""
         if self.array is not None:
-            os.replace(self.array, self.array.with_name(self.array.name[1:].removesuffix(".part")))
+            with writing(self.out):
+                os.replace(self.array, self.array.with_name(self.array.name[1:].removesuffix(".part")))
 
 
 def forget(out: Path) -> None:
-    """Removes the notes of a plan that is carried out."""
-    (out / _NOTES).unlink(missing_ok=True)
+    """Removes the notes of a plan, and arrays that were not finished."""
+    with writing(out):
+        for path in [*out.glob(_NOTES), *out.glob(".*.npy.part")]:
+            path.unlink()
 
 
 def npy_header(shape: Sequence[int], dtype: str) -> bytes:
@@ -103,29 +109,29 @@ def write_rows(array: Path, first: int, values: np.ndarray) -> None:
     Raises:
         DataError: The disk is full or gone.
     """
-    try:
-        with array.open("rb+", buffering=0) as opened:
-            np.lib.format.read_magic(opened)
-            np.lib.format.read_array_header_1_0(opened)
-            opened.seek(first * values[0].nbytes, os.SEEK_CUR)
-            content = memoryview(np.ascontiguousarray(values)).cast("B")
-            while content:
-                content = content[opened.write(content) :]
-            os.fsync(opened.fileno())
-    except OSError as error:
-        raise DataError(array, f"cannot be written ({error.strerror})", "choose another --out or make room") from error
+    with writing(array), array.open("rb+", buffering=0) as opened:
+        np.lib.format.read_magic(opened)
+        np.lib.format.read_array_header_1_0(opened)
+        opened.seek(first * values[0].nbytes, os.SEEK_CUR)
+        content = memoryview(np.ascontiguousarray(values)).cast("B")
+        while content:
+            content = content[opened.write(content) :]
+        os.fsync(opened.fileno())
 
 
 def _lines(path: Path) -> list[dict[str, Any]]:
-    """Returns the lines of a file that are whole: the last one may have been cut by a kill."""
+    """Returns the lines of a file up to the first that is not whole: the last one may have been cut by a kill."""
     if not path.is_file():
         return []
     found = []
     for line in path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True):
         try:
-            found += [json.loads(line)] if line.endswith("\n") else []
+            read = json.loads(line) if line.endswith("\n") else None
         except ValueError:
+            read = None
+        if not isinstance(read, dict) or not {"plan", "part"} & set(read):
             break
+        found.append(read)
     return found
 
 

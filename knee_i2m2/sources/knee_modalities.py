@@ -7,7 +7,7 @@ unit is kept beside them; stored as they are, magnitudes of 1e-4 would lose half
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -74,9 +74,17 @@ class Transform:
             kspace = undersample(kspace, self._chosen(volume).to(kspace.device))
         return reconstruct_parts(kspace if self.columns is None else zero_fill(kspace, self.columns), volume.matrix)
 
+    def check(self, volumes: Sequence[Volume]) -> None:
+        """Raises ConfigError where the undersampling cannot be that of the narrowest volume."""
+        if self.undersampling is not None:
+            narrowest = min(volumes, key=lambda volume: volume.columns)
+            self.undersampling.columns(narrowest.path.name, narrowest.columns, narrowest.acquired)
+
     def _chosen(self, volume: Volume) -> Tensor:
         if volume.undersampled:
-            raise DataError(volume.path, "is undersampled already, by its mask", "leave --acceleration out for it")
+            raise DataError(
+                volume.path, "is undersampled already, by its mask", "give --acceleration 1, which reads it as it is"
+            )
         return self.undersampling.columns(volume.path.name, volume.columns, volume.acquired)
 
 
@@ -203,7 +211,8 @@ def read_volumes(folder: Path) -> dict[str, dict[str, Any]]:
     try:
         found = json.loads((folder / _VOLUMES).read_text(encoding="utf-8"))
         volumes = {name: _volume(about) for name, about in found["volumes"].items()}
-        return {"volumes": volumes, "quarantined": dict(found["quarantined"])}
+        aside = {n: {k: about[k] for k in ("stamp", "reason", "hint")} for n, about in found["quarantined"].items()}
+        return {"volumes": volumes, "quarantined": aside}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise DataError(folder / _VOLUMES, f"cannot be read ({error})", "prepare the data again") from error
 

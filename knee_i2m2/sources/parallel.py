@@ -8,7 +8,8 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import connection, get_context, parent_process
+from contextlib import contextmanager
+from multiprocessing import connection, forkserver, get_context, parent_process
 from typing import Any
 
 import torch
@@ -69,7 +70,22 @@ def _pool(jobs: int, task: Callable[[Any], Any]) -> ProcessPoolExecutor:
     """Returns processes that fork from a clean one, which has imported the task's module once."""
     context = get_context("forkserver")
     context.set_forkserver_preload([__name__, getattr(task, "func", task).__module__])
+    with _deaf():
+        forkserver.ensure_running()
     return ProcessPoolExecutor(jobs, mp_context=context, initializer=_start)
+
+
+@contextmanager
+def _deaf() -> Iterator[None]:
+    """Starts processes that do not hear Ctrl-C: the clean one would, while it imports, and show a traceback."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    heard = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, heard)
 
 
 def _start() -> None:

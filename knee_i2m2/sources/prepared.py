@@ -27,7 +27,7 @@ import pyarrow as pa
 import torch
 
 from knee_i2m2.errors import ConfigError, DataError
-from knee_i2m2.files import sweep, whole, write_text
+from knee_i2m2.files import sweep, whole, write_text, writing
 from knee_i2m2.sources.filling import npy_header
 from knee_i2m2.types import Batch, Task
 
@@ -51,7 +51,8 @@ def write_prepared(out: Path, index: pd.DataFrame, parts: Iterable[Mapping[str, 
     Raises:
         DataError: The folder cannot be written.
     """
-    (out / "data.json").unlink(missing_ok=True)
+    with writing(out):
+        (out / "data.json").unlink(missing_ok=True)
     with ExitStack() as stack:
         written = {name: stack.enter_context(_array(out, name, len(index), data)) for name in data["modalities"]}
         for part in parts:
@@ -155,7 +156,7 @@ def read_data(folder: Path, hint: str = "remove the folder and prepare it again"
         raise DataError(folder, "holds no finished prepared data", _MAKE)
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (OSError, ValueError) as error:
         raise DataError(path, f"cannot be read ({error})", hint) from error
     if not isinstance(found, dict) or "task" not in found:
         raise DataError(path, "does not say of which task it is", hint)

@@ -48,12 +48,18 @@ def test_one_column_in_so_many_is_kept(kind, acceleration: int) -> None:
 
 def test_the_default_centre_is_fastmris() -> None:
     assert [undersampling("random", a, None).center_fraction for a in (4, 8)] == [0.08, 0.04]
-    assert undersampling("random", 1, None) is None
+    assert undersampling(None, 4, None).mask == "random"
+    assert undersampling(None, 1, None) is None
 
 
 @pytest.mark.parametrize(
     ("acceleration", "fraction", "sentence"),
-    [(0, None, "--acceleration 0"), (4, 0.25, "less than 1/4"), (4, 0.0, "more than 0"), (1, 0.1, "give that too")],
+    [
+        (0, None, "--acceleration 0"),
+        (4, 0.25, "less than 1/4"),
+        (4, 0.0, "more than 0"),
+        (1, 0.1, "go with an --acceleration"),
+    ],
 )
 def test_a_mask_that_cannot_be_is_refused_in_words(acceleration, fraction, sentence: str) -> None:
     with pytest.raises(ConfigError, match=sentence):
@@ -62,5 +68,5 @@ def test_a_mask_that_cannot_be_is_refused_in_words(acceleration, fraction, sente
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_centre_that_rounds_up_to_everything_is_refused_in_words(kind) -> None:
-    with pytest.raises(ConfigError, match="less than 1/4"):
+    with pytest.raises(ConfigError, match="the 80 of the centre are all"):
         Undersampling(kind, 4, 0.2499).columns("a.h5", 320, (0, 320))

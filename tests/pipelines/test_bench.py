@@ -28,7 +28,7 @@ SMALL = {
         "1",
     ],
     "step": ["--network", "small", "--matrix", "32", "--batch-size", "2", "--repeats", "1"],
-    "statistics": ["--samples", "60", "--patients", "20", "--replicates", "10", "--repeats", "1"],
+    "statistics": ["--samples", "100", "--patients", "20", "--replicates", "10", "--repeats", "1"],
 }
 
 
@@ -70,8 +70,8 @@ def test_a_multiplication_counts_for_as_many_slices_as_it_has_operations() -> No
         (bench.data, BenchData(columns=300), "--columns 300: give at least as many as --matrix 320"),
         (bench.data, BenchData(repeats=0), "--repeats 0"),
         (bench.step, BenchStep(network="resnet81"), "resnet81 is unknown; did you mean resnet18"),
-        (bench.step, BenchStep(batch_size=0), "--batch-size 0"),
-        (bench.statistics, BenchStatistics(patients=0), "--patients 0"),
+        (bench.step, BenchStep(batch_size=1), "--batch-size 1: give at least 2"),
+        (bench.statistics, BenchStatistics(samples=3), "--samples 3: give at least 100"),
     ],
 )
 def test_a_benchmark_of_nothing_is_refused_in_words(run, config, sentence: str) -> None:

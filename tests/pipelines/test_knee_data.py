@@ -179,7 +179,9 @@ def test_zero_filling_leaves_wider_volumes_out_with_a_list_and_moves_the_boxes(a
         ({"columns": 20}, "--columns 20: the image has 32"),
         ({"columns": -3}, "--columns -3"),
         ({"acceleration": 0}, "--acceleration 0"),
-        ({"center_fraction": 0.1}, "goes with --acceleration"),
+        ({"center_fraction": 0.1}, "go with an --acceleration"),
+        ({"mask": "equispaced"}, "go with an --acceleration"),
+        ({"acceleration": 4, "center_fraction": 0.249}, "are all that 4-fold keeps"),
         ({"jobs": 0}, "--jobs 0"),
         ({"quarantine_limit": 2.0}, "--quarantine-limit 2"),
         ({"seed": -1}, "--seed -1"),
@@ -330,7 +332,7 @@ def test_quarantined_volumes_are_listed_and_the_rest_is_as_if_they_were_not_ther
     setting_aside = options(archive, tmp_path / "out", on_error="quarantine", quarantine_limit=0.2, jobs=jobs)
     made = prepare(archive, setting_aside)
     listed = pd.read_csv(tmp_path / "out" / "left_out.csv")
-    assert listed["volume"].tolist() == sorted([nan.stem, cut.stem]) and set(listed["why"]) == {"unreadable"}
+    assert listed["volume"].tolist() == sorted([nan.stem, cut.stem]) and set(listed["why"]) == {"unusable"}
     assert listed.set_index("volume").loc[nan.stem, "reason"] == "slice 1 of kspace holds NaN or Inf"
     assert prepare(archive, setting_aside) == made  # and again it does nothing
     index, x = everything(tmp_path / "out")
@@ -350,7 +352,7 @@ def test_a_quarantined_file_that_was_mended_is_noticed(archive: Path, tmp_path: 
     spoil(path)
     prepare(archive, setting_aside)
     path.write_bytes(whole)
-    with pytest.raises(ConfigError, match=f"was prepared with another {path.stem}"):
+    with pytest.raises(ConfigError, match=f"was prepared without {path.stem}, which has changed since"):
         prepare(archive, setting_aside)
 
 

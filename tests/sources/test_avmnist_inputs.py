@@ -211,7 +211,7 @@ def test_an_out_that_cannot_be_written_is_told(sound_inputs: Inputs, tmp_path: P
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigError, match="file: is a file; give --out a folder"):
         prepare_avmnist(*sound_inputs, tmp_path / "file", SMALL)
-    with pytest.raises(DataError, match=r"out: cannot be written \(Not a directory\); choose another --out"):
+    with pytest.raises(DataError, match=r"out: cannot be written \(Not a directory\); choose another place"):
         prepare_avmnist(*sound_inputs, tmp_path / "file/out", SMALL)
 
 
