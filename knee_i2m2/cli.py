@@ -1,7 +1,8 @@
-"""The command line: `knee-i2m2 VERB ...`. verbs are functions, their signatures the options."""
+"""The command line: `knee-i2m2 VERB ...`. Verbs are functions, their signatures the options."""
 
 from __future__ import annotations
 
+import errno
 import importlib
 import json
 import sys
@@ -9,7 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from knee_i2m2.errors import ConfigError, KneeError, suggestion
+from knee_i2m2.errors import ConfigError, DataError, KneeError, suggestion
 
 __all__ = ["FUNCTIONS", "RECIPES", "VERBS", "audit", "demo", "evaluate", "main", "report"]
 
@@ -106,6 +107,10 @@ VERBS = {
 """Verb -> what it does."""
 
 
+_ENVIRONMENT = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENAMETOOLONG, errno.EIO}
+"""What the file system refuses anywhere: no bug of ours, and the user's to mend."""
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a verb and returns the exit code: 0 ok, 2 usage, 3 bad data, 4 bad checkpoint.
 
@@ -114,11 +119,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return _run(list(sys.argv[1:] if arguments is None else arguments))
     except KneeError as error:
-        print(f"knee-i2m2: {error}", file=sys.stderr)
+        print(f"knee-i2m2: {' '.join(str(error).splitlines())}", file=sys.stderr)
         return error.exit_code
     except BrokenPipeError:  # the reader, such as `head`, has seen enough
         sys.stdout = None
         return 0
+    except OSError as error:
+        if error.filename is None or error.errno not in _ENVIRONMENT:
+            raise
+        print(f"knee-i2m2: {error.filename}: {error.strerror}; check the path and your rights", file=sys.stderr)
+        return DataError.exit_code
     except KeyboardInterrupt:
         print("knee-i2m2: interrupted", file=sys.stderr)
         return 130

@@ -32,7 +32,7 @@ from knee_i2m2.pipelines.knee_data import SETTINGS, volume_index
 from knee_i2m2.pipelines.progress import progress
 from knee_i2m2.pipelines.quarantine import OnError, Quarantine, write_left_out
 from knee_i2m2.sources.annotations import Annotations, read_annotations
-from knee_i2m2.sources.fastmri import Volume, find_volumes, read_volume
+from knee_i2m2.sources.fastmri import Volume, find_volumes, volume_or_error
 from knee_i2m2.sources.knee_modalities import MODALITIES, Transform, volume_modalities
 from knee_i2m2.sources.prepared import read_data
 from knee_i2m2.sources.splits import read_split
@@ -96,21 +96,24 @@ def predict(run: Path, inputs: list[Path], /, config: PredictOptions) -> dict[st
         CheckpointError: There is no checkpoint, or it is damaged.
     """
     methods, device = _methods(run, config)
-    archive = _Archive.of(read_data(run), config)
-    paths = _of_split(_paths(inputs), run, config.split)
-    quarantine = Quarantine(run, config.on_error, config.quarantine_limit, len(paths))
+    preparation, paths = _Preparation.of(read_data(run), config), _of_split(_paths(inputs), run, config.split)
+    folder = inputs[0] if inputs[0].is_dir() else inputs[0].parent
+    quarantine = Quarantine(folder, config.on_error, config.quarantine_limit, len(paths))
+    known = [(volume, preparation.index(volume)) for volume in preparation.look_at(paths, quarantine)]
     tables = []
     with progress() as bar:
-        for path in bar.track(paths, description="volumes"):
+        for volume, index in bar.track(known, description="volumes"):
             try:
-                tables.append(archive.answer(read_volume(path), methods, device))
+                tables.append(preparation.answer(volume, index, methods, device))
             except DataError as error:
-                quarantine.add(error)
-    return _write(tables, quarantine, config, archive.data["targets"], {"volumes": len(tables), "seeds": len(methods)})
+                quarantine.add(volume.name, error)
+    return _write(tables, quarantine, config, preparation.data["targets"], len(methods))
 
 
-def _write(tables, quarantine: Quarantine, config: PredictOptions, targets, result) -> dict[str, Any]:
-    """Writes predictions and what was left out; returns where, and AUROC where the truth is known."""
+def _write(
+    tables: list[pd.DataFrame], quarantine: Quarantine, config: PredictOptions, targets: Sequence[str], seeds: int
+) -> dict[str, Any]:
+    """Writes predictions and what was left out; returns where, how many, and AUROC where the truth was asked for."""
     if not tables:
         raise DataError(quarantine.folder, "none of the volumes can be used", "mend them, or give others")
     table = pd.concat(tables, ignore_index=True)
@@ -119,8 +122,12 @@ def _write(tables, quarantine: Quarantine, config: PredictOptions, targets, resu
         write_left_out(config.out / "left_out.csv", quarantine.rows())
     predictions.write(table, config.out / "predictions.parquet")
     write_text(config.out / "predictions.csv", table.to_csv(index=False))
-    result = {"predictions": str(config.out / "predictions.parquet"), **result, "quarantined": len(quarantine.errors)}
-    return result | ({"auroc": aurocs(table, targets)} if config.annotations else {})
+    counted = {"volumes": len(tables), "seeds": seeds, "quarantined": len(quarantine.errors)}
+    result = {"predictions": str(config.out / "predictions.parquet"), **counted}
+    if config.annotations is None:
+        return result
+    reviewed = int(table.loc[table["truth"] >= 0, "series"].nunique())
+    return {**result, "reviewed": reviewed, "auroc": aurocs(table, targets)}
 
 
 def aurocs(table: pd.DataFrame, targets: Sequence[str]) -> dict[str, Estimate]:
@@ -139,7 +146,8 @@ def _methods(run: Path, config: PredictOptions) -> tuple[list[Method], torch.dev
     trained = _config(run)
     check_names([config.rival], RIVALS, "rival")
     check_names(config.modalities or [], {"magnitude": 0, "phase": 0, "position": 0}, "modalities")
-    if (config.out / "predictions.parquet").exists() or (config.out.exists() and not config.out.is_dir()):
+    written = [config.out / name for name in ("predictions.parquet", "predictions.csv", "left_out.csv")]
+    if any(path.exists() for path in written) or (config.out.exists() and not config.out.is_dir()):
         raise ConfigError(f"{config.out} holds predictions already or is a file; choose another --out")
     device, data = launch(config.device).device, read_data(run)
     seeds = config.seed or _seeds(run, config.rival)
@@ -212,7 +220,7 @@ def _of_split(paths: list[Path], run: Path, split: str | None) -> list[Path]:
 
 
 @dataclass(frozen=True)
-class _Archive:
+class _Preparation:
     """How volumes are turned into what a run was trained on, and what is known about them.
 
     Attributes:
@@ -228,24 +236,42 @@ class _Archive:
     modalities: list[str] | None
 
     @classmethod
-    def of(cls, data: Mapping[str, Any], config: PredictOptions) -> _Archive:
+    def of(cls, data: Mapping[str, Any], config: PredictOptions) -> _Preparation:
         """Returns the run's own way, but for an undersampling that was asked for."""
         settings = dict(data["settings"])
-        chosen = {"mask": config.mask or "random", "center_fraction": config.center_fraction}
         if config.acceleration is not None:
-            settings |= {**chosen, "acceleration": config.acceleration}
+            settings |= {name: getattr(config, name) for name in ("acceleration", "mask", "center_fraction")}
         elif config.mask or config.center_fraction is not None:
             raise ConfigError("--mask and --center-fraction go with --acceleration; give that too, such as 4")
+        if config.file_list is not None and config.annotations is None:
+            raise ConfigError("--file-list goes with --annotations; give those too")
         known = None if config.annotations is None else read_annotations(config.annotations, config.file_list)
         return cls(data, Transform.of(settings), known, config.modalities)
 
-    def answer(self, volume: Volume, methods: Sequence[Method], device: torch.device) -> pd.DataFrame:
+    def look_at(self, paths: Sequence[Path], quarantine: Quarantine) -> list[Volume]:
+        """Returns the volumes whose header can be used, before anything is computed."""
+        volumes = []
+        for path in paths:
+            found = volume_or_error(path)
+            if isinstance(found, Volume) and list(found.matrix) != self.data["matrix"]:
+                sizes = f"{found.matrix}, the run was trained on {tuple(self.data['matrix'])}"
+                reason, hint = f"its image has a matrix of {sizes}", "use a run that was trained on such volumes"
+                found = DataError(path, reason, hint)
+            if isinstance(found, Volume):
+                volumes.append(found)
+            else:
+                quarantine.add(path.stem, found)
+        return volumes
+
+    def index(self, volume: Volume) -> pd.DataFrame:
+        """Returns one row a slice, with its labels where somebody reviewed the volume."""
+        return volume_index(volume, self.annotations, self.data["settings"]["abnormal"])
+
+    def answer(
+        self, volume: Volume, index: pd.DataFrame, methods: Sequence[Method], device: torch.device
+    ) -> pd.DataFrame:
         """Returns the prediction table of one volume."""
         targets = self.data["targets"]
-        if list(volume.matrix) != self.data["matrix"]:
-            reason = f"its image has a matrix of {volume.matrix}, the run was trained on {tuple(self.data['matrix'])}"
-            raise DataError(volume.path, reason, "use a run that was trained on such volumes")
-        index = volume_index(volume, self.annotations, self.data["settings"]["abnormal"])
         batch = self._batch(volume, index, device)
         answers = averaged([answers_of(method, [batch], device) for method in methods])
         index = index.drop(columns=["slice", *targets])

@@ -26,7 +26,7 @@ from knee_i2m2.errors import ConfigError, DataError
 from knee_i2m2.files import locked, sha256
 from knee_i2m2.pipelines.knee_data import PrepareKnee, prepare
 from knee_i2m2.sources.fastmri import read_kspace, read_volume
-from knee_i2m2.sources.knee_modalities import volume_modalities
+from knee_i2m2.sources.knee_modalities import fill_rows, volume_modalities
 from knee_i2m2.sources.phantom import Phantom, make_phantom
 from knee_i2m2.sources.prepared import Prepared
 from knee_i2m2.training.batches import InOrder, loader, on_device
@@ -245,15 +245,15 @@ def test_another_plan_does_not_take_over_what_an_interrupted_one_left(phantom: P
     assert content(out) == content(tmp_path / "anew")
 
 
-def killed_at(point: str, archive: Path, out: Path) -> None:
+def killed_at(point: str, archive: Path, out: Path, **changed) -> None:
     """Prepares in a process of its own, which is killed at a point."""
-    killed = get_context("forkserver").Process(target=_prepare_and_die, args=(archive, out, *POINTS[point]))
+    killed = get_context("forkserver").Process(target=_prepare_and_die, args=(archive, out, *POINTS[point], changed))
     killed.start()
     killed.join(120)
     assert killed.exitcode == -signal.SIGKILL
 
 
-def _prepare_and_die(archive: Path, out: Path, target: str, call: int) -> None:
+def _prepare_and_die(archive: Path, out: Path, target: str, call: int, changed: dict) -> None:
     """Prepares, and is killed when `target` is called for the `call`-th time."""
     owner, _, name = target.rpartition(".")
     owner = pkgutil.resolve_name(owner)
@@ -266,7 +266,7 @@ def _prepare_and_die(archive: Path, out: Path, target: str, call: int) -> None:
         return original(*arguments, **named)
 
     setattr(owner, name, deadly)
-    prepare(archive, options(archive, out))
+    prepare(archive, options(archive, out, **changed))
 
 
 def test_run_again_it_reads_nothing_but_headers(phantom: Path, data: Path) -> None:
@@ -275,6 +275,84 @@ def test_run_again_it_reads_nothing_but_headers(phantom: Path, data: Path) -> No
         prepare(phantom, options(phantom, data))
     assert not hashed.called
     assert {path: path.stat().st_mtime_ns for path in data.iterdir()} == before
+
+
+@pytest.mark.parametrize("order", [(False, True), (True, False)])
+def test_a_run_without_cache_does_not_vouch_for_rows_of_one_with_it(phantom, data, tmp_path, order) -> None:
+    out = tmp_path / "out"
+    for no_cache in (*order, order[0]):
+        killed_at("after the fifth volume", phantom, out, no_cache=no_cache)
+    prepare(phantom, options(phantom, out))
+    assert content(out) == content(data)
+
+
+def test_volumes_that_are_left_out_move_no_other_one(archive: Path, tmp_path: Path) -> None:
+    prepare(archive, options(archive, tmp_path / "whole"))
+    before = everything(tmp_path / "whole")[0].groupby("series")["split"].first()
+    gone = next(n for n in before.index if (before == before[n]).sum() > 2)
+    patient = read_volume(next(p for p in volumes(archive) if p.stem == gone)).patient
+    lost = [path for path in volumes(archive) if read_volume(path).patient == patient]
+    for path in lost:
+        spoil(path)
+    prepare(archive, options(archive, tmp_path / "out", on_error="quarantine", quarantine_limit=0.2))
+    after = everything(tmp_path / "out")[0].groupby("series")["split"].first()
+    pd.testing.assert_series_equal(after, before.drop([path.stem for path in lost]))
+
+
+def test_a_finished_folder_is_held_to_a_stricter_limit(archive: Path, tmp_path: Path) -> None:
+    spoil(volumes(archive)[4])
+    prepare(archive, options(archive, tmp_path / "out", on_error="quarantine", quarantine_limit=0.1))
+    with pytest.raises(DataError, match="slice 1 of kspace holds NaN"):
+        prepare(archive, options(archive, tmp_path / "out"))
+    with pytest.raises(DataError, match="more than --quarantine-limit"):
+        prepare(archive, options(archive, tmp_path / "out", on_error="quarantine"))
+
+
+def test_a_volume_that_killed_its_process_is_tried_again(archive: Path, tmp_path: Path) -> None:
+    deadly = {"reason": "reading it killed the process", "hint": "it is damaged, or memory ran out: use fewer --jobs"}
+    name = volumes(archive)[4].stem
+
+    def work(transform, array, item):
+        return deadly if item[0].name == name else fill_rows(transform, array, item)
+
+    with patch("knee_i2m2.pipelines.knee_data.fill_rows", work), pytest.raises(DataError, match="killed the process"):
+        prepare(archive, options(archive, tmp_path / "out"))
+    with patch("knee_i2m2.pipelines.knee_data.fill_rows", side_effect=fill_rows) as filled:
+        prepare(archive, options(archive, tmp_path / "out"))
+    assert filled.call_args_list[0].args[2][0].name == name and filled.call_count == 12 - 4
+
+
+def test_the_size_of_most_images_is_the_usual_one(archive: Path, tmp_path: Path, fastmri_file) -> None:
+    odd = fastmri_file.write(
+        archive / "singlecoil_train" / "file0.h5", patient="odd", rows=64, columns=36, matrix=(20, 20)
+    )
+    (archive / "knee_file_list.csv").write_text("file0\n" + (archive / "knee_file_list.csv").read_text())
+    made = prepare(archive, options(archive, tmp_path / "out", on_error="quarantine", quarantine_limit=0.1))
+    listed = pd.read_csv(tmp_path / "out" / "left_out.csv")
+    assert (made["volumes"], listed["volume"].tolist()) == (12, [odd.stem])
+    assert "(20, 20) while most have (32, 32)" in listed["reason"][0]
+
+
+def test_a_volume_without_patient_is_quarantined_too(archive: Path, tmp_path: Path) -> None:
+    with h5py.File(volumes(archive)[0], "a") as file:
+        del file.attrs["patient_id"]
+    with pytest.raises(DataError, match="has no attribute patient_id"):
+        prepare(archive, options(archive, tmp_path / "out"))
+    made = prepare(archive, options(archive, tmp_path / "out", on_error="quarantine", quarantine_limit=0.1))
+    assert made["left_out"] == {"unusable": 1}
+
+
+def test_relative_paths_are_found_from_anywhere(phantom: Path, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(phantom.parent)
+    prepare(Path(phantom.name), options(phantom, tmp_path / "out", no_cache=True))
+    monkeypatch.chdir(tmp_path)
+    assert everything(tmp_path / "out")[1]["phase"].shape == (36, 1, 32, 32)
+
+
+def test_a_full_disk_while_noting_is_a_sentence(phantom: Path, tmp_path: Path) -> None:
+    full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    with patch("knee_i2m2.sources.filling.os.fsync", side_effect=full), pytest.raises(DataError, match="No space left"):
+        prepare(phantom, options(phantom, tmp_path / "out"))
 
 
 def test_a_touched_or_moved_archive_is_hashed_and_known_again(archive: Path, tmp_path: Path) -> None:

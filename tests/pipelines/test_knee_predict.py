@@ -102,6 +102,15 @@ def test_a_split_of_the_runs_own_data_can_be_asked_for(phantom: Path, run: Path,
         answers(run, held_out(phantom, run), tmp_path / "none", split="val")
 
 
+def test_findings_beyond_a_volumes_slices_are_the_annotations_fault_and_no_volume_is_dropped(phantom, run, tmp_path):
+    volume = held_out(phantom, run)[0]
+    bad = tmp_path / "bad.csv"
+    bad.write_text((phantom / "knee.csv").read_text() + f"{volume.stem},9,No,1,1,2,2,Meniscus Tear\n")
+    setting_aside = {"on_error": "quarantine", "quarantine_limit": 1.0, "annotations": bad}
+    with pytest.raises(DataError, match=r"bad\.csv: line \d+ is about slice 9"):
+        answers(run, [volume], tmp_path / "out", **setting_aside)
+
+
 def test_without_annotations_there_is_no_truth_and_no_auroc(phantom, run, tmp_path) -> None:
     result = predict(run, held_out(phantom, run)[:1], PredictOptions(tmp_path / "out", rival="inter", device="cpu"))
     assert "auroc" not in result
@@ -116,6 +125,8 @@ def test_a_volume_that_cannot_be_used_stops_or_is_listed(phantom: Path, run: Pat
     with pytest.raises(DataError, match=r"bad\.h5: slice 0 of kspace holds NaN"):
         answers(run, [good, bad], tmp_path / "stopped")
     assert not (tmp_path / "stopped").exists()
+    with pytest.raises(DataError, match="more than --quarantine-limit"):
+        answers(run, [good, bad], tmp_path / "too many", on_error="quarantine")
     setting_aside = {"on_error": "quarantine", "quarantine_limit": 0.5}
     kept = answers(run, [good, bad], tmp_path / "out", **setting_aside)
     np.testing.assert_array_equal(kept, answers(run, [good], tmp_path / "good"))
@@ -129,6 +140,8 @@ def test_a_volume_that_cannot_be_used_stops_or_is_listed(phantom: Path, run: Pat
     [
         ({"mask": "equispaced"}, "go with --acceleration"),
         ({"center_fraction": 0.1}, "go with --acceleration"),
+        ({"acceleration": 1, "mask": "random"}, "go with an --acceleration of more than 1"),
+        ({"file_list": Path("list.csv")}, "--file-list goes with --annotations"),
         ({"acceleration": 0}, "--acceleration 0"),
         ({"acceleration": 4, "center_fraction": 0.5}, "less than 1/4"),
     ],
