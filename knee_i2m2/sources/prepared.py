@@ -25,6 +25,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import torch
+import torch.utils.data
 
 from knee_i2m2.errors import ConfigError, DataError
 from knee_i2m2.files import sweep, whole, write_text, writing
@@ -183,8 +184,6 @@ class Array(Protocol):
 class Prepared:
     """The samples of one split.
 
-    Modalities that are stored in float16, and need no factor, come so: half the bytes travel to where they are used.
-
     Attributes:
         index: One row a sample.
         task: What is asked.
@@ -289,8 +288,12 @@ class _Mapped:
 
 
 def _gathered(array: Array, rows: np.ndarray) -> torch.Tensor:
-    """Returns samples as they are stored, of shape (channels, batch, rows, columns): each channel is contiguous."""
-    gathered = torch.empty((array.shape[1], len(rows), *array.shape[2:]), dtype=array.dtype)
+    """Returns samples as float32, of shape (channels, batch, rows, columns): read and converted in one pass.
+
+    In a loader's process they stay as they are stored, so that half the bytes travel to where they are used.
+    """
+    dtype = array.dtype if torch.utils.data.get_worker_info() else torch.float32
+    gathered = torch.empty((array.shape[1], len(rows), *array.shape[2:]), dtype=dtype)
     for place, row in enumerate(rows.tolist()):
         gathered[:, place] = array[row]
     return gathered
