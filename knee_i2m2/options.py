@@ -16,6 +16,8 @@ import inspect
 import re
 import typing
 from collections.abc import Callable, Sequence
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -25,7 +27,7 @@ from knee_i2m2.errors import ConfigError
 
 __all__ = ["SECTIONS", "parse"]
 
-SECTIONS = ("phantom", "prepare", "train", "predict")
+SECTIONS = ("phantom", "prepare", "train", "predict", "bench")
 """Verbs whose options may stand in a file."""
 
 _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?$", re.IGNORECASE)
@@ -182,11 +184,20 @@ def _config_first(arguments: list[str]) -> list[str]:
     for argument in left:
         if argument == "--":
             return [*front, *rest, argument, *left]
-        config = argument.partition("=")[0] == "--config"
-        (front if config else rest).append(argument)
-        if argument == "--config":
-            front += [value for value in [next(left, None)] if value is not None]
+        option, equals, value = argument.partition("=")
+        if option != "--config":
+            rest.append(argument)
+        elif equals or (value := next(left, None)) is not None:
+            front += [option, _shipped(value)]
+        else:
+            front.append(option)  # the parser asks for the file
     return front + rest
+
+
+def _shipped(file: str) -> str:
+    """Returns where a file of options lies: as given, or else of that name beside the recipes of the package."""
+    own = Path(find_spec("knee_i2m2.pipelines").submodule_search_locations[0]) / file
+    return str(own) if Path(file).name == file and not Path(file).exists() and own.is_file() else file
 
 
 def _values(arguments: list[str], numbers: bool) -> list[str]:

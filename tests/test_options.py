@@ -11,6 +11,7 @@ import pytest
 from knee_i2m2.cli import RECIPES
 from knee_i2m2.errors import ConfigError
 from knee_i2m2.options import SECTIONS, parse
+from knee_i2m2.pipelines import knee
 
 
 @dataclass
@@ -312,3 +313,11 @@ def test_the_help_is_the_documentation_with_dashes(capsys: pytest.CaptureFixture
     assert "Trains something." in shown
     assert "--batch-size BATCH_SIZE" in shown
     assert "Samples a step." in shown
+
+
+def test_a_file_of_the_package_is_found_by_its_name_and_a_file_that_is_here_comes_first(tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    arguments = ["--data", "D", "--out", "O", "--config", "knee_original.yaml"]
+    assert parse("knee-i2m2 train knee", knee.train, arguments, knee.Knee)[1]["network"] == "preact_resnet18"
+    (tmp_path / "knee_original.yaml").write_text("network: small\n")
+    assert parse("knee-i2m2 train knee", knee.train, arguments, knee.Knee)[1]["network"] == "small"
