@@ -42,7 +42,7 @@ from knee_i2m2.sources.fastmri import Volume, find_volumes
 from knee_i2m2.sources.filling import Filling, forget
 from knee_i2m2.sources.knee_modalities import MODALITIES, Transform, fill_rows, volumes_text
 from knee_i2m2.sources.parallel import in_parallel
-from knee_i2m2.sources.prepared import finish_prepared, finished
+from knee_i2m2.sources.preparation import finish_prepared, finished
 from knee_i2m2.sources.splits import SPLITS, SplitKind, leaks, write_split
 
 __all__ = ["ARRAY", "IDEAL", "PrepareKnee", "boxes", "prepare", "volume_index"]
@@ -210,6 +210,8 @@ def _fill(archive: Archive, transform: Transform, config: PrepareKnee, quarantin
     shape = (sum(n for _, n in slices), len(MODALITIES), *archive.volumes[0].matrix)
     with writing(config.out):
         (config.out / "data.json").unlink(missing_ok=True)
+        if config.no_cache:  # what a killed run with a cache had finished
+            (config.out / f"{ARRAY}.npy").unlink(missing_ok=True)
     filling = Filling.open(config.out, [slices, asdict(transform)], None if config.no_cache else ARRAY, shape)
     if filling.discarded:
         print("volumes or options have changed since the interrupted run: starting anew", file=sys.stderr)
@@ -248,7 +250,8 @@ def _finish(filling: Filling, archive: Archive, index: pd.DataFrame, data, confi
     index["split"] = index["series"].map(split)
     index["scale"] = index["series"].map({name: note["scale"] for name, note in notes.items()})
     hashes = {name: note["sha256"] for name, note in notes.items()}
-    data = {**data, **_described(config, archive, index), "sources": {**hashes, **data["sources"]}}
+    csv = config.annotations.name
+    data = {**data, **_described(config, archive, index), "sources": {**hashes, csv: data["sources"][csv]}}
     data["beside"] += [IDEAL] * ideal.is_file()
 
     def last() -> None:

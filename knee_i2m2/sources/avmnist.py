@@ -21,7 +21,7 @@ from knee_i2m2.sources.avmnist_modalities import audio, fit_components, images
 from knee_i2m2.sources.avmnist_pairs import SPLITS, draw_pairs
 from knee_i2m2.sources.mnist import mnist_files, read_digits
 from knee_i2m2.sources.noise import noise_files, read_noises
-from knee_i2m2.sources.prepared import finished, write_prepared
+from knee_i2m2.sources.preparation import finished, write_prepared
 from knee_i2m2.sources.speech import read_recordings, speech_fingerprint
 
 __all__ = ["AVMNISTSettings", "Progress", "prepare_avmnist"]

@@ -211,7 +211,7 @@ POINTS = {
     "after the fifth volume": ("knee_i2m2.sources.filling.Filling.note", 5),
     "before the index": ("knee_i2m2.pipelines.knee_data.finish_prepared", 1),
     "before the array has its name": ("knee_i2m2.sources.filling.Filling.publish", 1),
-    "after the array has its name": ("knee_i2m2.sources.prepared.sweep", 1),
+    "after the array has its name": ("knee_i2m2.sources.preparation.sweep", 1),
     "after everything but the notes": ("knee_i2m2.pipelines.knee_data.forget", 1),
 }
 
