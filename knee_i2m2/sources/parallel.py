@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from multiprocessing import connection, forkserver, get_context, parent_process
+from multiprocessing import connection, forkserver, get_context, parent_process, resource_tracker
 from typing import Any
 
 import torch
@@ -45,7 +45,9 @@ def in_parallel(
         done = 0
         try:
             with _pool(min(jobs, len(left)), task) as pool:
-                for result in pool.map(task, left):
+                with _patient():
+                    results = pool.map(task, left)
+                for result in results:
                     done += 1
                     yield result
         except BrokenProcessPool:  # somebody among the first that are left did it: try the first alone, then go on
@@ -70,22 +72,28 @@ def _pool(jobs: int, task: Callable[[Any], Any]) -> ProcessPoolExecutor:
     """Returns processes that fork from a clean one, which has imported the task's module once."""
     context = get_context("forkserver")
     context.set_forkserver_preload([__name__, getattr(task, "func", task).__module__])
-    with _deaf():
+    with _patient():
         forkserver.ensure_running()
     return ProcessPoolExecutor(jobs, mp_context=context, initializer=_start)
 
 
 @contextmanager
-def _deaf() -> Iterator[None]:
-    """Starts processes that do not hear Ctrl-C: the clean one would, while it imports, and show a traceback."""
+def _patient() -> Iterator[None]:
+    """Lets Ctrl-C wait while processes start: they do not hear it, and are not left without their parent half way."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    heard = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    resource_tracker.ensure_running()  # its own start would let the signal through again
+    came: list[int] = []
+    handler = signal.signal(signal.SIGINT, lambda number, _: came.append(number))
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, heard)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        signal.signal(signal.SIGINT, handler)
+    if came and handler is not signal.SIG_IGN:
+        raise KeyboardInterrupt
 
 
 def _start() -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from knee_i2m2.errors import ConfigError, DataError
+from knee_i2m2.sources import parallel
 from knee_i2m2.sources.parallel import in_parallel
 
 
@@ -43,6 +44,7 @@ def test_a_killed_process_ends_in_words() -> None:
 
 SLEEPER = """
 import os, sys, time
+from knee_i2m2.sources import parallel
 from knee_i2m2.sources.parallel import in_parallel
 
 def sleep(folder):
@@ -86,3 +88,22 @@ def _wait(condition) -> None:
     while not condition():
         assert time.monotonic() < end, "waited for a minute in vain"
         time.sleep(0.05)
+
+
+def test_ctrl_c_waits_until_the_processes_have_started() -> None:
+    done = []
+    with pytest.raises(KeyboardInterrupt), parallel._patient():
+        os.kill(os.getpid(), signal.SIGINT)
+        done.append("started")
+    assert done == ["started"]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, set())
+
+
+def test_who_does_not_hear_ctrl_c_is_not_interrupted() -> None:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with parallel._patient():
+            os.kill(os.getpid(), signal.SIGINT)
+    finally:
+        signal.signal(signal.SIGINT, before)
