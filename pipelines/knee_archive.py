@@ -17,7 +17,7 @@ from knee_i2m2.sources.fastmri import Volume, volume_or_error, volume_table
 from knee_i2m2.sources.knee_modalities import read_volumes
 from knee_i2m2.sources.parallel import in_parallel
 from knee_i2m2.sources.prepared import read_data
-from knee_i2m2.sources.splits import SPLITS, SPLITTERS, SplitKind
+from knee_i2m2.sources.splits import SPLITS, SPLITTERS, SplitKind, unknown_patient
 
 __all__ = ["Archive", "killed", "known_before", "known_hashes", "set_aside_again", "survey"]
 
@@ -42,9 +42,14 @@ class Archive:
         more = [row for row in rows if row not in self.left_out]
         return replace(self, volumes=[v for v in self.volumes if v.name not in gone], left_out=[*self.left_out, *more])
 
+    @property
+    def places(self) -> dict[str, str]:
+        """Name -> split, of those that can be prepared."""
+        return {volume.name: self.split[volume.name] for volume in self.volumes}
+
     def refuse_empty(self, folder: Path) -> None:
         """Raises DataError where a split has no volume left."""
-        for split in set(SPLITS) - {self.split[volume.name] for volume in self.volumes}:
+        for split in set(SPLITS) - set(self.places.values()):
             raise DataError(folder, f"of split {split} no volume can be used", "mend some, or choose another --seed")
 
 
@@ -104,11 +109,9 @@ def _look_at(paths: list[Path], quarantine: Quarantine, jobs: int) -> list[Volum
 
 def _of_patients(volumes: list[Volume], quarantine: Quarantine) -> list[Volume]:
     """Returns the volumes whose patient is known, without whom they cannot be split."""
-    hint = "add the attribute, or use --split volume, which may put one patient into train and test"
     for volume in volumes:
         if volume.patient is None:
-            reason = "has no attribute patient_id, so its patient is unknown"
-            quarantine.add(volume.name, DataError(volume.path, reason, hint))
+            quarantine.add(volume.name, unknown_patient(volume.path))
     return [volume for volume in volumes if volume.patient is not None]
 
 

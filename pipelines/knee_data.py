@@ -122,12 +122,14 @@ def prepare(fastmri: Path, /, config: PrepareKnee) -> dict[str, Any]:
         _refresh(config.out, known.volumes, earlier)
         return found
     index = _index(archive.volumes, annotations, config)
-    _ideal(fastmri / IDEAL, index)  # what is wrong with labels or observer is said before hours of work
+    ideal = _ideal(fastmri / IDEAL, index)  # what is wrong with labels or observer is said before hours of work
     damaged = (config.out / "data.json").is_file()
     with locked(config.out):
         if damaged or not (config.out / "data.json").is_file():
             filling = _fill(archive, transform, config, quarantine)
-            return _finish(filling, archive.without(quarantine.rows()), index, data, config, fastmri / IDEAL)
+            archive = archive.without(quarantine.rows())
+            archive.refuse_empty(fastmri)
+            return _finish(filling, archive, index, data, config, ideal)
     return prepare(fastmri, config)  # another process has finished it meanwhile
 
 
@@ -241,10 +243,16 @@ def _lost(item: tuple[Volume, int]) -> dict[str, Any]:
     return {"reason": error.reason, "hint": error.hint}
 
 
-def _finish(filling: Filling, archive: Archive, index: pd.DataFrame, data, config: PrepareKnee, ideal: Path):
+def _finish(
+    filling: Filling,
+    archive: Archive,
+    index: pd.DataFrame,
+    data: Mapping[str, Any],
+    config: PrepareKnee,
+    ideal: pd.DataFrame | None,
+) -> dict[str, Any]:
     """Writes everything but the array, gives that its name, and returns `data.json`."""
-    archive.refuse_empty(ideal.parent)
-    split = {volume.name: archive.split[volume.name] for volume in archive.volumes}
+    split = archive.places
     notes = {volume.name: filling.done[volume.name] for volume in archive.volumes}
     index = index[index["series"].isin(notes)].reset_index(drop=True)
     index["split"] = index["series"].map(split)
@@ -252,14 +260,14 @@ def _finish(filling: Filling, archive: Archive, index: pd.DataFrame, data, confi
     hashes = {name: note["sha256"] for name, note in notes.items()}
     csv = config.annotations.name
     data = {**data, **_described(config, archive, index), "sources": {**hashes, csv: data["sources"][csv]}}
-    data["beside"] += [IDEAL] * ideal.is_file()
+    data["beside"] += [IDEAL] * (ideal is not None)
 
     def last() -> None:
         write_split(config.out / "split.csv", split, {v.name: v.patient for v in archive.volumes}, hashes)
         write_left_out(config.out / "left_out.csv", archive.left_out)
-        if ideal.is_file():
+        if ideal is not None:
             with whole(config.out / IDEAL) as temporary:
-                _ideal(ideal, index).to_parquet(temporary, index=False)
+                ideal[ideal["sample"].isin(index["sample"])].to_parquet(temporary, index=False)
         set_aside = {name: note for name, note in filling.done.items() if "reason" in note}
         write_text(config.out / "volumes.json", volumes_text(archive.volumes, set_aside))
         filling.publish()
@@ -271,7 +279,6 @@ def _finish(filling: Filling, archive: Archive, index: pd.DataFrame, data, confi
 
 def _described(config: PrepareKnee, archive: Archive, index: pd.DataFrame) -> dict[str, Any]:
     """Returns what `data.json` says of the volumes and arrays."""
-    split = dict(zip(index["series"], index["split"], strict=True))
     matrix = list(archive.volumes[0].matrix)
     return {
         "matrix": matrix,
@@ -279,7 +286,7 @@ def _described(config: PrepareKnee, archive: Archive, index: pd.DataFrame) -> di
         "computed": ARRAY if config.no_cache else None,
         "volumes": len(archive.volumes),
         "left_out": dict(Counter(why for _, why, _ in archive.left_out)),
-        "patients_in_more_than_one_split": len(leaks(split, {v.name: v.patient for v in archive.volumes})),
+        "patients_in_more_than_one_split": len(leaks(archive.places, {v.name: v.patient for v in archive.volumes})),
         "counts": counts(index),
         "beside": ["split.csv", "left_out.csv", "volumes.json"],
     }

@@ -31,6 +31,7 @@ __all__ = [
     "split_by_patient",
     "split_by_volume",
     "split_official",
+    "unknown_patient",
     "write_split",
 ]
 
@@ -160,6 +161,12 @@ def refuse_one_sided(
             raise DataError(where, reason, hint)
 
 
+def unknown_patient(volume: str | Path) -> DataError:
+    """Returns what is said of a volume that cannot be split by patient."""
+    hint = "add the attribute, or use --split volume, which may put one patient into train and test"
+    return DataError(volume, "has no attribute patient_id, so its patient is unknown", hint)
+
+
 def write_split(
     path: Path, split: Mapping[str, str], patients: Mapping[str, str | None], sha256: Mapping[str, str]
 ) -> None:
@@ -218,8 +225,7 @@ def _problems(table: pd.DataFrame) -> Iterator[str]:
 
 def _patients(volumes: pd.DataFrame) -> dict[str, str]:
     for name in volumes.loc[volumes["patient"].isna(), "name"]:
-        hint = "add the attribute, or use --split volume, which may put one patient into train and test"
-        raise DataError(name, "has no attribute patient_id, so its patient is unknown", hint)
+        raise unknown_patient(name)
     return dict(zip(volumes["name"], volumes["patient"], strict=True))
 
 
