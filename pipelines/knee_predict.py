@@ -117,7 +117,7 @@ def _write(
     if not tables:
         raise DataError(quarantine.folder, "none of the volumes can be used", "mend them, or give others")
     table = pd.concat(tables, ignore_index=True)
-    table.attrs.update(tables[0].attrs)
+    table.attrs.update(tables[0].attrs, rival=config.rival)
     if quarantine.errors:
         write_left_out(config.out / "left_out.csv", quarantine.rows())
     predictions.write(table, config.out / "predictions.parquet")
@@ -228,12 +228,14 @@ class _Preparation:
         transform: From k-space to image.
         annotations: The truth, where it was given.
         modalities: Those to use; None uses all.
+        acceleration: One column of k-space in so many is kept.
     """
 
     data: Mapping[str, Any]
     transform: Transform
     annotations: Annotations | None
     modalities: list[str] | None
+    acceleration: int
 
     @classmethod
     def of(cls, data: Mapping[str, Any], config: PredictOptions) -> _Preparation:
@@ -246,7 +248,7 @@ class _Preparation:
         if config.file_list is not None and config.annotations is None:
             raise ConfigError("--file-list goes with --annotations; give those too")
         known = None if config.annotations is None else read_annotations(config.annotations, config.file_list)
-        return cls(data, Transform.of(settings), known, config.modalities)
+        return cls(data, Transform.of(settings), known, config.modalities, settings["acceleration"])
 
     def look_at(self, paths: Sequence[Path], quarantine: Quarantine) -> list[Volume]:
         """Returns the volumes whose header can be used, before anything is computed."""
@@ -274,7 +276,7 @@ class _Preparation:
         targets = self.data["targets"]
         batch = self._batch(volume, index, device)
         answers = averaged([answers_of(method, [batch], device) for method in methods])
-        index = index.drop(columns=["slice", *targets])
+        index = index.drop(columns=["slice", *targets]).assign(acceleration=self.acceleration)
         return predictions.table(index, tuple(targets), answers.y, answers.logp, answers.opinions, answers.bias)
 
     def _batch(self, volume: Volume, index: pd.DataFrame, device: torch.device) -> Batch:
