@@ -32,7 +32,7 @@ def test_the_same_seed_gives_the_same_coverage() -> None:
 
 def test_slices_taken_for_independent_cover_too_rarely() -> None:
     held = coverage(Binormal(0.75, 0.5), datasets=200, replicates=200)
-    assert held.delong < 0.9 < 0.92 <= min(held.percentile, held.obuchowski)
+    assert held.delong < 0.87 < 0.9 <= min(held.percentile, held.obuchowski)
 
 
 @pytest.mark.slow
