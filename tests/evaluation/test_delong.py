@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 from scipy import stats
 from sklearn.metrics import roc_auc_score
 
+from knee_i2m2.evaluation.auroc import auroc_of_replicates
+from knee_i2m2.evaluation.bootstrap import cluster_weights
 from knee_i2m2.evaluation.delong import components, covariance, interval, mean, paired_test, variance
 
 PROC = json.loads(Path(__file__).with_name("proc.json").read_text())  # made by proc.R
@@ -144,9 +146,6 @@ def test_the_variance_of_a_mean_and_of_a_difference_is_that_of_the_covariances()
 
 
 def test_the_clustered_variance_is_about_that_of_the_clustered_bootstrap() -> None:
-    from knee_i2m2.evaluation.auroc import auroc_of_replicates
-    from knee_i2m2.evaluation.bootstrap import cluster_weights
-
     random = np.random.default_rng(0)
     clusters = np.repeat(np.arange(200), 5)
     truth = np.repeat(random.integers(2, size=200), 5)

@@ -15,8 +15,8 @@ def brute_holm(p: list[float], alpha: float) -> list[bool]:
     return rejected
 
 
-def test_adjusted_p_values_are_the_published_ones() -> None:
-    p = np.array([0.01, 0.04, 0.03, 0.005])  # the textbook example: .01 and .005 remain at .05
+def test_adjusted_p_values_are_those_of_a_textbook() -> None:
+    p = np.array([0.01, 0.04, 0.03, 0.005])  # .01 and .005 are rejected at .05
     np.testing.assert_allclose(holm(p), [0.03, 0.06, 0.06, 0.02])
     np.testing.assert_allclose(
         holm(np.array([0.01, 0.013, 0.014, 0.19, 0.35, 0.5, 0.63, 0.67, 0.75, 0.81])), [0.1, 0.117, 0.117, *[1] * 7]
