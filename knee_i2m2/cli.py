@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from knee_i2m2.errors import ConfigError, DataError, KneeError, suggestion
 
-__all__ = ["FUNCTIONS", "RECIPES", "VERBS", "audit", "demo", "evaluate", "main", "report"]
+__all__ = ["FUNCTIONS", "RECIPES", "VERBS", "audit", "demo", "main", "report"]
 
 RECIPES = {
     "phantom": ("demo", "PhantomOptions", "phantom"),
@@ -20,6 +20,8 @@ RECIPES = {
     "prepare avmnist": ("avmnist", "PrepareAVMNIST", "prepare"),
     "train knee": ("knee", "Knee", "train"),
     "train avmnist": ("avmnist", "AVMNIST", "train"),
+    "evaluate": ("evaluate", "EvaluateOptions", "evaluate"),
+    "compare": ("compare", "CompareOptions", "compare"),
     "predict": ("knee_predict", "PredictOptions", "predict"),
     "bench data": ("bench", "BenchData", "data"),
     "bench step": ("bench", "BenchStep", "step"),
@@ -66,20 +68,6 @@ def audit(
     return run(fastmri, annotations, file_list, abnormal, split, seed)
 
 
-def evaluate(run: Path, /, *, replicates: int = 1000, seed: int = 0) -> dict[str, Any]:
-    """Compute AUROC or accuracy with clustered intervals from a run's prediction files.
-
-    Args:
-        run: Run folder.
-        replicates: Bootstrap replicates.
-        seed: Of the bootstrap.
-    """
-    from knee_i2m2.evaluation.evaluate import evaluate as judge
-
-    evaluated, compared = judge(run, replicates, seed)
-    return {"written": str(run / "evaluation.csv"), "evaluation": _rows(evaluated), "comparisons": _rows(compared)}
-
-
 def report(run: Path, /) -> dict[str, Any]:
     """Write report.html, report.md, tables and figures of an evaluated run.
 
@@ -91,7 +79,7 @@ def report(run: Path, /) -> dict[str, Any]:
     return {"report": str(write_report(run))}
 
 
-FUNCTIONS: dict[str, Callable[..., dict[str, Any]]] = {verb.__name__: verb for verb in (demo, audit, evaluate, report)}
+FUNCTIONS: dict[str, Callable[..., dict[str, Any]]] = {verb.__name__: verb for verb in (demo, audit, report)}
 
 VERBS = {
     "demo": "Run the main job on a phantom: volumes, all rivals, report; minutes on two CPU cores.",
@@ -99,8 +87,9 @@ VERBS = {
     "audit": "Say what a fastMRI folder holds: volumes, patients, widths, labels, leaks, unreadable files.",
     "prepare": "Turn raw inputs into a prepared folder: knee FASTMRI, or avmnist.",
     "train": "Train a task's rivals on prepared data: knee or avmnist.",
-    "evaluate": "Compute AUROC or accuracy with clustered intervals from a run's prediction files.",
+    "evaluate": "Compute AUROC and what stands beside it, with clustered intervals, from a run's prediction files.",
     "report": "Write report.html, report.md, tables and figures of an evaluated run.",
+    "compare": "Compare two or more runs on the same test samples: paired differences, on one page.",
     "predict": "Predict volumes with a trained rival, log p averaged over its seeds.",
     "bench": "Time data, a training step or statistics against their peers and the machine's limits.",
 }

@@ -54,8 +54,7 @@ def demo(out: Path, seed: int = 0) -> tuple[pd.DataFrame, Path]:
         _make(settings, out / "phantom", min(2, os.cpu_count() or 1))
     prepare(out / "phantom", PrepareKnee(annotations=out / "phantom" / "knee.csv", out=out / "data"))
     train(Knee(data=out / "data", out=out, **SMALL, resume=True))
-    evaluated, _ = evaluate(out)
-    return evaluated, write_report(out)
+    return evaluate(out).evaluated, write_report(out)
 
 
 @dataclass

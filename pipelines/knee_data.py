@@ -286,7 +286,7 @@ def _described(config: PrepareKnee, archive: Archive, index: pd.DataFrame) -> di
         "computed": ARRAY if config.no_cache else None,
         "volumes": len(archive.volumes),
         "left_out": dict(Counter(why for _, why, _ in archive.left_out)),
-        "patients_in_more_than_one_split": len(leaks(archive.places, {v.name: v.patient for v in archive.volumes})),
+        "patients_in_more_than_one_split": leaks(archive.places, {v.name: v.patient for v in archive.volumes}),
         "counts": counts(index),
         "beside": ["split.csv", "left_out.csv", "volumes.json"],
     }

@@ -20,8 +20,9 @@ from scipy.special import log_softmax
 
 from knee_i2m2 import predictions
 from knee_i2m2.errors import CheckpointError, ConfigError, DataError
-from knee_i2m2.evaluation.auroc import auroc_of_replicates
-from knee_i2m2.evaluation.bootstrap import Estimate, clustered_interval
+from knee_i2m2.evaluation.answers import answers_of
+from knee_i2m2.evaluation.bootstrap import Estimate, cluster_weights, estimate
+from knee_i2m2.evaluation.draws import MEAN, draws
 from knee_i2m2.experts.knee import NETWORKS
 from knee_i2m2.files import write_text
 from knee_i2m2.methods.method import Method
@@ -38,7 +39,7 @@ from knee_i2m2.sources.prepared import read_data
 from knee_i2m2.sources.splits import read_split
 from knee_i2m2.training import checkpoint
 from knee_i2m2.training.fit import Answers
-from knee_i2m2.training.fit import predict as answers_of
+from knee_i2m2.training.fit import predict as answers_to
 from knee_i2m2.training.folder import RunFolder, read_config
 from knee_i2m2.training.rivals import assemble
 from knee_i2m2.training.runner import launch
@@ -107,12 +108,10 @@ def predict(run: Path, inputs: list[Path], /, config: PredictOptions) -> dict[st
                 tables.append(preparation.answer(volume, index, methods, device))
             except DataError as error:
                 quarantine.add(volume.name, error)
-    return _write(tables, quarantine, config, preparation.data["targets"], len(methods))
+    return _write(tables, quarantine, config, len(methods))
 
 
-def _write(
-    tables: list[pd.DataFrame], quarantine: Quarantine, config: PredictOptions, targets: Sequence[str], seeds: int
-) -> dict[str, Any]:
+def _write(tables: list[pd.DataFrame], quarantine: Quarantine, config: PredictOptions, seeds: int) -> dict[str, Any]:
     """Writes predictions and what was left out; returns where, how many, and AUROC where the truth was asked for."""
     if not tables:
         raise DataError(quarantine.folder, "none of the volumes can be used", "mend them, or give others")
@@ -127,18 +126,18 @@ def _write(
     if config.annotations is None:
         return result
     reviewed = int(table.loc[table["truth"] >= 0, "series"].nunique())
-    return {**result, "reviewed": reviewed, "auroc": aurocs(table, targets)}
+    return {**result, "reviewed": reviewed, "auroc": aurocs(table, config.rival)}
 
 
-def aurocs(table: pd.DataFrame, targets: Sequence[str]) -> dict[str, Estimate]:
-    """Returns slice-level AUROC of each target with its interval, for which patients are resampled."""
-    found = {}
-    for target in targets:
-        rows = table[table["target"] == target]
-        log_odds = (rows["logp_1"] - rows["logp_0"]).to_numpy()
-        truth, patients = rows["truth"].to_numpy(), rows["cluster"].to_numpy()
-        found[target] = clustered_interval(auroc_of_replicates, truth, log_odds, patients)
-    return found
+def aurocs(table: pd.DataFrame, rival: str) -> dict[str, Estimate]:
+    """Returns slice-level AUROC of each target with its interval, for which patients are resampled.
+
+    With too few positive patients it is not estimable, as in `evaluate`.
+    """
+    answers = answers_of(table, (rival, MEAN))
+    names, codes = np.unique(answers.who["cluster"], return_inverse=True)
+    weights = cluster_weights(len(names), 1000, np.random.default_rng(0))[codes]
+    return dict(zip(answers.targets, map(estimate, draws(answers, weights)[rival, MEAN]), strict=True))
 
 
 def _methods(run: Path, config: PredictOptions) -> tuple[list[Method], torch.device]:
@@ -275,7 +274,7 @@ class _Preparation:
         """Returns the prediction table of one volume."""
         targets = self.data["targets"]
         batch = self._batch(volume, index, device)
-        answers = averaged([answers_of(method, [batch], device) for method in methods])
+        answers = averaged([answers_to(method, [batch], device) for method in methods])
         index = index.drop(columns=["slice", *targets]).assign(acceleration=self.acceleration)
         return predictions.table(index, tuple(targets), answers.y, answers.logp, answers.opinions, answers.bias)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,11 +13,14 @@ from jaxtyping import Bool, Float, Int
 from knee_i2m2 import predictions
 from knee_i2m2.errors import DataError
 
-__all__ = ["SPLITS", "Answers", "prediction_files", "read_answers"]
+__all__ = ["SPLITS", "Answers", "Key", "answers_of", "disagreement", "prediction_files", "read_answers"]
 
 SPLITS = ("val", "test")
 
 Logp = Float[np.ndarray, "units targets classes"]
+
+Key = tuple[str, str]
+"""Rival and seed."""
 
 
 @dataclass(frozen=True)
@@ -26,17 +29,19 @@ class Answers:
 
     Attributes:
         unit: What a row is: `sample`, `slice`, `volume`.
-        who: One row per unit: `sample, series, cluster` and the subgroup columns.
+        who: One row per unit: `sample, series, cluster`, `position` if it is known, and the subgroup columns.
         targets: The questions.
         truth: Classes of shape (units, targets); -1 is unknown.
         logp: Log-probabilities by (rival, seed).
+        opinions: Raw logits of every expert by (rival, seed); none where units are groups of samples.
     """
 
     unit: str
     who: pd.DataFrame
     targets: tuple[str, ...]
     truth: Int[np.ndarray, "units targets"]
-    logp: Mapping[tuple[str, str], Logp]
+    logp: Mapping[Key, Logp]
+    opinions: Mapping[Key, Mapping[str, Logp]] = field(default_factory=dict)
 
     @property
     def classes(self) -> int:
@@ -48,10 +53,34 @@ class Answers:
         """Seeds of every rival."""
         return {name: [seed for rival, seed in self.logp if rival == name] for name, _ in self.logp}
 
+    @property
+    def experts(self) -> dict[str, tuple[str, ...]]:
+        """Experts of every rival whose opinions are known."""
+        return {rival: tuple(said) for (rival, _), said in self.opinions.items()}
+
+    @property
+    def subgroups(self) -> tuple[str, ...]:
+        """Columns of `who` that divide the units into subgroups."""
+        return tuple(column for column in self.who.columns if column not in _NO_SUBGROUP)
+
+    def log_odds(self, key: Key) -> Float[np.ndarray, "units targets"]:
+        """Returns what a rival says of two classes, as log-odds of class 1."""
+        return self.logp[key][..., 1] - self.logp[key][..., 0]
+
+    def by(self, rival: str) -> Answers:
+        """Returns the answers of one rival."""
+        logp, opinions = ({k: v for k, v in part.items() if k[0] == rival} for part in (self.logp, self.opinions))
+        return replace(self, logp=logp, opinions=opinions)
+
     def only(self, chosen: Bool[np.ndarray, " units"]) -> Answers:
         """Returns the answers about some of the units."""
         who = self.who[chosen].reset_index(drop=True)
-        return replace(self, who=who, truth=self.truth[chosen], logp={k: p[chosen] for k, p in self.logp.items()})
+        logp = {key: p[chosen] for key, p in self.logp.items()}
+        opinions = {key: {e: z[chosen] for e, z in said.items()} for key, said in self.opinions.items()}
+        return replace(self, who=who, truth=self.truth[chosen], logp=logp, opinions=opinions)
+
+
+_NO_SUBGROUP = ("sample", "series", "cluster", "position")
 
 
 def prediction_files(run: Path, split: str) -> dict[tuple[str, str], Path]:
@@ -75,52 +104,68 @@ def read_answers(run: Path, split: str) -> Answers:
         DataError: A prediction file is missing or damaged, or two rivals answered different questions.
     """
     paths = prediction_files(run, split)
-    frames = {key: predictions.read(path) for key, path in paths.items()}
-    first = next(iter(frames))
-    targets = tuple(frames[first]["target"].unique())
-    asked = {key: _ordered(frame, targets) for key, frame in frames.items()}
-    for key, frame in asked.items():
-        _check_same(asked[first], frame, first[0], key[0], paths[key])
-    shape = (-1, len(targets), predictions.classes(asked[first]))
+    said: dict[Key, Answers] = {}
+    for key, path in paths.items():
+        said[key] = one = answers_of(predictions.read(path), key, next(iter(said.values())).targets if said else ())
+        first = next(iter(said))
+        if reason := disagreement(said[first], one, first[0], key[0]):
+            raise DataError(path, reason, "predict both again on the same split")
+    logp, opinions = ({key: getattr(one, what)[key] for key, one in said.items()} for what in ("logp", "opinions"))
+    return replace(said[next(iter(said))], logp=logp, opinions=opinions)
+
+
+def answers_of(frame: pd.DataFrame, key: Key, order: tuple[str, ...] = ()) -> Answers:
+    """Returns the answers in a prediction table, ordered by sample.
+
+    Args:
+        frame: A validated table.
+        key: Whose answers they are.
+        order: The order of the targets, where they are those of the table.
+    """
+    named = tuple(str(target) for target in frame["target"].unique())
+    targets = order if set(order) == set(named) else named
+    place = frame["target"].map({target: i for i, target in enumerate(targets)})
+    asked = frame.assign(sample=frame["sample"].astype(str), _place=place)
+    asked = asked.sort_values(["sample", "_place"], ignore_index=True)
+    shape = (-1, len(targets), predictions.classes(frame))
+    known = [column for column in _NO_SUBGROUP if column in frame]
     return Answers(
         unit="sample",
-        who=_who(asked[first], len(targets)),
+        who=asked[[*known, *predictions.subgroups(frame)]].iloc[:: len(targets)].reset_index(drop=True),
         targets=targets,
-        truth=asked[first]["truth"].to_numpy(dtype=np.int64).reshape(shape[:2]),
-        logp={key: _logp(frame).reshape(shape) for key, frame in asked.items()},
+        truth=asked["truth"].to_numpy(dtype=np.int64).reshape(shape[:2]),
+        logp={key: _columns(asked, "logp").reshape(shape)},
+        opinions={key: _opinions(asked, shape)},
     )
 
 
-def _ordered(frame: pd.DataFrame, targets: tuple[str, ...]) -> pd.DataFrame:
-    """Returns the rows ordered by sample, and by target within a sample; unknown targets come last."""
-    place = frame["target"].map({target: i for i, target in enumerate(targets)})
-    names = frame["sample"].astype(str)
-    return frame.assign(sample=names, _place=place).sort_values(["sample", "_place"], ignore_index=True)
+def disagreement(first: Answers, second: Answers, one: str, other: str) -> str | None:
+    """Returns why two sets of answers are not about the same questions, or None if they are.
+
+    Args:
+        first: Answers ordered by sample.
+        second: Others.
+        one: What the first are called.
+        other: What the second are called.
+    """
+    samples = first.who["sample"]
+    if alone := sorted({*samples} ^ {*second.who["sample"]}):
+        return f"{other} and {one} do not hold the same samples: only one holds {alone[0]}"
+    if first.targets != second.targets or first.classes != second.classes:
+        return f"{other} and {one} answer different questions"
+    differ = {
+        "truth": (first.truth != second.truth).any(axis=1),
+        "cluster": (first.who["cluster"] != second.who["cluster"]).to_numpy(),
+    }
+    for column, rows in differ.items():
+        if rows.any():
+            return f"{other} and {one} hold another {column} for {samples[rows].iloc[0]}"
+    return None
 
 
-def _check_same(reference: pd.DataFrame, frame: pd.DataFrame, against: str, rival: str, path: Path) -> None:
-    """Raises a DataError unless both tables put the same questions about the same samples."""
-    alone = sorted(set(reference["sample"]) ^ set(frame["sample"]))
-    if alone:
-        raise DataError(path, f"{rival} and {against} do not hold the same samples: only one holds {alone[0]}", _AGAIN)
-    columns = [c for c in frame.columns if c.startswith("logp_")] + ["target"]
-    same_questions = len(frame) == len(reference) and (frame["target"] == reference["target"]).all()
-    if not same_questions or not set(columns) <= set(reference.columns):
-        raise DataError(path, f"{rival} and {against} answer different questions", _AGAIN)
-    for column in ("truth", "cluster"):
-        differs = (frame[column] != reference[column]).to_numpy()
-        if differs.any():
-            sample = frame["sample"][differs].iloc[0]
-            raise DataError(path, f"{rival} and {against} hold another {column} for {sample}", _AGAIN)
+def _opinions(frame: pd.DataFrame, shape: tuple[int, int, int]) -> dict[str, Logp]:
+    return {name: _columns(frame, f"logit_{name}").reshape(shape) for name in predictions.experts(frame)}
 
 
-_AGAIN = "predict both again on the same split"
-
-
-def _who(frame: pd.DataFrame, targets: int) -> pd.DataFrame:
-    columns = ["sample", "series", "cluster", *predictions.subgroups(frame)]
-    return frame[columns].iloc[::targets].reset_index(drop=True)
-
-
-def _logp(frame: pd.DataFrame) -> Float[np.ndarray, "rows classes"]:
-    return frame[[f"logp_{c}" for c in range(predictions.classes(frame))]].to_numpy(dtype=float)
+def _columns(frame: pd.DataFrame, name: str) -> Float[np.ndarray, "rows classes"]:
+    return frame[[f"{name}_{c}" for c in range(predictions.classes(frame))]].to_numpy(dtype=float)

@@ -2,18 +2,113 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain, combinations
+from math import factorial
 
 import numpy as np
-import pandas as pd
-from jaxtyping import Float
+from jaxtyping import Float, Int, Num
 
-from knee_i2m2 import predictions
+from knee_i2m2.evaluation.answers import Answers
+from knee_i2m2.evaluation.auroc import auroc_of_replicates
+from knee_i2m2.evaluation.draws import estimable
 
-__all__ = ["covariance_shares", "expert_shares"]
+__all__ = ["contributions", "covariance_shares", "leave_one_out", "shapley", "value_of_subsets"]
+
+Values = Mapping[frozenset[str], np.ndarray]
+"""What a set of experts reaches together."""
 
 
-def covariance_shares(log_odds: Mapping[str, Float[np.ndarray, " samples"]]) -> dict[str, float]:
+def contributions(
+    answers: Answers, rival: str, weights: Int[np.ndarray, "units drawn"]
+) -> Iterator[tuple[str, str, Float[np.ndarray, "targets drawn"]]]:
+    """Yields (metric, expert, draws) of a rival of two classes: the means over its seeds.
+
+    All three share credit between experts that see the same; Shapley values and shares do so by construction.
+    """
+    sure = estimable(answers)[:, None]
+    keys = [key for key in answers.opinions if key[0] == rival]
+    worth = [_worth(answers, key, weights) for key in keys]
+    values = {experts: np.mean([one[experts] for one in worth], axis=0) for experts in worth[0]}
+    shares = [_shares(answers, key, weights) for key in keys]
+    measured = {
+        "leave_one_out": leave_one_out(values),
+        "shapley": shapley(values),
+        "share": {expert: np.mean([one[expert] for one in shares], axis=0) for expert in shares[0]},
+    }
+    for metric, drawn in measured.items():
+        yield from ((metric, expert, np.where(sure, draw, np.nan)) for expert, draw in drawn.items())
+
+
+def _log_odds(answers: Answers, key: tuple[str, str]) -> dict[str, Float[np.ndarray, "units targets"]]:
+    return {expert: z[..., 1] - z[..., 0] for expert, z in answers.opinions[key].items()}
+
+
+def _worth(answers: Answers, key: tuple[str, str], weights: Int[np.ndarray, "units drawn"]) -> Values:
+    """Returns the AUROC, of shape (targets, drawn), of every subset's product."""
+    per_target = [
+        value_of_subsets(truth, {expert: z[:, place] for expert, z in _log_odds(answers, key).items()}, weights)
+        for place, truth in enumerate(answers.truth.T)
+    ]
+    return {experts: np.stack([values[experts] for values in per_target]) for experts in per_target[0]}
+
+
+def _shares(
+    answers: Answers, key: tuple[str, str], weights: Int[np.ndarray, "units drawn"]
+) -> dict[str, Float[np.ndarray, "targets drawn"]]:
+    said = _log_odds(answers, key)
+    per_target = [
+        covariance_shares({expert: z[known, place] for expert, z in said.items()}, weights[known])
+        for place, known in enumerate(answers.truth.T >= 0)
+    ]
+    return {expert: np.stack([shares[expert] for shares in per_target]) for expert in said}
+
+
+def value_of_subsets(
+    truth: Int[np.ndarray, " units"],
+    log_odds: Mapping[str, Float[np.ndarray, " units"]],
+    weights: Num[np.ndarray, "units drawn"],
+) -> dict[frozenset[str], Float[np.ndarray, " drawn"]]:
+    """Returns the AUROC of the product of every subset of the experts; that of nobody is .5."""
+    subsets = chain.from_iterable(combinations(log_odds, size) for size in range(1, len(log_odds) + 1))
+    nobody = {frozenset[str](): np.full(weights.shape[1], 0.5)}
+    products = {frozenset(s): np.sum([log_odds[expert] for expert in s], axis=0) for s in subsets}
+    return nobody | {s: auroc_of_replicates(truth, product, weights) for s, product in products.items()}
+
+
+def leave_one_out(values: Values) -> dict[str, np.ndarray]:
+    """Returns what the product of all experts loses without each of them."""
+    everybody = max(values, key=len)
+    return {expert: values[everybody] - values[everybody - {expert}] for expert in _ordered(values)}
+
+
+def shapley(values: Values) -> dict[str, np.ndarray]:
+    r"""Returns :math:`\phi_k = \sum_{S \not\ni k} \frac{|S|!\,(K-|S|-1)!}{K!} \left(v(S \cup k) - v(S)\right)`.
+
+    They sum to :math:`v(\text{all}) - v(\emptyset)`.
+
+    Args:
+        values: v of every subset of the experts, the empty one included.
+
+    References:
+        A value for n-person games (Shapley, 1953)
+    """
+    experts = _ordered(values)
+    weight = [factorial(n) * factorial(len(experts) - n - 1) / factorial(len(experts)) for n in range(len(experts))]
+    return {
+        k: np.sum([weight[len(s)] * (values[s | {k}] - values[s]) for s in values if k not in s], axis=0)
+        for k in experts
+    }
+
+
+def _ordered(values: Values) -> Sequence[str]:
+    """Returns the experts in the order in which they came: that of the subsets of one."""
+    return [next(iter(s)) for s in values if len(s) == 1]
+
+
+def covariance_shares(
+    log_odds: Mapping[str, Float[np.ndarray, " units"]], weights: Num[np.ndarray, "units drawn"]
+) -> dict[str, Float[np.ndarray, " drawn"]]:
     r"""Returns :math:`\operatorname{Cov}(l_k, \sum_j l_j) / \operatorname{Var}(\sum_j l_j)` per expert :math:`k`.
 
     A product of experts adds log-odds, so the shares sum to 1. An expert that pulls against the others has a negative
@@ -21,23 +116,20 @@ def covariance_shares(log_odds: Mapping[str, Float[np.ndarray, " samples"]]) -> 
 
     Args:
         log_odds: Log-odds of class 1 by expert, natural logarithm.
+        weights: How often each unit counts.
     """
-    centred = {expert: l - l.mean() for expert, l in log_odds.items()}
+    counted = weights.astype(float)
+    centred = {expert: l - l.mean() for expert, l in log_odds.items()}  # moments of small numbers lose no digits
     product = np.sum(list(centred.values()), axis=0)
-    spread = float(product @ product)
-    return {expert: float(l @ product) / spread if spread > 0 else float("nan") for expert, l in centred.items()}
+    spread = _covariance(product, product, counted)
+    held = np.where(spread > 0, spread, np.nan)
+    return {expert: _covariance(l, product, counted) / held for expert, l in centred.items()}
 
 
-def expert_shares(frame: pd.DataFrame) -> pd.DataFrame:
-    """Returns one row per (target, expert) of a two-class prediction table: `target, expert, share`.
-
-    Raises:
-        ValueError: The table has more than two classes, for which one log-odds does not tell the answer.
-    """
-    if predictions.classes(frame) != 2:
-        raise ValueError("shares of experts are defined for two classes")
-    rows = []
-    for target, asked in frame.groupby("target", sort=False):
-        log_odds = {name: np.diff(predictions.logits(asked, name))[:, 0] for name in predictions.experts(asked)}
-        rows += [(target, expert, share) for expert, share in covariance_shares(log_odds).items()]
-    return pd.DataFrame(rows, columns=["target", "expert", "share"])
+def _covariance(
+    a: Float[np.ndarray, " units"], b: Float[np.ndarray, " units"], weights: Float[np.ndarray, "units drawn"]
+) -> Float[np.ndarray, " drawn"]:
+    """Returns the covariance under every column of weights."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        mean_a, mean_b, mean_ab = (np.stack([a, b, a * b]) @ weights) / weights.sum(axis=0)
+    return mean_ab - mean_a * mean_b

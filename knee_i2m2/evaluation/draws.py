@@ -9,14 +9,26 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from knee_i2m2.evaluation.accuracy import accuracy_of_replicates
-from knee_i2m2.evaluation.answers import Answers
+from knee_i2m2.evaluation.answers import Answers, Key
 from knee_i2m2.evaluation.auroc import auroc_of_replicates
 from knee_i2m2.evaluation.detectability import efficiency
 
-__all__ = ["IDEAL", "MEAN", "completed", "differences", "draws", "efficiencies", "metric_name"]
+__all__ = [
+    "IDEAL",
+    "LEAST_POSITIVE",
+    "MEAN",
+    "completed",
+    "differences",
+    "draws",
+    "efficiencies",
+    "estimable",
+    "metric_name",
+    "positive_clusters",
+    "with_means",
+]
 
 IDEAL = "ideal"
 """The rival that is the ceiling; it has one seed, which is paired with every seed of the others."""
@@ -24,7 +36,10 @@ IDEAL = "ideal"
 MEAN = "mean"
 """The seed that is the mean over seeds."""
 
-Draws = Mapping[tuple[str, str], Float[np.ndarray, "rows drawn"]]
+LEAST_POSITIVE = 10
+"""With fewer positive clusters nothing is estimated."""
+
+Draws = Mapping[Key, Float[np.ndarray, "rows drawn"]]
 
 
 def metric_name(answers: Answers) -> str:
@@ -32,24 +47,36 @@ def metric_name(answers: Answers) -> str:
     return "auroc" if answers.classes == 2 else "accuracy"
 
 
-def draws(answers: Answers, weights: Int[np.ndarray, "units drawn"]) -> dict[tuple[str, str], np.ndarray]:
+def draws(answers: Answers, weights: Int[np.ndarray, "units drawn"]) -> dict[Key, np.ndarray]:
     """Returns the metric of every (rival, seed), of shape (targets, drawn), without mean and macro."""
-    return {key: _measured(answers.truth, logp, weights) for key, logp in answers.logp.items()}
+    sure = estimable(answers)[:, None]
+    return {key: np.where(sure, _measured(answers, key, weights), np.nan) for key in answers.logp}
 
 
 def _measured(
-    truth: Int[np.ndarray, "units targets"],
-    logp: Float[np.ndarray, "units targets classes"],
-    weights: Int[np.ndarray, "units drawn"],
+    answers: Answers, key: Key, weights: Int[np.ndarray, "units drawn"]
 ) -> Float[np.ndarray, "targets drawn"]:
-    if logp.shape[-1] == 2:
-        log_odds = logp[..., 1] - logp[..., 0]
-        return np.stack([auroc_of_replicates(y, z, weights) for y, z in zip(truth.T, log_odds.T, strict=True)])
-    asked = zip(truth.T, logp.swapaxes(0, 1), strict=True)
-    return np.stack([accuracy_of_replicates(y, z, weights) for y, z in asked])
+    if answers.classes == 2:
+        asked = zip(answers.truth.T, answers.log_odds(key).T, strict=True)
+        return np.stack([auroc_of_replicates(truth, log_odds, weights) for truth, log_odds in asked])
+    asked = zip(answers.truth.T, answers.logp[key].swapaxes(0, 1), strict=True)
+    return np.stack([accuracy_of_replicates(truth, logp, weights) for truth, logp in asked])
 
 
-def efficiencies(measured: Draws) -> dict[tuple[str, str], np.ndarray]:
+def estimable(answers: Answers) -> Bool[np.ndarray, " targets"]:
+    """Returns whether enough clusters, such as patients, hold a positive: at least `LEAST_POSITIVE`, of two classes."""
+    if answers.classes != 2:
+        return np.ones(len(answers.targets), dtype=bool)
+    return positive_clusters(answers) >= LEAST_POSITIVE
+
+
+def positive_clusters(answers: Answers) -> Int[np.ndarray, " targets"]:
+    """Returns how many clusters hold a positive unit."""
+    clusters = answers.who["cluster"].to_numpy()
+    return np.array([len(np.unique(clusters[truth == 1])) for truth in answers.truth.T])
+
+
+def efficiencies(measured: Draws) -> dict[Key, np.ndarray]:
     """Returns the efficiency of every rival against the ideal's one seed; nothing where there is no ideal."""
     ideal = next((drawn for (rival, _), drawn in measured.items() if rival == IDEAL), None)
     if ideal is None:
@@ -57,12 +84,16 @@ def efficiencies(measured: Draws) -> dict[tuple[str, str], np.ndarray]:
     return {key: efficiency(drawn, ideal) for key, drawn in measured.items() if key[0] != IDEAL}
 
 
-def completed(measured: Draws) -> dict[tuple[str, str], np.ndarray]:
-    """Returns the draws with the mean over each rival's seeds, and with the row `macro`."""
+def with_means(measured: Draws) -> dict[Key, np.ndarray]:
+    """Returns the draws with the mean over each rival's seeds."""
     rivals = dict.fromkeys(rival for rival, _ in measured)
     seeds = {rival: [drawn for (name, _), drawn in measured.items() if name == rival] for rival in rivals}
-    means = {(rival, MEAN): np.mean(drawn, axis=0) for rival, drawn in seeds.items()}
-    return {key: np.concatenate([drawn, _macro(drawn)]) for key, drawn in {**measured, **means}.items()}
+    return {**measured, **{(rival, MEAN): np.mean(drawn, axis=0) for rival, drawn in seeds.items()}}
+
+
+def completed(measured: Draws) -> dict[Key, np.ndarray]:
+    """Returns the draws with the mean over each rival's seeds, and with the row `macro`."""
+    return {key: np.concatenate([drawn, _macro(drawn)]) for key, drawn in with_means(measured).items()}
 
 
 def _macro(drawn: Float[np.ndarray, "targets drawn"]) -> Float[np.ndarray, "1 drawn"]:
@@ -71,13 +102,13 @@ def _macro(drawn: Float[np.ndarray, "targets drawn"]) -> Float[np.ndarray, "1 dr
     return estimable.mean(axis=0, keepdims=True) if len(estimable) else np.full((1, drawn.shape[1]), np.nan)
 
 
-def differences(complete: Draws, against: str) -> dict[tuple[str, str], np.ndarray]:
+def differences(complete: Draws, against: str) -> dict[Key, np.ndarray]:
     """Returns every other rival minus `against`, seed by seed, and their mean over the seeds that both have.
 
     The ideal's one seed is paired with every seed. Rivals without a common seed are not compared.
     """
     seeds = [seed for name, seed in complete if name == against and seed != MEAN]
-    pairs: dict[tuple[str, str], np.ndarray] = {}
+    pairs: dict[Key, np.ndarray] = {}
     for rival in dict.fromkeys(name for name, _ in complete if name != against):
         theirs = {seed: complete.get((rival, MEAN if rival == IDEAL else seed)) for seed in seeds}
         paired = {seed: drawn - complete[against, seed] for seed, drawn in theirs.items() if drawn is not None}

@@ -1,103 +1,136 @@
-"""Evaluation of a run: every rival, target, unit and subgroup, with intervals and paired differences."""
+"""Evaluation of a run: every rival, target, unit and subgroup, with intervals, paired differences and effects."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from itertools import chain
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Bool, Int
 
 from knee_i2m2.errors import ConfigError, check_seed
-from knee_i2m2.evaluation.answers import SPLITS, Answers, read_answers
+from knee_i2m2.evaluation.accelerated import read_accelerated
+from knee_i2m2.evaluation.answers import SPLITS, Answers
 from knee_i2m2.evaluation.bootstrap import cluster_weights
-from knee_i2m2.evaluation.draws import MEAN, completed, differences, draws, efficiencies, metric_name
-from knee_i2m2.evaluation.tidy import COMPARED, EVALUATED, counts, rows, write_results
-from knee_i2m2.evaluation.units import units
+from knee_i2m2.evaluation.closed_form import closed_form, with_p
+from knee_i2m2.evaluation.draws import LEAST_POSITIVE
+from knee_i2m2.evaluation.effects import MARGIN
+from knee_i2m2.evaluation.honesty import checked, unanswered
+from knee_i2m2.evaluation.judged import judged
+from knee_i2m2.evaluation.part import Part
+from knee_i2m2.evaluation.recalibration import AS_TRAINED, Recalibration
+from knee_i2m2.evaluation.thresholds import Thresholds, fit_thresholds, listed
+from knee_i2m2.evaluation.tidy import COMPARED, CONTRIBUTED, EFFECTS, EVALUATED, Rows, write_results
+from knee_i2m2.files import write_text
 
-__all__ = ["REFERENCE", "evaluate", "subgroups"]
+__all__ = ["REFERENCE", "Evaluation", "evaluate"]
 
 REFERENCE = "i2m2"
 """The rival that all others are compared with."""
 
-ALL = "all"
-"""The subgroup that everybody belongs to."""
-
-Rows = list[dict[str, object]]
+SAMPLES = ("slice", "sample")
+"""The smallest units."""
 
 
-def evaluate(run: Path, replicates: int = 1000, seed: int = 0) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Writes a run's evaluation.csv and comparisons.csv from its prediction files, and returns both tables.
+class Evaluation(NamedTuple):
+    """The tables of an evaluation, and sentences about what could not be estimated."""
 
-    Clusters are resampled once per split, for all rivals, seeds, targets, units and subgroups together; a number that a
-    sample does not support is empty, never 0 or .5.
+    evaluated: pd.DataFrame
+    compared: pd.DataFrame
+    contributed: pd.DataFrame
+    effects: pd.DataFrame
+    notes: list[str]
+
+
+def evaluate(
+    run: Path,
+    replicates: int = 1000,
+    seed: int = 0,
+    recalibration: Recalibration = AS_TRAINED,
+    margin: float = MARGIN,
+    accelerated: Sequence[Path] = (),
+    allow_leaks: bool = False,
+) -> Evaluation:
+    """Writes a run's evaluation.csv, comparisons.csv, contributions.csv, effects.csv and evaluation.json.
+
+    Clusters are resampled once per split, for all rivals, seeds, targets, units and subgroups together. A number that a
+    sample does not support is empty, never 0 or .5. Thresholds, aggregators and recalibrations are fitted on val.
 
     Args:
-        run: The run folder; only its `predictions` are read.
+        run: The run folder; its `predictions` are read, and what `data.json` says of leaks.
         replicates: Bootstrap replicates.
         seed: Of the resampling.
+        recalibration: How answers are changed before they are judged.
+        margin: From which difference on an effect is named.
+        accelerated: Folders of `predict --acceleration`, whose AUROC is put beside that of test.
+        allow_leaks: Whether a cluster may stand in more than one split; it is then written down.
 
     Raises:
-        ConfigError: Too few replicates, or a seed that is none.
-        DataError: Prediction files are missing or damaged, or two rivals answered different questions.
+        ConfigError: Too few replicates, a seed that is none, or a recalibration that does not fit the run.
+        DataError: Prediction files are missing or damaged, two rivals answered different questions, a cluster (patient)
+            leaks, or there is but one.
     """
-    check_seed(seed)
-    if replicates < 2:
-        raise ConfigError(f"--replicates {replicates}: an interval needs at least 2")
-    answers = {split: read_answers(run, split) for split in SPLITS}
-    generators = [np.random.default_rng([seed, number]) for number in range(len(SPLITS))]
-    judged = [_split(answers[split], split, replicates, g) for split, g in zip(SPLITS, generators, strict=True)]
-    evaluated, compared = (list(chain(*tables)) for tables in zip(*judged, strict=True))
-    return (
+    check_options(replicates, seed, margin)
+    found = judged(run, recalibration)
+    leaks = checked(run, found.val[0], found.test[0], allow_leaks)
+    faster = dict(read_accelerated(accelerated, found.test[0]))
+    val, test = (parts_of(getattr(found, split), split, replicates, seed) for split in SPLITS)
+    before = judged(run).test if recalibration else (None,) * len(test)
+    thresholds = fit_thresholds(found.val)
+    evaluated = [row for part in val for row in part.headline()]
+    evaluated += [row for part, old in zip(test, before, strict=True) for row in _tested(part, old, thresholds)]
+    evaluated += [row for times, said in faster.items() for row in test[0].accelerated(times, said).headline()]
+    effects = [row for part in test for row in part.effects(found.test[0].experts, REFERENCE, margin)]
+    notes = [note for part in (*val, *test) for note in unanswered(part.answers, part.split)]
+    settings = {"replicates": replicates, "seed": seed, "margin": margin, "least_positive_clusters": LEAST_POSITIVE}
+    fitted = {"aggregators": found.aggregators, "thresholds": listed(thresholds), "fitted": found.fitted}
+    said = {**settings, **asdict(recalibration), "leaks": leaks, "notes": notes, **fitted}
+    write_text(run / "evaluation.json", json.dumps(said, indent=2) + "\n")
+    return Evaluation(
         write_results(evaluated, EVALUATED, run / "evaluation.csv"),
-        write_results(compared, COMPARED, run / "comparisons.csv"),
+        write_results([row for part in (*val, *test) for row in _compared(part)], COMPARED, run / "comparisons.csv"),
+        write_results(_contributed(test[0]), CONTRIBUTED, run / "contributions.csv"),
+        write_results(effects, EFFECTS, run / "effects.csv"),
+        notes,
     )
 
 
-def _split(answers: Answers, split: str, replicates: int, generator: np.random.Generator) -> tuple[Rows, Rows]:
-    """Returns the rows of both tables for one split: every unit and subgroup under the same resampling of clusters."""
-    names = np.unique(answers.who["cluster"])
-    weights = cluster_weights(len(names), replicates, generator)
-    parts = [
-        _part(unit.only(chosen), weights[np.searchsorted(names, unit.who["cluster"][chosen])], split, name)
-        for unit in units(answers)
-        for name, chosen in subgroups(unit)
-    ]
-    evaluated, compared = (list(chain(*tables)) for tables in zip(*parts, strict=True))
-    return evaluated, compared
+def check_options(replicates: int, seed: int, margin: float) -> None:
+    """Raises ConfigError for options of which no interval or verdict can come."""
+    check_seed(seed)
+    if replicates < 2:
+        raise ConfigError(f"--replicates {replicates}: an interval needs at least 2")
+    if not 0 <= margin < 1:
+        raise ConfigError(f"--margin {margin:g}: give a difference of AUROC from 0 to 1, such as .03")
 
 
-def _part(answers: Answers, weights: Int[np.ndarray, "units drawn"], split: str, subgroup: str) -> tuple[Rows, Rows]:
-    """Returns the rows of both tables for one unit and subgroup; all but `all` have the mean over seeds only."""
-    metric, counted = metric_name(answers), counts(answers)
-    here = {"split": split, "unit": answers.unit, "subgroup": subgroup}
-    measured = draws(answers, weights)
-    complete = completed(measured)
-    evaluated = rows(_headline(complete, subgroup), counted, metric=metric, **here)
-    paired = _headline(differences(complete, REFERENCE), subgroup)
-    compared = rows(paired, counted, against=REFERENCE, metric=metric, **here)
-    if subgroup == ALL and metric == "auroc" and answers.unit != "volume":
-        evaluated += rows(completed(efficiencies(measured)), counted, metric="efficiency", **here)
-    return evaluated, compared
+def parts_of(units: Sequence[Answers], split: str, replicates: int, seed: int) -> list[Part]:
+    """Returns the units of a split under one resampling of its clusters, which does not depend on the other split."""
+    names = np.unique(units[0].who["cluster"])
+    weights = cluster_weights(len(names), replicates, np.random.default_rng([seed, SPLITS.index(split)]))
+    return [Part(unit, weights[np.searchsorted(names, unit.who["cluster"])], split) for unit in units]
 
 
-def _headline(drawn: dict[tuple[str, str], np.ndarray], subgroup: str) -> dict[tuple[str, str], np.ndarray]:
-    """Returns all draws, or for a subgroup those of the mean over seeds."""
-    return {key: draw for key, draw in drawn.items() if subgroup == ALL or key[1] == MEAN}
+def _tested(part: Part, before: Answers | None, thresholds: Thresholds) -> Rows:
+    """Returns all that is measured on a unit of test."""
+    found = part.headline()
+    if part.answers.classes == 2:
+        found += closed_form(part) + part.measured(thresholds[part.answers.unit], before)
+        found += part.efficiency() if part.answers.unit in SAMPLES else []
+    for inside, outside in part.subgroups():
+        found += inside.headline() + (inside.contrasted(outside, REFERENCE) if len(outside.answers.who) else [])
+    return found
 
 
-def subgroups(answers: Answers) -> Iterator[tuple[str, Bool[np.ndarray, " units"]]]:
-    """Yields `all`, then `name=value` for every value of every subgroup column, with the units in it."""
-    yield ALL, np.ones(len(answers.who), dtype=bool)
-    for column in answers.who.columns.difference(["sample", "series", "cluster"], sort=False):
-        labels = answers.who[column].map(_label)
-        for label in sorted(labels.unique()):
-            yield f"{column}={label}", (labels == label).to_numpy()
+def _compared(part: Part) -> Rows:
+    found = with_p(part, part.compared(REFERENCE), REFERENCE)
+    inside = (inside for inside, _ in part.subgroups()) if part.split == "test" else ()
+    return found + [row for some in inside for row in some.compared(REFERENCE)]
 
 
-def _label(value: object) -> str:
-    if pd.isna(value):
-        return "unknown"
-    return f"{value:g}" if isinstance(value, float) else str(value)
+def _contributed(part: Part) -> Rows:
+    answerable = part.answers.classes == 2 and REFERENCE in part.answers.experts
+    return part.contributed(REFERENCE) if answerable else []

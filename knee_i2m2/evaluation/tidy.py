@@ -9,27 +9,52 @@ import numpy as np
 import pandas as pd
 
 from knee_i2m2.errors import DataError
-from knee_i2m2.evaluation.answers import Answers
+from knee_i2m2.evaluation.answers import Answers, Key
 from knee_i2m2.evaluation.bootstrap import estimate
+from knee_i2m2.evaluation.draws import MEAN
 from knee_i2m2.files import write_text
 
-__all__ = ["COMPARED", "EVALUATED", "MACRO", "counts", "read_results", "rows", "write_results"]
+__all__ = [
+    "COMPARED",
+    "CONTRIBUTED",
+    "EFFECTS",
+    "EVALUATED",
+    "MACRO",
+    "Rows",
+    "counts",
+    "read_results",
+    "rows",
+    "write_results",
+]
 
 MACRO = "macro"
 """The target that is the mean over all estimable targets."""
 
 _COUNTED = ["n", "positives", "clusters"]
-_COMMON = ["seed", "split", "unit", "subgroup", "target", "metric", "value", "low", "high", *_COUNTED]
-_NUMBERS = ["value", "low", "high", *_COUNTED]
+_ESTIMATED = ["value", "low", "high", "seed_sd"]
+_COMMON = ["seed", "split", "unit", "subgroup", "target", "metric", *_ESTIMATED, *_COUNTED]
 
 EVALUATED = ["rival", *_COMMON]
 """Columns of evaluation.csv."""
 
-COMPARED = ["rival", "against", *_COMMON]
-"""Columns of comparisons.csv."""
+COMPARED = ["rival", "against", *_COMMON, "p", "p_holm"]
+"""Columns of comparisons.csv; the p-values are those of the clustered DeLong test, Holm's over the targets."""
+
+CONTRIBUTED = ["rival", "expert", *_COMMON]
+"""Columns of contributions.csv."""
+
+EFFECTS = [
+    *("effect", "rival", "against", "split", "unit", "target", "value", "low", "high"),
+    *("p", "level", "holm_low", "holm_high", "verdict"),
+]
+"""Columns of effects.csv; `holm_low` and `holm_high` are read at `level`, Holm's over the targets."""
+
+_WORDS = {"rival", "against", "expert", "effect", "seed", "split", "unit", "subgroup", "target", "metric", "verdict"}
+
+Rows = list[dict[str, object]]
 
 
-def counts(answers: Answers) -> list[dict[str, object]]:
+def counts(answers: Answers) -> Rows:
     """Returns per target, then for `macro`, the units with a known truth, the positive ones, and their clusters.
 
     Positives exist for two classes only, and not for `macro`.
@@ -44,30 +69,40 @@ def counts(answers: Answers) -> list[dict[str, object]]:
     ]
 
 
-def rows(
-    drawn: Mapping[tuple[str, str], np.ndarray],
-    counted: list[dict[str, object]],
-    **constant: str,
-) -> list[dict[str, object]]:
+def rows(drawn: Mapping[Key, np.ndarray], counted: Rows, **constant: str) -> Rows:
     """Returns one row per (rival, seed) and target: the estimate of each draw beside its counts.
 
+    The mean over seeds has the standard deviation over seeds in a column of its own: it is no part of the interval.
+
     Args:
-        drawn: Arrays of shape (targets + 1, 1 + replicates) by (rival, seed).
+        drawn: Arrays of shape (targets, 1 + replicates) by (rival, seed), with or without a last row for `macro`.
         counted: What `counts` returns.
         constant: Columns that are the same in every row.
     """
     return [
-        {"rival": rival, "seed": seed, **constant, **count, **estimate(draw)._asdict()}
+        {"rival": rival, "seed": seed, **constant, **count, **estimate(draw)._asdict(), "seed_sd": sd}
         for (rival, seed), draws in drawn.items()
-        for count, draw in zip(counted, draws, strict=True)
+        for count, draw, sd in zip(
+            counted[: len(draws)], draws, _over_seeds(drawn, rival, seed, len(draws)), strict=True
+        )
     ]
 
 
-def write_results(rows: list[dict[str, object]], columns: list[str], path: Path) -> pd.DataFrame:
+def _over_seeds(drawn: Mapping[Key, np.ndarray], rival: str, seed: str, count: int) -> list[float]:
+    """Returns the standard deviations over the seeds of a rival; NaN for a single seed."""
+    values = [draws[:, 0] for (name, one), draws in drawn.items() if name == rival and one != MEAN]
+    if seed != MEAN or len(values) < 2:
+        return [float("nan")] * count
+    return np.std(values, axis=0, ddof=1).tolist()
+
+
+def write_results(rows: Rows, columns: list[str], path: Path) -> pd.DataFrame:
     """Writes the rows as CSV, whole or not at all, and returns the table; what is not estimable stays empty."""
     frame = pd.DataFrame(rows, columns=columns)
-    frame[_NUMBERS] = frame[_NUMBERS].astype(float)
-    frame[_COUNTED] = frame[_COUNTED].astype("Int64")
+    numbers = [column for column in columns if column not in _WORDS]
+    whole = [column for column in columns if column in _COUNTED]
+    frame[numbers] = frame[numbers].astype(float)
+    frame[whole] = frame[whole].astype("Int64")
     write_text(path, frame.to_csv(index=False, lineterminator="\n"))
     return frame
 
@@ -86,5 +121,6 @@ def read_results(path: Path, columns: list[str]) -> pd.DataFrame:
         raise DataError(path, f"is no readable CSV ({error})", "run `evaluate` again") from error
     if list(frame.columns) != columns:
         raise DataError(path, f"has other columns than {', '.join(columns)}", "run `evaluate` again")
-    frame[_NUMBERS] = frame[_NUMBERS].apply(pd.to_numeric, errors="coerce").astype(float)
+    numbers = [column for column in columns if column not in _WORDS]
+    frame[numbers] = frame[numbers].apply(pd.to_numeric, errors="coerce").astype(float)
     return frame

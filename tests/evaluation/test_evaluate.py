@@ -1,15 +1,26 @@
+import json
 import shutil
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.metrics import accuracy_score, roc_auc_score
+from scipy.special import log_softmax
+from sklearn.metrics import (
+    accuracy_score,
+    average_precision_score,
+    brier_score_loss,
+    confusion_matrix,
+    roc_auc_score,
+)
 
 from knee_i2m2 import predictions
 from knee_i2m2.errors import ConfigError, DataError
-from knee_i2m2.evaluation.evaluate import evaluate
-from knee_i2m2.evaluation.tidy import COMPARED, EVALUATED, read_results
+from knee_i2m2.evaluation.aggregation import AGGREGATORS
+from knee_i2m2.evaluation.evaluate import Evaluation, evaluate
+from knee_i2m2.evaluation.multiplicity import holm
+from knee_i2m2.evaluation.recalibration import Recalibration
+from knee_i2m2.evaluation.tidy import COMPARED, CONTRIBUTED, EFFECTS, EVALUATED, read_results
 from tests.evaluation.runs import TARGETS, index, make_run, prediction_table
 
 
@@ -19,7 +30,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def results(run: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+def results(run: Path) -> Evaluation:
     return evaluate(run, replicates=200)
 
 
@@ -47,18 +58,153 @@ def test_the_headline_is_the_mean_over_seeds_and_macro_over_targets(results) -> 
     assert i2m2.loc["macro", "mean"] == pytest.approx(i2m2.loc[list(TARGETS), "mean"].mean())
 
 
-def test_the_volume_has_the_maximum_of_its_slices(run: Path, results) -> None:
-    frame = pd.read_parquet(run / "predictions/i2m2/0/val.parquet").query("target == 'acl'")
-    frame["score"] = frame["logp_1"] - frame["logp_0"]
-    volumes = frame.groupby("series")[["truth", "score"]].max()
-    row = picked(results[0], rival="i2m2", seed="0", target="acl", split="val", unit="volume").squeeze()
-    if volumes["truth"].nunique() == 2:
-        assert row["value"] == pytest.approx(roc_auc_score(volumes["truth"], volumes["score"]), abs=1e-12)
-    assert row["n"] == 24
+def test_volumes_and_patients_are_joined_as_val_has_chosen(run: Path, results) -> None:
+    chosen = json.loads((run / "evaluation.json").read_text())["aggregators"]
+    assert set(chosen) == {"volume", "patient"}
+    for unit, column, n in (("volume", "series", 24), ("patient", "cluster", 12)):
+        frame = pd.read_parquet(run / "predictions/i2m2/0/test.parquet").query("target == 'acl'")
+        groups = np.unique(frame[column], return_inverse=True)[1]
+        join = AGGREGATORS[chosen[unit]["acl"]]
+        score = join((frame["logp_1"] - frame["logp_0"]).to_numpy()[:, None], groups, n)[:, 0]
+        truth = frame.groupby(column)["truth"].max().to_numpy()
+        row = picked(results[0], rival="i2m2", seed="0", target="acl", unit=unit, metric="auroc").squeeze()
+        assert row["n"] == n
+        if len(set(truth)) == 2:
+            assert row["value"] == pytest.approx(roc_auc_score(truth, score), abs=1e-12)
+
+
+def test_all_measures_stand_beside_the_auroc_on_test(run: Path, results) -> None:
+    frame = pd.read_parquet(run / "predictions/i2m2/1/test.parquet").query("target == 'acl'")
+    truth, score = frame["truth"], frame["logp_1"] - frame["logp_0"]
+    of = picked(results[0], rival="i2m2", seed="1", target="acl").set_index("metric")["value"]
+    assert of["auprc"] == pytest.approx(average_precision_score(truth, score), abs=1e-12)
+    assert of["prevalence"] == pytest.approx(truth.mean())
+    assert of["brier"] == pytest.approx(brier_score_loss(truth, np.exp(frame["logp_1"])), abs=1e-12)
+    fitted = json.loads((run / "evaluation.json").read_text())["thresholds"]
+    wanted = {"unit": "slice", "rival": "i2m2", "seed": "1", "target": "acl"}
+    (threshold,) = (t for t in fitted if wanted.items() <= t.items())
+    assert threshold["fitted_on"] == "val"
+    table = confusion_matrix(truth, score > threshold["value"]).ravel()
+    names = ("true_negatives", "false_positives", "false_negatives", "true_positives")
+    assert [of[name] for name in names] == table.tolist()
+    assert of["balanced_accuracy"] == pytest.approx((of["sensitivity"] + of["specificity"]) / 2)
+
+
+def test_no_measure_but_the_headline_is_of_val(results) -> None:
+    assert set(results.evaluated.query("split == 'val'")["metric"]) == {"auroc"}
+
+
+def test_the_spread_over_seeds_is_a_column_of_its_own(results) -> None:
+    rows = picked(results[0], rival="i2m2", target="acl", metric="auroc").set_index("seed")
+    assert rows.loc["mean", "seed_sd"] == pytest.approx(rows.loc[["0", "1"], "value"].std(ddof=1))
+    assert rows.loc[["0", "1"], "seed_sd"].isna().all()
+    assert picked(results[0], rival="ideal", target="acl", metric="auroc")["seed_sd"].isna().all()
+
+
+def test_the_closed_forms_stand_beside_the_bootstrap(results) -> None:
+    rows = picked(results[0], rival="i2m2", seed="mean", target="acl").set_index("metric")
+    for metric in ("auroc_delong", "auroc_obuchowski"):
+        assert rows.loc[metric, "value"] == pytest.approx(rows.loc["auroc", "value"], abs=1e-12)
+        assert rows.loc[metric, "low"] < rows.loc[metric, "value"] < rows.loc[metric, "high"]
+
+
+def test_p_is_of_the_mean_and_holm_over_targets(results) -> None:
+    rows = picked(results.compared, rival="magnitude", seed="mean").set_index("target")
+    p = rows.loc[list(TARGETS), "p"].to_numpy()
+    np.testing.assert_allclose(rows.loc[list(TARGETS), "p_holm"], holm(p))
+    assert rows.loc[["macro"], ["p", "p_holm"]].isna().all(axis=None)
+    assert picked(results.compared, rival="magnitude", seed="0")["p"].isna().all()
+
+
+def test_a_subgroup_is_contrasted_with_the_others(results) -> None:
+    auroc = results[0].query(
+        "split == 'test' and unit == 'slice' and rival == 'i2m2' and target == 'acl' and seed == 'mean'"
+    )
+    value = auroc.query("metric == 'auroc'").set_index("subgroup")["value"]
+    contrast = auroc.query("metric == 'auroc_contrast'").set_index("subgroup")["value"]
+    assert contrast["sequence=PD"] == pytest.approx(value["sequence=PD"] - value["sequence=PDFS"])
+    assert contrast["sequence=PDFS"] == pytest.approx(-contrast["sequence=PD"])
+
+
+def test_contributions_and_effects_are_of_the_reference(results) -> None:
+    assert set(results.contributed["rival"]) == {"i2m2"}
+    assert set(results.contributed["metric"]) == {"leave_one_out", "shapley", "share"}
+    assert set(results.effects["effect"]) == {"phase"}
+    assert set(results.effects["against"]) == {"magnitude"}
+    assert set(results.effects["target"]) == set(TARGETS)
+
+
+def test_repeating_every_slice_narrows_no_interval(run: Path, results, tmp_path: Path) -> None:
+    for path in run.glob("predictions/*/*/*.parquet"):
+        frame = pd.read_parquet(path)
+        again = [frame.assign(sample=frame["sample"] + f"#{copy}") for copy in range(5)]
+        predictions.write(pd.concat(again, ignore_index=True), tmp_path / path.relative_to(run))
+    once, fivefold = (
+        picked(e.evaluated, rival="i2m2", seed="mean", target="acl").set_index("metric").eval("high - low")
+        for e in (results, evaluate(tmp_path, replicates=200))
+    )
+    for metric in ("auroc", "brier", "auprc", "sensitivity"):
+        assert fivefold[metric] == pytest.approx(once[metric], rel=0.02)
+    assert fivefold["auroc_obuchowski"] == pytest.approx(once["auroc_obuchowski"], rel=0.02)
+    assert fivefold["auroc_delong"] < 0.5 * once["auroc_delong"]
+
+
+@pytest.mark.parametrize("calibration", ["temperature", "weights"])
+def test_recalibration_is_fitted_on_val_and_shown_beside_what_was(tmp_path: Path, calibration: str) -> None:
+    make_run(tmp_path, patients=100)
+    sharp = {p: pd.read_parquet(p) for p in tmp_path.glob("predictions/i2m2/*/*.parquet")}
+    for path, frame in sharp.items():  # far surer than it should be
+        logits = [c for c in frame if c.startswith("logit_")]
+        frame[logits] *= 30
+        total = np.stack([sum(frame[c] for c in logits if c.endswith(f"_{k}")) for k in (0, 1)], axis=1)
+        frame[["logp_0", "logp_1"]] = log_softmax(total, axis=1)
+        predictions.write(frame, path)
+    found = evaluate(tmp_path, 50, 0, Recalibration(calibration)).evaluated
+    of = picked(found, rival="i2m2", seed="mean", target="acl").set_index("metric")["value"]
+    assert of["brier"] < of["brier_before"]
+    assert of["ece"] < of["ece_before"]
+    assert abs(of["calibration_slope"] - 1) < abs(of["calibration_slope_before"] - 1)
+    kept = json.loads((tmp_path / "evaluation.json").read_text())
+    assert kept["calibration"] == calibration
+    assert {entry["rival"] for entry in kept["fitted"]} == {"i2m2", "magnitude"}
+    if calibration == "temperature":  # it changes no order
+        before = picked(evaluate(tmp_path, 50).evaluated, rival="i2m2", seed="mean", target="acl", metric="auroc")
+        assert of["auroc"] == pytest.approx(before["value"].item(), abs=1e-12)
+
+
+def test_nothing_is_fitted_on_test(tmp_path: Path) -> None:
+    run = make_run(tmp_path)
+    evaluate(run, 20, 0, Recalibration("weights"))
+    before = json.loads((run / "evaluation.json").read_text())
+    for path in run.glob("predictions/*/*/test.parquet"):
+        rewrite(path, lambda f: f.assign(truth=1 - f["truth"]))
+    evaluate(run, 20, 0, Recalibration("weights"))
+    after = json.loads((run / "evaluation.json").read_text())
+    assert all(after[what] == before[what] for what in ("thresholds", "aggregators", "fitted"))
+
+
+def test_the_prior_that_a_product_counts_too_often_is_taken_out_of_the_rivals_named(tmp_path: Path) -> None:
+    run = make_run(tmp_path)
+    found = evaluate(run, 20, 0, Recalibration(prior_correction=("i2m2",))).evaluated
+    prevalence = pd.read_parquet(run / "predictions/i2m2/0/val.parquet").query("target == 'acl'")["truth"].mean()
+    kept = json.loads((run / "evaluation.json").read_text())
+    (entry,) = (f for f in kept["fitted"] if (f["unit"], f["seed"], f["target"]) == ("slice", "0", "acl"))
+    assert entry["rival"] == "i2m2"
+    assert entry["prior_shift"] == pytest.approx(-2 * np.log(prevalence / (1 - prevalence)))
+    rows = picked(found, seed="mean", target="acl", metric="brier_before").set_index("rival")["value"]
+    assert (
+        rows["magnitude"]
+        == picked(found, seed="mean", target="acl", metric="brier").set_index("rival")["value"]["magnitude"]
+    )
+
+
+def test_a_prior_correction_of_an_unknown_rival_is_refused(run: Path) -> None:
+    with pytest.raises(ConfigError, match=r"no rival frozen"):
+        evaluate(run, 20, 0, Recalibration(prior_correction=("frozen",)))
 
 
 def test_differences_are_paired(results) -> None:
-    evaluation, comparisons = results
+    evaluation, comparisons, *_ = results
     row = picked(comparisons, rival="magnitude", seed="mean", target="macro").squeeze()
     values = picked(evaluation, seed="mean", target="macro", metric="auroc").set_index("rival")
     assert row["against"] == "i2m2"
@@ -69,7 +215,7 @@ def test_differences_are_paired(results) -> None:
 
 
 def test_the_one_ideal_is_paired_with_every_seed(results) -> None:
-    evaluation, comparisons = results
+    evaluation, comparisons, *_ = results
     assert set(picked(comparisons, rival="ideal", target="acl")["seed"]) == {"0", "1", "mean"}
     efficiency = evaluation[evaluation["metric"] == "efficiency"]
     assert set(efficiency["rival"]) == {"magnitude", "i2m2"}
@@ -85,7 +231,8 @@ def test_subgroups_have_the_headline_only(results) -> None:
 
 
 def test_the_files_hold_what_is_returned_and_repeat_to_the_byte(run: Path, results) -> None:
-    for frame, name, columns in zip(results, ("evaluation", "comparisons"), (EVALUATED, COMPARED), strict=True):
+    names = {"evaluation": EVALUATED, "comparisons": COMPARED, "contributions": CONTRIBUTED, "effects": EFFECTS}
+    for frame, (name, columns) in zip(results, names.items(), strict=False):
         assert frame.columns.tolist() == columns
         read = read_results(run / f"{name}.csv", columns)
         np.testing.assert_allclose(read["value"], frame["value"], rtol=1e-12)
@@ -98,7 +245,7 @@ def test_one_class_is_not_estimable_and_left_out_of_macro(tmp_path: Path) -> Non
     run = make_run(tmp_path, seeds=1)
     for path in run.glob("predictions/*/*/*.parquet"):
         rewrite(path, lambda f: f.assign(truth=f["truth"].where(f["target"] != "acl", 0)))
-    evaluation, comparisons = evaluate(run, replicates=50)
+    evaluation, comparisons, *_ = evaluate(run, replicates=50)
     of = picked(evaluation, rival="i2m2", seed="mean", metric="auroc").set_index("target")
     assert of.loc["acl", ["value", "low", "high"]].isna().all()
     assert of.loc["macro", "value"] == of.loc["meniscus", "value"]
@@ -113,7 +260,7 @@ def test_ten_classes_without_series_have_an_accuracy_per_sample(tmp_path: Path) 
         truth = random.integers(10, size=(len(asked), 1))
         table = prediction_table(asked, truth, ("magnitude",), random, targets=("label",), classes=10)
         predictions.write(table, tmp_path / "predictions/image/0" / f"{split}.parquet")
-    evaluation, comparisons = evaluate(tmp_path, replicates=50)
+    evaluation, comparisons, *_ = evaluate(tmp_path, replicates=50)
     row = evaluation.query("seed == 'mean' and target == 'label' and split == 'test'").squeeze()
     frame = table.sort_values("sample")
     answer = frame[[f"logp_{c}" for c in range(10)]].to_numpy().argmax(axis=1)
@@ -124,7 +271,7 @@ def test_ten_classes_without_series_have_an_accuracy_per_sample(tmp_path: Path) 
 
 def test_rivals_need_not_be_written_in_one_order(tmp_path: Path) -> None:
     run = make_run(tmp_path, seeds=1)
-    before, _ = evaluate(run, replicates=20)
+    before = evaluate(run, replicates=20).evaluated
     rewrite(run / "predictions/magnitude/0/test.parquet", lambda f: f.sample(frac=1, random_state=0))
     pd.testing.assert_frame_equal(evaluate(run, replicates=20)[0], before)
 
@@ -167,7 +314,7 @@ def test_rivals_with_other_targets_are_named(tmp_path: Path) -> None:
 def test_the_mean_difference_is_over_the_seeds_that_both_have(run: Path, tmp_path: Path) -> None:
     shutil.copytree(run / "predictions", tmp_path / "predictions")
     shutil.rmtree(tmp_path / "predictions" / "magnitude" / "1")
-    _, comparisons = evaluate(tmp_path, replicates=50)
+    comparisons = evaluate(tmp_path, replicates=50).compared
     for target in (*TARGETS, "macro"):
         rows = picked(comparisons, rival="magnitude", target=target).set_index("seed")
         assert set(rows.index) == {"0", "mean"}

@@ -1,57 +1,79 @@
 from dataclasses import replace
 
 import numpy as np
+import pytest
 from scipy.special import log_softmax
 
+from knee_i2m2.evaluation.aggregation import AGGREGATORS
 from knee_i2m2.evaluation.answers import Answers
-from knee_i2m2.evaluation.units import most_suspicious, units, volume_truth
+from knee_i2m2.evaluation.units import group_truth, grouped, said, samples
 from tests.evaluation.runs import index
 
+TARGETS = ("acl", "meniscus")
 
-def slices(classes: int = 2) -> Answers:
+
+def slices() -> Answers:
     random = np.random.default_rng(0)
-    who = index("test", patients=4).drop(columns="position")
+    who = index("test", patients=4)
     truth = random.integers(-1, 2, size=(len(who), 2))
-    logp = log_softmax(random.standard_normal((len(who), 2, classes)), axis=-1)
-    return Answers("sample", who, ("acl", "meniscus"), truth, {("i2m2", "0"): logp})
+    logp = log_softmax(random.standard_normal((len(who), 2, 2)), axis=-1)
+    return samples(Answers("sample", who, TARGETS, truth, {("i2m2", "0"): logp}))
 
 
-def test_a_volume_is_positive_if_any_slice_is_and_unknown_before_it_is_negative() -> None:
+def maximum(unit: str, answers: Answers) -> Answers:
+    return grouped(answers, unit, dict.fromkeys(TARGETS, "maximum"))
+
+
+def test_a_group_is_positive_if_any_slice_is_and_unknown_before_it_is_negative() -> None:
     truth = np.array([[0], [1], [-1], [0], [0], [-1], [0], [0]])
     series = np.array([0, 0, 0, 1, 1, 2, 2, 1])
-    assert volume_truth(truth, series, 3).tolist() == [[1], [0], [-1]]
+    assert group_truth(truth, series, 3).tolist() == [[1], [0], [-1]]
 
 
-def test_a_volume_answers_as_its_most_suspicious_slice_in_whatever_order() -> None:
+def test_log_odds_are_said_as_probabilities_that_sum_to_one_however_large() -> None:
+    log_odds = np.array([[-1000.0], [0.0], [1000.0]])
+    logp = said(log_odds)
+    np.testing.assert_allclose(np.exp(logp).sum(axis=-1), 1)
+    np.testing.assert_allclose(logp[..., 1] - logp[..., 0], log_odds)
+
+
+@pytest.mark.parametrize(("unit", "column", "count"), [("volume", "series", 8), ("patient", "cluster", 4)])
+def test_volumes_are_series_and_patients_hold_both(unit: str, column: str, count: int) -> None:
     answers = slices()
-    logp = answers.logp["i2m2", "0"]
-    series = np.unique(answers.who["series"], return_inverse=True)[1]
-    shuffled = np.random.default_rng(1).permutation(len(series))
-    volume = most_suspicious(logp[shuffled], series[shuffled], 8)
-    log_odds = logp[..., 1] - logp[..., 0]
-    brute = [[log_odds[series == v, t].max() for t in range(2)] for v in range(8)]
-    np.testing.assert_array_equal(volume[..., 1] - volume[..., 0], brute)
+    shuffled = answers.only(np.ones(24, dtype=bool))
+    order = np.random.default_rng(1).permutation(24)
+    shuffled = replace(
+        answers,
+        who=answers.who.iloc[order].reset_index(drop=True),
+        truth=answers.truth[order],
+        logp={key: logp[order] for key, logp in answers.logp.items()},
+    )
+    groups = maximum(unit, shuffled)
+    names = answers.who[column].to_numpy()
+    assert len(groups.who) == count
+    assert groups.who["sample"].tolist() == sorted(set(names))
+    brute = [answers.log_odds(("i2m2", "0"))[names == name].max(axis=0) for name in sorted(set(names))]
+    np.testing.assert_allclose(groups.log_odds(("i2m2", "0")), brute, atol=1e-12)
 
 
-def test_series_make_slices_and_volumes() -> None:
-    slice_, volume = units(slices())
-    assert (slice_.unit, volume.unit) == ("slice", "volume")
-    assert len(volume.who) == 8
-    assert volume.who.columns.tolist() == ["sample", "series", "cluster", "sequence"]
-    assert volume.who["cluster"].nunique() == 4
-
-
-def test_a_subgroup_that_changes_within_a_series_is_none_of_the_volume() -> None:
+def test_every_target_has_its_own_aggregator() -> None:
     answers = slices()
-    mixed = replace(answers, who=answers.who.assign(sequence=np.arange(len(answers.who)) % 2))
-    assert "sequence" not in units(mixed)[1].who
+    both = grouped(answers, "volume", {"acl": "maximum", "meniscus": "mean"})
+    for place, name in enumerate(("maximum", "mean")):
+        alone = grouped(answers, "volume", dict.fromkeys(TARGETS, name))
+        key = ("i2m2", "0")
+        np.testing.assert_array_equal(both.log_odds(key)[:, place], alone.log_odds(key)[:, place])
+    assert set(AGGREGATORS) >= {"maximum", "mean"}
+
+
+def test_a_subgroup_that_changes_within_a_group_is_none_of_it() -> None:
+    answers = slices()
+    assert maximum("volume", answers).who.columns.tolist() == ["sample", "series", "cluster", "sequence"]
+    assert maximum("patient", answers).who.columns.tolist() == ["sample", "series", "cluster"]
+    assert maximum("patient", answers).who["cluster"].is_unique
 
 
 def test_without_series_there_are_samples() -> None:
     answers = slices()
-    (only,) = units(replace(answers, who=answers.who.assign(series="-")))
-    assert only.unit == "sample"
-
-
-def test_many_classes_have_no_volumes() -> None:
-    assert [unit.unit for unit in units(slices(classes=10))] == ["slice"]
+    assert answers.unit == "slice"
+    assert samples(replace(answers, who=answers.who.assign(series="-"))).unit == "sample"

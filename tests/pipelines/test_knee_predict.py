@@ -16,8 +16,9 @@ from knee_i2m2.cli import main
 from knee_i2m2.errors import ConfigError, DataError
 from knee_i2m2.pipelines.knee import Knee, train
 from knee_i2m2.pipelines.knee_data import PrepareKnee, prepare
-from knee_i2m2.pipelines.knee_predict import PredictOptions, predict
+from knee_i2m2.pipelines.knee_predict import PredictOptions, aurocs, predict
 from knee_i2m2.sources.phantom import Phantom, make_phantom
+from tests.evaluation.runs import index, prediction_table
 
 
 @pytest.fixture(scope="module")
@@ -85,14 +86,21 @@ def test_with_annotations_the_truth_stands_beside_the_answers_and_auroc_is_told(
     pd.testing.assert_series_equal(
         table.set_index(keys)["truth"].sort_index(), own.set_index(keys)["truth"].sort_index()
     )
-    assert table.groupby("target")["truth"].nunique().max() == 2
-    for target, rows in table.groupby("target"):
-        value, low, high = found[target]
-        if rows["truth"].nunique() == 1:
-            assert np.isnan([value, low, high]).all()
-            continue
-        assert value == pytest.approx(roc_auc_score(rows["truth"], rows["logp_1"] - rows["logp_0"]))
-        assert low <= value <= high
+    assert set(found) == set(table["target"])
+    assert all(np.isnan(estimate).all() for estimate in found.values())  # of two patients nothing can be estimated
+
+
+def test_auroc_is_that_of_sklearn_where_ten_patients_are_positive() -> None:
+    asked = index("new", patients=20)
+    truth = np.random.default_rng(0).integers(2, size=(len(asked), 2))
+    few = np.isin(asked["cluster"], asked["cluster"].unique()[:9])
+    truth[:, 1] &= few
+    table = prediction_table(asked, truth, ("magnitude+phase",), np.random.default_rng(1))
+    found = aurocs(table, "inter")
+    rows = table.query("target == 'acl'")
+    assert found["acl"].value == pytest.approx(roc_auc_score(rows["truth"], rows["logp_1"] - rows["logp_0"]))
+    assert found["acl"].low < found["acl"].value < found["acl"].high
+    assert np.isnan(found["meniscus"]).all()
 
 
 def test_a_split_of_the_runs_own_data_can_be_asked_for(phantom: Path, run: Path, tmp_path: Path) -> None:

@@ -1,0 +1,259 @@
+r"""Calibration of two classes: how far probabilities are from what happens, and what mends them.
+
+The score is everywhere the log-odds :math:`z` of class 1; its probability is :math:`p = 1 / (1 + e^{-z})`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float, Int, Num
+from scipy.optimize import minimize
+from scipy.special import expit, logit
+
+__all__ = [
+    "ExpertWeights",
+    "Temperature",
+    "brier_of_replicates",
+    "brier_skill_of_replicates",
+    "calibration_of_replicates",
+    "ece_of_replicates",
+    "fit_expert_weights",
+    "fit_temperature",
+    "prior_shift",
+    "reliability_of_replicates",
+]
+
+BINS = 15
+"""Of equal counts."""
+
+Truth = Int[np.ndarray, " samples"]
+LogOdds = Float[np.ndarray, " samples"]
+Weights = Num[np.ndarray, "samples replicates"]
+Drawn = Float[np.ndarray, " replicates"]
+Binned = Float[np.ndarray, "bins replicates"]
+
+
+def _known(truth: Truth) -> Bool[np.ndarray, " samples"]:
+    return (truth == 0) | (truth == 1)
+
+
+def _means(values: Float[np.ndarray, "rows samples"], weights: Weights) -> Float[np.ndarray, "rows replicates"]:
+    """Returns weighted means; NaN where nothing is counted."""
+    counted = weights.astype(float)
+    total = counted.sum(axis=0)
+    return values @ counted / np.where(total > 0, total, np.nan)
+
+
+def brier_of_replicates(truth: Truth, log_odds: LogOdds, weights: Weights) -> Drawn:
+    """Returns the mean of (p - y)^2 for every column of weights; unknown truths (-1) are dropped.
+
+    References:
+        Verification of forecasts expressed in terms of probability (Brier, 1950)
+    """
+    known = _known(truth)
+    return _means((expit(log_odds[known]) - truth[known])[None] ** 2, weights[known])[0]
+
+
+def brier_skill_of_replicates(truth: Truth, log_odds: LogOdds, weights: Weights) -> Drawn:
+    """Returns 1 minus the Brier score over that of always telling the prevalence; NaN where a class is absent."""
+    known = _known(truth)
+    prevalence = _means(truth[known][None].astype(float), weights[known])[0]
+    guessing = prevalence * (1 - prevalence)
+    score = brier_of_replicates(truth, log_odds, weights)
+    return 1 - np.divide(score, guessing, out=np.full(len(score), np.nan), where=guessing > 0)
+
+
+def reliability_of_replicates(
+    truth: Truth, log_odds: LogOdds, weights: Weights, bins: int = BINS
+) -> tuple[
+    Float[np.ndarray, "bins replicates"], Float[np.ndarray, "bins replicates"], Float[np.ndarray, "bins replicates"]
+]:
+    """Returns per bin the mean probability, the share of positives, and the weight, for every column of weights.
+
+    The bins hold equal counts of the sample as it is; what scores the same shares a bin.
+    """
+    known = _known(truth)
+    p, y, counted = expit(log_odds[known]), truth[known].astype(float), weights[known].astype(float)
+    edges = np.unique(np.quantile(p, np.linspace(0, 1, bins + 1)[1:-1])) if len(p) else np.array([])
+    place = np.searchsorted(edges, p, side="left")
+    member = (place == np.arange(len(edges) + 1)[:, None]).astype(float)
+    member = member[member.any(axis=1)]
+    held = member @ counted
+    sums = [(member * values) @ counted for values in (p, y)]
+    said, seen = (np.divide(one, held, out=np.full(held.shape, np.nan), where=held > 0) for one in sums)
+    return said, seen, held
+
+
+def ece_of_replicates(truth: Truth, log_odds: LogOdds, weights: Weights, bins: int = BINS) -> Drawn:
+    """Returns the expected calibration error: the mean over bins of how far the mean probability is from the share.
+
+    It depends on the bins and is biased upwards in small samples; the Brier score is not. NaN where nothing is counted.
+
+    References:
+        Obtaining well calibrated probabilities using Bayesian binning (Naeini et al., 2015)
+    """
+    said, seen, held = reliability_of_replicates(truth, log_odds, weights, bins)
+    total = held.sum(axis=0)
+    return np.nansum(held * np.abs(said - seen), axis=0) / np.where(total > 0, total, np.nan)
+
+
+def calibration_of_replicates(truth: Truth, log_odds: LogOdds, weights: Weights) -> tuple[Drawn, Drawn]:
+    r"""Returns slope and intercept for every column of weights.
+
+    The slope is :math:`b` of :math:`\operatorname{logit} p(y=1) = a + b z`; the intercept is :math:`a` with
+    :math:`b = 1` held: calibration in the large. 1 and 0 are perfect; a slope below 1 is over-confident. The first
+    column is fitted to convergence, the others take one Newton step from it, which is as good to first order. NaN where
+    a class is absent, or where the score separates them, so that no slope is the best.
+
+    References:
+        Calibration: the Achilles heel of predictive analytics (Van Calster et al., 2019)
+        Equivalence of the higher order asymptotic efficiency of k-step and extremum statistics (Andrews, 2002)
+    """
+    known = _known(truth)
+    y, z, counted = truth[known].astype(float), log_odds[known], weights[known].astype(float)
+    if _separated(y, z):
+        return np.full(counted.shape[1], np.nan), np.full(counted.shape[1], np.nan)
+    line, alone = np.stack([np.ones_like(z), z]), np.ones_like(z)[None]
+    return _steps(line, np.zeros_like(z), y, counted)[1], _steps(alone, z, y, counted)[0]
+
+
+def _separated(y: Float[np.ndarray, " samples"], z: Float[np.ndarray, " samples"]) -> bool:
+    """Returns whether some threshold divides the classes, or one is absent."""
+    positive, negative = z[y == 1], z[y == 0]
+    if not len(positive) or not len(negative):
+        return True
+    return bool(positive.min() >= negative.max() or positive.max() <= negative.min())
+
+
+def _steps(
+    design: Float[np.ndarray, "parameters samples"],
+    offset: Float[np.ndarray, " samples"],
+    y: Float[np.ndarray, " samples"],
+    weights: Float[np.ndarray, "samples replicates"],
+) -> Float[np.ndarray, "parameters replicates"]:
+    """Returns logistic regressions: of the first column to convergence, of the others by one Newton step from there."""
+    theta = np.zeros(len(design))
+    for _ in range(_NEWTON):
+        step = _newton(design, offset, y, weights[:, :1], theta)[:, 0]
+        theta = theta + step
+        if np.abs(step).max() < _CONVERGED:
+            break
+    return theta[:, None] + _newton(design, offset, y, weights, theta)
+
+
+_NEWTON, _CONVERGED = 100, 1e-12
+
+
+def _newton(
+    design: Float[np.ndarray, "parameters samples"],
+    offset: Float[np.ndarray, " samples"],
+    y: Float[np.ndarray, " samples"],
+    weights: Float[np.ndarray, "samples replicates"],
+    theta: Float[np.ndarray, " parameters"],
+) -> Float[np.ndarray, "parameters replicates"]:
+    """Returns the Newton step of every column of weights: score and Hessian are weighted sums of the same numbers."""
+    p = expit(offset + theta @ design)
+    score = (design * (y - p)) @ weights
+    pairs = (design[:, None] * design[None]).reshape(-1, len(y)) * (p * (1 - p))
+    hessian = (pairs @ weights).T.reshape(-1, len(design), len(design))
+    return np.linalg.solve(hessian + _RIDGE * np.eye(len(design)), score.T[..., None])[..., 0].T
+
+
+_RIDGE = 1e-12
+"""Keeps a replicate without spread solvable."""
+
+
+@dataclass(frozen=True)
+class Temperature:
+    """Log-odds divided by a temperature, plus an intercept.
+
+    Attributes:
+        temperature: Above 1 it makes less sure.
+        intercept: In nats.
+        fitted_on: The split that it was fitted on.
+    """
+
+    temperature: float
+    intercept: float
+    fitted_on: str
+
+    def __call__(self, log_odds: LogOdds) -> LogOdds:
+        """Returns recalibrated log-odds."""
+        return log_odds / self.temperature + self.intercept
+
+
+@dataclass(frozen=True)
+class ExpertWeights:
+    """A weighted sum of the experts' log-odds, plus an intercept.
+
+    Attributes:
+        weights: Not negative, by expert; a plain product has 1 everywhere.
+        intercept: In nats.
+        fitted_on: The split that they were fitted on.
+    """
+
+    weights: Mapping[str, float]
+    intercept: float
+    fitted_on: str
+
+    def __call__(self, log_odds: Mapping[str, LogOdds]) -> LogOdds:
+        """Returns the combined log-odds."""
+        return np.sum([weight * log_odds[expert] for expert, weight in self.weights.items()], axis=0) + self.intercept
+
+
+def fit_temperature(truth: Truth, log_odds: LogOdds, fitted_on: str) -> Temperature:
+    """Returns the temperature and intercept of least log loss; as it is, where a class is absent.
+
+    The temperature lies between .01 and 100, also where the score separates the classes or tells nothing.
+
+    References:
+        On calibration of modern neural networks (Guo et al., 2017)
+        Probabilistic outputs for support vector machines (Platt, 1999), for the intercept
+    """
+    fitted = _fitted(truth, log_odds[None], [(0.01, 100.0)])
+    return Temperature(1 / fitted[0], fitted[1], fitted_on)
+
+
+def fit_expert_weights(truth: Truth, log_odds: Mapping[str, LogOdds], fitted_on: str) -> ExpertWeights:
+    """Returns weights, 0 to 100, and intercept of least log loss; those of the product where a class is absent."""
+    fitted = _fitted(truth, np.stack(list(log_odds.values())), [(0.0, 100.0)] * len(log_odds))
+    return ExpertWeights(dict(zip(log_odds, fitted[:-1], strict=True)), fitted[-1], fitted_on)
+
+
+def _fitted(
+    truth: Truth, scores: Float[np.ndarray, "scores samples"], bounds: list[tuple[float, float]]
+) -> list[float]:
+    """Returns a weight of every score and an intercept; a tiny ridge towards weight 1 and intercept 0 settles ties."""
+    known = _known(truth)
+    y, design = truth[known], np.concatenate([scores, np.ones((1, scores.shape[1]))])[:, known]
+    start = np.append(np.ones(len(scores)), 0.0)
+    if len(np.unique(y)) < 2:
+        return start.tolist()
+
+    def loss(theta: np.ndarray) -> tuple[float, np.ndarray]:
+        z, pull = theta @ design, theta - start
+        value = np.mean(np.logaddexp(0, z) - y * z) + _PULL * pull @ pull / 2
+        return float(value), design @ (expit(z) - y) / len(y) + _PULL * pull
+
+    options = {"maxiter": 1000, "ftol": 1e-14, "gtol": 1e-9}
+    found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=[*bounds, (None, None)], options=options)
+    return found.x.tolist()
+
+
+_PULL = 1e-6
+
+
+def prior_shift(prevalence: float, experts: int) -> float:
+    r"""Returns :math:`(1 - K) \log(\pi / (1 - \pi))`, to be added to the log-odds of a product of K posteriors.
+
+    Each posterior holds the class prior once, their product K times, the answer should once. If the modalities are
+    independent given the class, the corrected product is the exact posterior.
+
+    Args:
+        prevalence: Of class 1, in (0, 1); where it is 0 or 1 there is no shift.
+        experts: How many separately trained posteriors are multiplied.
+    """
+    return float((1 - experts) * logit(prevalence)) if 0 < prevalence < 1 else 0.0

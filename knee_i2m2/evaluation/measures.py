@@ -1,0 +1,114 @@
+"""Everything that is measured of a rival of two classes beside its AUROC, under one resampling."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from knee_i2m2.evaluation.adjusted import adjusted_auroc_of_replicates, strata
+from knee_i2m2.evaluation.answers import Answers, Key
+from knee_i2m2.evaluation.calibration import (
+    brier_of_replicates,
+    brier_skill_of_replicates,
+    calibration_of_replicates,
+    ece_of_replicates,
+)
+from knee_i2m2.evaluation.draws import IDEAL, estimable
+from knee_i2m2.evaluation.operating_point import (
+    Threshold,
+    confusion_of_replicates,
+    rates,
+    sensitivity_at_specificity_of_replicates,
+    specificity_at_sensitivity_of_replicates,
+)
+from knee_i2m2.evaluation.precision_recall import average_precision_of_replicates
+
+__all__ = ["COUNTS", "adjusted", "at_thresholds", "calibration", "ranking"]
+
+COUNTS = ("threshold", "true_positives", "false_positives", "false_negatives", "true_negatives")
+"""Measures whose mean over targets means nothing."""
+
+Weights = Int[np.ndarray, "units drawn"]
+OneTarget = dict[str, Float[np.ndarray, " drawn"]]
+Measured = dict[str, dict[Key, Float[np.ndarray, "targets drawn"]]]
+
+
+def ranking(answers: Answers, weights: Weights) -> Measured:
+    """Returns what only the order of the scores decides, and the prevalence that average precision stands beside."""
+    return _per_rival(answers, weights, lambda key, target, truth, z: _ranked(truth, z, weights))
+
+
+def adjusted(answers: Answers, weights: Weights) -> Measured:
+    """Returns the AUROC within strata of position; nothing where positions are unknown."""
+    if "position" not in answers.who:
+        return {}
+    place = strata(answers.who["position"].to_numpy(dtype=float))
+    within = adjusted_auroc_of_replicates
+    return _per_rival(answers, weights, lambda key, target, y, z: {"auroc_adjusted": within(y, z, place, weights)})
+
+
+def at_thresholds(
+    answers: Answers, weights: Weights, thresholds: Mapping[tuple[Key, str], Threshold], split: str
+) -> Measured:
+    """Returns the 2x2 table and its rates at thresholds that were fitted elsewhere, by (rival, seed) and target."""
+
+    def measured(key: Key, target: str, truth: np.ndarray, z: np.ndarray) -> OneTarget:
+        return _decided(truth, z, thresholds[key, target], weights, split)
+
+    return _per_rival(answers, weights, measured)
+
+
+def calibration(answers: Answers, weights: Weights) -> Measured:
+    """Returns how far probabilities are from what happens; the ideal observer knows no prior and is left out."""
+    rivals = replace(answers, logp={key: said for key, said in answers.logp.items() if key[0] != IDEAL})
+    return _per_rival(rivals, weights, lambda key, target, truth, z: _calibrated(truth, z, weights))
+
+
+def _per_rival(answers: Answers, weights: Weights, measure: Callable[..., OneTarget]) -> Measured:
+    """Returns the draws of every measure by (rival, seed), of shape (targets, drawn); NaN where not estimable."""
+    sure = estimable(answers)
+    measured = {key: [] for key in answers.logp}
+    for key, per_target in measured.items():
+        asked = zip(answers.targets, answers.truth.T, answers.log_odds(key).T, strict=True)
+        per_target += [measure(key, target, truth, z) for target, truth, z in asked]
+    names = dict.fromkeys(name for per_target in measured.values() for name in per_target[0])
+    return {
+        name: {key: np.where(sure[:, None], [one[name] for one in per], np.nan) for key, per in measured.items()}
+        for name in names
+    }
+
+
+def _ranked(truth: np.ndarray, z: np.ndarray, weights: Weights) -> OneTarget:
+    known = truth >= 0
+    total = weights[known].sum(axis=0)
+    return {
+        "auprc": average_precision_of_replicates(truth, z, weights),
+        "prevalence": weights[truth == 1].sum(axis=0) / np.where(total > 0, total, np.nan),
+        **{f"sensitivity_at_specificity_{s}": _sensitivity(truth, z, weights, s / 100) for s in _FIXED},
+        **{f"specificity_at_sensitivity_{s}": _specificity(truth, z, weights, s / 100) for s in _FIXED},
+    }
+
+
+_FIXED = (90, 95)
+_sensitivity = sensitivity_at_specificity_of_replicates
+_specificity = specificity_at_sensitivity_of_replicates
+
+
+def _decided(truth: np.ndarray, z: np.ndarray, threshold: Threshold, weights: Weights, split: str) -> OneTarget:
+    table = confusion_of_replicates(truth, z, threshold, weights, split)
+    counted = dict(zip(COUNTS[1:], table, strict=True))
+    return {"threshold": np.full(weights.shape[1], threshold.value), **counted, **rates(table)}
+
+
+def _calibrated(truth: np.ndarray, z: np.ndarray, weights: Weights) -> OneTarget:
+    slope, intercept = calibration_of_replicates(truth, z, weights)
+    return {
+        "brier": brier_of_replicates(truth, z, weights),
+        "brier_skill": brier_skill_of_replicates(truth, z, weights),
+        "ece": ece_of_replicates(truth, z, weights),
+        "calibration_slope": slope,
+        "calibration_intercept": intercept,
+    }

@@ -1,0 +1,152 @@
+"""Operating points: a threshold that knows on what it was fitted, and what it decides."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Int, Num
+from sklearn.metrics import roc_curve
+
+from knee_i2m2.errors import ConfigError
+
+__all__ = [
+    "Confusion",
+    "Threshold",
+    "confusion_of_replicates",
+    "fit_threshold",
+    "rates",
+    "sensitivity_at_specificity_of_replicates",
+    "specificity_at_sensitivity_of_replicates",
+]
+
+Drawn = Float[np.ndarray, " replicates"]
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """From where on a score is called positive.
+
+    Attributes:
+        value: In the scores' unit, such as log-odds; NaN if the split held one class only.
+        fitted_on: The split that it was fitted on, on which it must not be judged.
+    """
+
+    value: float
+    fitted_on: str
+
+
+class Confusion(NamedTuple):
+    """A 2x2 table under every column of weights."""
+
+    true_positives: Drawn
+    false_positives: Drawn
+    false_negatives: Drawn
+    true_negatives: Drawn
+
+
+def fit_threshold(truth: Int[np.ndarray, " samples"], score: Num[np.ndarray, " samples"], fitted_on: str) -> Threshold:
+    """Returns the threshold of largest balanced accuracy, midway between neighbouring scores.
+
+    Of several that are equally good it is the highest, which calls the fewest positive.
+
+    Args:
+        truth: 0 or 1; anything else is unknown and dropped.
+        score: Larger means more positive.
+        fitted_on: The name of the split.
+
+    References:
+        Index for rating diagnostic tests (Youden, 1950)
+
+    Example:
+        >>> fit_threshold(np.array([0, 0, 1, 1]), np.array([0.0, 1.0, 2.0, 3.0]), "val")
+        Threshold(value=1.5, fitted_on='val')
+    """
+    known = (truth == 0) | (truth == 1)
+    if len(np.unique(truth[known])) < 2:
+        return Threshold(float("nan"), fitted_on)
+    false, true, at = roc_curve(truth[known], score[known], drop_intermediate=False)
+    best = int((true - false).round(12).argmax())
+    below = score[known][
+        score[known] < at[best]
+    ].max()  # calling all positive is no better than calling none, which is first
+    return Threshold(float(below if np.isinf(at[best]) else (at[best] + below) / 2), fitted_on)
+
+
+def confusion_of_replicates(
+    truth: Int[np.ndarray, " samples"],
+    score: Num[np.ndarray, " samples"],
+    threshold: Threshold,
+    weights: Num[np.ndarray, "samples replicates"],
+    split: str,
+) -> Confusion:
+    """Returns the 2x2 table of calling positive what lies above the threshold; NaN where the threshold is.
+
+    Raises:
+        ConfigError: The threshold was fitted on the split that it is to be judged on.
+    """
+    if threshold.fitted_on == split:
+        raise ConfigError(f"a threshold fitted on {split} cannot be judged on {split}; fit it on another split")
+    called = score > threshold.value
+    groups = [(truth == 1) & called, (truth == 0) & called, (truth == 1) & ~called, (truth == 0) & ~called]
+    unknown = np.where(np.isnan(threshold.value), np.nan, 0.0)
+    return Confusion(*(weights[group].sum(axis=0, dtype=float) + unknown for group in groups))
+
+
+def rates(table: Confusion) -> dict[str, Drawn]:
+    """Returns sensitivity, specificity, predictive values and balanced accuracy; NaN where nobody is counted."""
+    tp, fp, fn, tn = table
+    found = {
+        "sensitivity": _share(tp, tp + fn),
+        "specificity": _share(tn, tn + fp),
+        "ppv": _share(tp, tp + fp),
+        "npv": _share(tn, tn + fn),
+    }
+    return found | {"balanced_accuracy": (found["sensitivity"] + found["specificity"]) / 2}
+
+
+def _share(part: Drawn, whole: Drawn) -> Drawn:
+    return np.divide(part, whole, out=np.full(len(whole), np.nan), where=whole > 0)
+
+
+def sensitivity_at_specificity_of_replicates(
+    truth: Int[np.ndarray, " samples"],
+    score: Num[np.ndarray, " samples"],
+    weights: Num[np.ndarray, "samples replicates"],
+    specificity: float,
+) -> Drawn:
+    """Returns the largest sensitivity at which at least that specificity is kept, for every column of weights.
+
+    It is read off the empirical ROC curve, whole levels of the score at a time, without interpolation; NaN where a
+    class is absent.
+    """
+    alarms, hits = _curve(truth, score, weights)
+    allowed = alarms <= (1 - specificity) * alarms[-1] * (1 + 1e-12)
+    return _share(np.max(hits, axis=0, where=allowed, initial=0), np.where(alarms[-1] > 0, hits[-1], 0))
+
+
+def specificity_at_sensitivity_of_replicates(
+    truth: Int[np.ndarray, " samples"],
+    score: Num[np.ndarray, " samples"],
+    weights: Num[np.ndarray, "samples replicates"],
+    sensitivity: float,
+) -> Drawn:
+    """Returns the largest specificity at which at least that sensitivity is kept; see the other way round."""
+    swapped = np.where(truth == 1, 0, np.where(truth == 0, 1, -1))
+    return sensitivity_at_specificity_of_replicates(swapped, -score, weights, sensitivity)
+
+
+def _curve(
+    truth: Int[np.ndarray, " samples"],
+    score: Num[np.ndarray, " samples"],
+    weights: Num[np.ndarray, "samples replicates"],
+) -> tuple[Float[np.ndarray, "levels replicates"], Float[np.ndarray, "levels replicates"]]:
+    """Returns the weight of negatives and of positives at or above each level of the score, from none to all."""
+    known = (truth == 0) | (truth == 1)
+    order = np.flatnonzero(known)[np.argsort(-score[known], kind="stable")]
+    last = np.flatnonzero(np.append(np.diff(score[order]) != 0, True)) if len(order) else np.array([], dtype=int)
+    counted = [np.where(truth[order, None] == side, weights[order], 0).cumsum(axis=0, dtype=float) for side in (0, 1)]
+    nothing = np.zeros((1, weights.shape[1]))
+    negatives, positives = (np.concatenate([nothing, cumulated[last]]) for cumulated in counted)
+    return negatives, positives

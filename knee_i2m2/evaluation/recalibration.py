@@ -1,0 +1,94 @@
+"""Recalibration of answers: class prior, temperature, weights of experts; every number is fitted on val."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+from jaxtyping import Float
+
+from knee_i2m2.evaluation.answers import Answers, Key
+from knee_i2m2.evaluation.calibration import fit_expert_weights, fit_temperature, prior_shift
+from knee_i2m2.evaluation.draws import IDEAL
+from knee_i2m2.evaluation.units import said
+
+__all__ = ["AS_TRAINED", "Recalibration", "recalibrated", "steps", "temperature"]
+
+Change = Callable[[Answers], Float[np.ndarray, " units"]]
+"""Answers -> log-odds of one rival and target."""
+
+Step = Callable[[Answers, Key, int], tuple[Change, dict[str, Any]] | None]
+"""Answers on val, (rival, seed) and the target's place -> the change, and its numbers; None changes nothing."""
+
+
+@dataclass(frozen=True)
+class Recalibration:
+    """How answers are changed before they are judged.
+
+    Attributes:
+        calibration: `none`; `temperature`, with an intercept, of every unit; `weights` of the experts of a slice (and a
+            temperature of volumes and patients).
+        prior_correction: Rivals whose experts were trained separately, so that their product counts the class prior
+            once per expert.
+    """
+
+    calibration: Literal["none", "temperature", "weights"] = "none"
+    prior_correction: Sequence[str] = ()
+
+    def __bool__(self) -> bool:
+        return self.calibration != "none" or bool(self.prior_correction)
+
+
+AS_TRAINED = Recalibration()
+"""No recalibration."""
+
+
+def steps(recalibration: Recalibration) -> list[Step]:
+    """Returns what is done to slices, in order."""
+    prior = [_prior(recalibration.prior_correction)] if recalibration.prior_correction else []
+    return prior + {"none": [], "temperature": [temperature], "weights": [weights]}[recalibration.calibration]
+
+
+def recalibrated(val: Answers, test: Answers, step: Step, fitted: list[dict[str, Any]]) -> tuple[Answers, Answers]:
+    """Returns both splits after a step, and notes its numbers in `fitted`; the ideal observer is left as it is."""
+    log_odds = {key: [split.log_odds(key) for split in (val, test)] for key in val.logp if key[0] != IDEAL}
+    for key, (before, after) in log_odds.items():
+        for place, target in enumerate(val.targets):
+            if (found := step(val, key, place)) is None:
+                continue
+            change, numbers = found
+            before[:, place], after[:, place] = change(val), change(test)
+            fitted.append({"unit": val.unit, "rival": key[0], "seed": key[1], "target": target, **numbers})
+    vals, tests = ({key: said(z[split]) for key, z in log_odds.items()} for split in range(2))
+    return replace(val, logp={**val.logp, **vals}), replace(test, logp={**test.logp, **tests})
+
+
+def temperature(val: Answers, key: Key, place: int) -> tuple[Change, dict[str, Any]]:
+    """Fits a temperature and an intercept."""
+    fitted = fit_temperature(val.truth[:, place], val.log_odds(key)[:, place], "val")
+    return lambda answers: fitted(answers.log_odds(key)[:, place]), asdict(fitted)
+
+
+def weights(val: Answers, key: Key, place: int) -> tuple[Change, dict[str, Any]]:
+    """Fits a non-negative weight of every expert, and an intercept."""
+    fitted = fit_expert_weights(val.truth[:, place], _opinions(val, key, place), "val")
+    return lambda answers: fitted(_opinions(answers, key, place)), asdict(fitted)
+
+
+def _opinions(answers: Answers, key: Key, place: int) -> dict[str, Float[np.ndarray, " units"]]:
+    return {expert: z[:, place, 1] - z[:, place, 0] for expert, z in answers.opinions[key].items()}
+
+
+def _prior(rivals: Sequence[str]) -> Step:
+    """Returns the step that leaves one class prior in the product of separately trained experts."""
+
+    def step(val: Answers, key: Key, place: int) -> tuple[Change, dict[str, Any]] | None:
+        if key[0] not in rivals:
+            return None
+        known = val.truth[val.truth[:, place] >= 0, place]
+        shift = prior_shift(float(known.mean()), len(val.opinions[key]))
+        return lambda answers: answers.log_odds(key)[:, place] + shift, {"prior_shift": shift, "fitted_on": "val"}
+
+    return step

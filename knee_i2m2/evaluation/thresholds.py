@@ -1,0 +1,40 @@
+"""Thresholds of every rival, fitted on validation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from knee_i2m2.evaluation.answers import Answers, Key
+from knee_i2m2.evaluation.operating_point import Threshold, fit_threshold
+
+__all__ = ["Thresholds", "fit_thresholds", "listed"]
+
+Thresholds = Mapping[str, Mapping[tuple[Key, str], Threshold]]
+"""Unit -> (rival and seed, target) -> threshold."""
+
+
+def fit_thresholds(val: Sequence[Answers]) -> Thresholds:
+    """Returns the thresholds of largest balanced accuracy on val, of two classes."""
+    return {answers.unit: _fitted(answers) for answers in val if answers.classes == 2}
+
+
+def _fitted(answers: Answers) -> dict[tuple[Key, str], Threshold]:
+    return {
+        (key, target): fit_threshold(truth, log_odds, "val")
+        for key in answers.logp
+        for target, truth, log_odds in zip(answers.targets, answers.truth.T, answers.log_odds(key).T, strict=True)
+    }
+
+
+def listed(thresholds: Thresholds) -> list[dict[str, object]]:
+    """Returns one entry a threshold, for a file; what is not estimable is null."""
+    return [
+        {"unit": unit, "rival": rival, "seed": seed, "target": target, **_entry(threshold)}
+        for unit, fitted in thresholds.items()
+        for ((rival, seed), target), threshold in fitted.items()
+    ]
+
+
+def _entry(threshold: Threshold) -> dict[str, object]:
+    finite = threshold.value == threshold.value
+    return {"value": threshold.value if finite else None, "fitted_on": threshold.fitted_on}

@@ -1,0 +1,91 @@
+import numpy as np
+import pytest
+
+from knee_i2m2.evaluation.draws import MEAN
+from knee_i2m2.evaluation.effects import corrected, effect_rows, effects_of, verdict
+
+KNEE = {
+    "magnitude": ("magnitude",),
+    "phase": ("phase",),
+    "intra": ("magnitude", "phase"),
+    "inter": ("magnitude+phase",),
+    "inter3": ("magnitude+phase", "magnitude+phase.2", "magnitude+phase.3"),
+    "frozen": ("magnitude", "phase", "magnitude+phase"),
+    "i2m2": ("magnitude", "phase", "magnitude+phase"),
+    "position": ("position",),
+}
+
+
+def drawn(*values: float, spread: float = 0.01, replicates: int = 999) -> np.ndarray:
+    """Returns draws around the values, one row each."""
+    noise = np.random.default_rng(0).normal(0, spread, (len(values), replicates))
+    return np.concatenate([np.array(values)[:, None], np.array(values)[:, None] + noise], axis=1)
+
+
+def test_an_effect_is_a_difference_of_rivals_that_differ_in_just_that() -> None:
+    assert effects_of(KNEE, "i2m2") == {
+        "magnitude": ("i2m2", "phase"),
+        "phase": ("i2m2", "magnitude"),
+        "interaction": ("i2m2", "intra"),
+        "ensembling": ("inter3", "inter"),
+    }
+
+
+def test_names_of_rivals_decide_nothing() -> None:
+    renamed = {f"{name}!": experts for name, experts in KNEE.items()}
+    assert effects_of(renamed, "i2m2!")["interaction"] == ("i2m2!", "intra!")
+
+
+def test_of_three_modalities_each_is_told_against_the_expert_of_the_other_two() -> None:
+    rivals = {"all": ("a", "b", "c", "a+b+c"), "ab": ("a+b",), "bc": ("b+c",), "intra": ("c", "a", "b")}
+    assert effects_of(rivals, "all") == {
+        "a": ("all", "bc"),
+        "c": ("all", "ab"),
+        "interaction": ("all", "intra"),
+    }
+
+
+def test_what_is_not_there_has_no_effect() -> None:
+    assert effects_of({"i2m2": KNEE["i2m2"]}, "i2m2") == {}
+    assert effects_of({"magnitude": ("magnitude",)}, "i2m2") == {}
+    assert set(effects_of({name: KNEE[name] for name in ("inter", "inter3")}, "i2m2")) == {"ensembling"}
+
+
+@pytest.mark.parametrize(
+    ("value", "low", "high", "said"),
+    [
+        (0.05, 0.01, 0.09, "adds"),
+        (0.03, 0.01, 0.05, "adds"),
+        (-0.05, -0.09, -0.01, "costs"),
+        (0.02, 0.01, 0.03, "below margin"),
+        (0.05, -0.01, 0.11, "not detectable"),
+        (0.05, 0.0, 0.1, "not detectable"),
+        (np.nan, np.nan, np.nan, "not estimable"),
+        (0.05, np.nan, np.nan, "not estimable"),
+    ],
+)
+def test_an_effect_is_named_if_its_interval_excludes_0_and_it_reaches_the_margin(value, low, high, said) -> None:
+    assert verdict(value, low, high) == said
+
+
+def test_holm_widens_the_interval_of_the_surest_target_most() -> None:
+    rows = list(corrected(drawn(0.2, 0.04, 0.0), ("a", "b", "c")))
+    assert [row["verdict"] for row in rows] == ["adds", "adds", "not detectable"]
+    assert rows[0]["level"] == pytest.approx(1 - 0.05 / 3)
+    assert all(row["holm_low"] <= row["low"] <= row["value"] <= row["high"] <= row["holm_high"] for row in rows)
+
+
+def test_a_target_that_is_not_estimable_is_no_part_of_the_family() -> None:
+    draws = drawn(0.2, 0.1)
+    draws[1] = np.nan
+    first, second = corrected(draws, ("a", "b"))
+    assert first["level"] == pytest.approx(0.95)
+    assert (first["verdict"], second["verdict"]) == ("adds", "not estimable")
+
+
+def test_the_mean_over_targets_is_no_comparison_of_its_own() -> None:
+    complete = {("i2m2", "0"): drawn(0.9, 0.9), ("i2m2", MEAN): drawn(0.9, 0.9)}
+    complete |= {("intra", seed): drawn(0.5, 0.7) for seed in ("0", MEAN)}
+    (row,) = effect_rows(complete, {"interaction": ("i2m2", "intra")}, ("acl",), split="test", unit="slice")
+    assert (row["effect"], row["target"], row["split"], row["verdict"]) == ("interaction", "acl", "test", "adds")
+    assert row["value"] == pytest.approx(0.4)
