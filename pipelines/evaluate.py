@@ -15,11 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-import pandas as pd
-
 from knee_i2m2.errors import ConfigError
 from knee_i2m2.evaluation.effects import MARGIN
-from knee_i2m2.evaluation.evaluate import REFERENCE
 from knee_i2m2.evaluation.evaluate import evaluate as judge
 from knee_i2m2.evaluation.recalibration import Recalibration
 
@@ -39,6 +36,8 @@ class EvaluateOptions:
         margin: From which difference of AUROC on an effect is named.
         accelerated: Folders of `predict --split test --acceleration N`, for AUROC against acceleration.
         cases: How many single cases of test to show in the report, false answers first.
+        saliency: gradient or smooth_gradient (MONAI's), for the maps of the cases.
+        device: Where these are computed: auto, cpu, cuda or one card such as cuda:0.
         allow_leaks: Go on although a patient is in more than one split; the report says so loudly.
     """
 
@@ -49,6 +48,8 @@ class EvaluateOptions:
     margin: float = MARGIN
     accelerated: list[Path] = field(default_factory=list)
     cases: int | None = None
+    saliency: Literal["gradient", "smooth_gradient"] = "gradient"
+    device: str = "auto"
     allow_leaks: bool = False
 
 
@@ -68,21 +69,14 @@ def evaluate(run: Path, /, config: EvaluateOptions) -> dict[str, Any]:
     recalibration = Recalibration(config.calibration, tuple(config.prior_correction))
     options = (config.replicates, config.seed, recalibration, config.margin, config.accelerated, config.allow_leaks)
     found = judge(run, *options)
-    cases = {} if config.cases is None else {"cases": str(_cases(run, config.cases))}
+    cases = {} if config.cases is None else {"cases": str(_cases(run, config))}
     tables = {"evaluation": found.evaluated, "comparisons": found.compared, "effects": found.effects}
     said = {"written": str(run / "evaluation.csv"), **cases, "notes": found.notes}
     return said | {name: json.loads(table.to_json(orient="records")) for name, table in tables.items()}
 
 
-def _cases(run: Path, number: int) -> Path:
-    """Writes pictures of single cases, judged at the thresholds that were fitted on val, and returns their folder."""
-    from knee_i2m2.pipelines.knee_cases import write_cases  # torch and MONAI are needed for pictures only
+def _cases(run: Path, config: EvaluateOptions) -> Path:
+    """Writes pictures of single cases; torch and MONAI are loaded for them only."""
+    from knee_i2m2.pipelines.knee_cases import write_cases
 
-    return write_cases(run, number, _thresholds(run))
-
-
-def _thresholds(run: Path) -> dict[str, float]:
-    """Returns the reference's threshold per slice of each target, in log-odds: the mean over its seeds."""
-    fitted = pd.DataFrame(json.loads((run / "evaluation.json").read_text(encoding="utf-8"))["thresholds"])
-    chosen = fitted[(fitted["unit"] == "slice") & (fitted["rival"] == REFERENCE)]
-    return chosen.groupby("target")["value"].mean().dropna().to_dict()
+    return write_cases(run, config.cases, config.saliency, config.device)

@@ -45,7 +45,7 @@ from knee_i2m2.training.rivals import assemble
 from knee_i2m2.training.runner import launch
 from knee_i2m2.types import Batch
 
-__all__ = ["PredictOptions", "predict"]
+__all__ = ["PredictOptions", "finished_seeds", "predict", "restored", "trained_as"]
 
 
 @dataclass
@@ -142,20 +142,25 @@ def aurocs(table: pd.DataFrame, rival: str) -> dict[str, Estimate]:
 
 def _methods(run: Path, config: PredictOptions) -> tuple[list[Method], torch.device]:
     """Returns one trained method per seed, on the device, once the options are known to fit."""
-    trained = _config(run)
+    trained = trained_as(run)
     check_names([config.rival], RIVALS, "rival")
     check_names(config.modalities or [], {"magnitude": 0, "phase": 0, "position": 0}, "modalities")
     written = [config.out / name for name in ("predictions.parquet", "predictions.csv", "left_out.csv")]
     if any(path.exists() for path in written) or (config.out.exists() and not config.out.is_dir()):
         raise ConfigError(f"{config.out} holds predictions already or is a file; choose another --out")
     device, data = launch(config.device).device, read_data(run)
-    seeds = config.seed or _seeds(run, config.rival)
-    methods = [_restore(run, trained, config.rival, seed, data, device) for seed in seeds]
+    seeds = config.seed or finished_seeds(run, config.rival)
+    methods = [restored(run, trained, config.rival, seed, data, device) for seed in seeds]
     _refuse_silence(methods[0], config.modalities, config.rival)
     return methods, device
 
 
-def _config(run: Path) -> Knee:
+def trained_as(run: Path) -> Knee:
+    """Returns the options of a knee run.
+
+    Raises:
+        ConfigError: It is a run of another task or version.
+    """
     config = read_config(run)
     data = read_data(run, "train again in a new folder")
     if data["task"] == "knee" and not set(SETTINGS) <= set(data.get("settings", ())):
@@ -169,7 +174,7 @@ def _config(run: Path) -> Knee:
     return Knee(**{**config, "data": Path(config["data"]), "out": Path(config["out"])})
 
 
-def _seeds(run: Path, rival: str) -> list[int]:
+def finished_seeds(run: Path, rival: str) -> list[int]:
     """Returns the seeds whose training is finished."""
     names = [path.parent.name for path in (run / "experts" / rival).glob("*/best")]
     found = sorted(int(name) for name in names if name.isdecimal() and RunFolder(run).finished(rival, int(name)))
@@ -178,7 +183,7 @@ def _seeds(run: Path, rival: str) -> list[int]:
     return found
 
 
-def _restore(run: Path, config: Knee, rival: str, seed: int, data: dict, device: torch.device) -> Method:
+def restored(run: Path, config: Knee, rival: str, seed: int, data: dict, device: torch.device) -> Method:
     """Returns a trained method, ready to answer."""
     answers, matrix = (len(data["targets"]), data["classes"]), tuple(data["matrix"])
 

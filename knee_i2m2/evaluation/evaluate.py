@@ -121,7 +121,8 @@ def _tested(part: Part, before: Answers | None, thresholds: Thresholds) -> Rows:
         found += closed_form(part) + part.measured(thresholds[part.answers.unit], before)
         found += part.efficiency() if part.answers.unit in SAMPLES else []
     for inside, outside in part.subgroups():
-        found += inside.headline() + (inside.contrasted(outside, REFERENCE) if len(outside.answers.who) else [])
+        contrast = REFERENCE in part.answers.rivals and part.answers.classes == 2 and len(outside.answers.who)
+        found += inside.headline() + (inside.contrasted(outside, REFERENCE) if contrast else [])
     return found
 
 

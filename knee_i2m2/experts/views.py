@@ -31,5 +31,8 @@ class Stacked(nn.Module):
 
     def forward(self, x: Modalities) -> Float[Tensor, "batch *answers"]:
         """Returns logits."""
-        channels = torch.cat([view(x[name]) for name, view in self.views.items()], dim=1)
-        return self.network(channels).unflatten(-1, self.answers)
+        return self.network(self.channels(x)).unflatten(-1, self.answers)
+
+    def channels(self, x: Modalities) -> Tensor:
+        """Returns what enters the network: the channels of all views."""
+        return torch.cat([view(x[name]) for name, view in self.views.items()], dim=1)

@@ -198,6 +198,14 @@ def test_the_prior_that_a_product_counts_too_often_is_taken_out_of_the_rivals_na
     )
 
 
+def test_a_run_without_the_reference_is_evaluated_without_comparison(tmp_path: Path) -> None:
+    found = evaluate(make_run(tmp_path, {"magnitude": ("magnitude",), "ideal": ("ideal",)}), replicates=10)
+    assert set(found.evaluated["rival"]) == {"magnitude", "ideal"}
+    assert found.compared.empty
+    assert found.contributed.empty
+    assert found.effects.empty
+
+
 def test_a_prior_correction_of_an_unknown_rival_is_refused(run: Path) -> None:
     with pytest.raises(ConfigError, match=r"no rival frozen"):
         evaluate(run, 20, 0, Recalibration(prior_correction=("frozen",)))
