@@ -79,7 +79,7 @@ def write_cases(run: Path, number: int, method: str = "gradient", device: str = 
         target: float(np.mean([t.value for (_, asked), t in fitted.items() if asked == target]))
         for target in answers.targets
     }
-    said = _mean([answers.log_odds(key) for key in answers.logp])
+    said = np.mean([answers.log_odds(key) for key in answers.logp], axis=0)
     chosen = chosen_cases(answers, said, {t: v for t, v in thresholds.items() if np.isfinite(v)}, number)
     with progress() as bar:
         scores = list(bar.track(_scores(source, answers, method), total=source.scored, description="saliency scores"))
@@ -91,10 +91,6 @@ def write_cases(run: Path, number: int, method: str = "gradient", device: str = 
             (folder / "cases.json").write_text(json.dumps(content, indent=1), encoding="utf-8")
             shutil.rmtree(run / "cases", ignore_errors=True)  # those of an earlier evaluation
     return run / "cases"
-
-
-def _mean(several: Sequence[np.ndarray]) -> np.ndarray:
-    return np.mean(several, axis=0)
 
 
 @dataclass(frozen=True)
@@ -247,10 +243,10 @@ def _case(
 
 def _said(answers: Answers, chosen: Chosen) -> dict[str, Any]:
     """Returns log-odds, mean over seeds: of the product, of each expert, and what the combiner added."""
-    total = float(_mean([answers.log_odds(key)[chosen.row, chosen.place] for key in answers.logp]))
+    total = float(np.mean([answers.log_odds(key)[chosen.row, chosen.place] for key in answers.logp]))
     opinions = [
         {expert: float(np.diff(z[chosen.row, chosen.place])[0]) for expert, z in said.items()}
         for said in answers.opinions.values()
     ]
-    experts = {expert: float(_mean([said[expert] for said in opinions])) for expert in opinions[0]}
+    experts = {expert: float(np.mean([said[expert] for said in opinions])) for expert in opinions[0]}
     return {"log_odds": total, "experts": experts, "bias": total - sum(experts.values())}

@@ -15,8 +15,8 @@ from knee_i2m2.modalities.fourier import image_to_kspace
 
 __all__ = ["kspace_picture", "magnitude_picture", "map_picture", "phase_picture"]
 
-_AIR = 0.08
-"""Below this share of the bright tissue (99.5 % of the magnitudes) phase is mostly noise and is shown grey."""
+_AIR, _NOISE = 0.08, 3.0
+"""Below this share of the bright tissue, or so many times the corners' magnitude, phase is noise and is shown grey."""
 
 Slice = Mapping[str, Float[Tensor, "rows columns"]]
 
@@ -29,7 +29,9 @@ def magnitude_picture(x: Slice) -> Image.Image:
 def phase_picture(x: Slice) -> Image.Image:
     """Returns the phase, -pi to pi, on a cyclic scale; air, where it is noise, is grey."""
     turned = (x["phase"].numpy() + np.pi) / (2 * np.pi)
-    return _painted(turned, "twilight", 32, hidden=x["magnitude"].numpy() < _AIR * _bright(x))
+    magnitude = x["magnitude"].numpy()
+    least = max(_AIR * _bright(x), _NOISE * _corners(magnitude))
+    return _painted(turned, "twilight_shifted", 32, hidden=magnitude < least)
 
 
 def kspace_picture(x: Slice) -> Image.Image:
@@ -52,6 +54,13 @@ _LARGE = 160
 
 def _bright(x: Slice) -> float:
     return max(float(np.quantile(x["magnitude"].numpy(), 0.995)), 1e-30)
+
+
+def _corners(magnitude: Float[np.ndarray, "rows columns"]) -> float:
+    """Returns the median magnitude in the four corners, where there is air."""
+    rows, columns = (max(n // 10, 1) for n in magnitude.shape)
+    sides = np.concatenate([magnitude[:rows], magnitude[-rows:]])
+    return float(np.median(np.concatenate([sides[:, :columns], sides[:, -columns:]])))
 
 
 def _painted(

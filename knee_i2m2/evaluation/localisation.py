@@ -45,11 +45,8 @@ def inside(points: Points, boxes: Sequence[Sequence[Box]]) -> Bool[np.ndarray, "
     References:
         Top-down neural attention by excitation backprop (Zhang et al., 2018)
     """
-    return np.array([any(_holds(box, *point) for box in some) for point, some in zip(points, boxes, strict=True)])
-
-
-def _holds(box: Box, row: float, column: float) -> bool:
-    return bool(box.x <= column <= box.x + box.width and box.y <= row <= box.y + box.height)
+    pairs = zip(points[:, 0], points[:, 1], boxes, strict=True)
+    return np.array([bool(_union(some, row[None], column[None]).any()) for row, column, some in pairs])
 
 
 def covered(boxes: Sequence[Sequence[Box]], matrix: tuple[int, int]) -> Float[np.ndarray, " samples"]:
@@ -58,7 +55,8 @@ def covered(boxes: Sequence[Sequence[Box]], matrix: tuple[int, int]) -> Float[np
     return np.array([_union(some, rows, columns).mean() for some in boxes])
 
 
-def _union(boxes: Sequence[Box], rows: np.ndarray, columns: np.ndarray) -> Bool[np.ndarray, "rows columns"]:
+def _union(boxes: Sequence[Box], rows: np.ndarray, columns: np.ndarray) -> Bool[np.ndarray, "..."]:
+    """Returns which of the places lie in one of the boxes."""
     found = np.zeros(rows.shape, dtype=bool)
     for x, y, width, height in boxes:
         found |= (x <= columns) & (columns <= x + width) & (y <= rows) & (rows <= y + height)
@@ -82,7 +80,7 @@ def similarity(first: Maps, second: Maps) -> Float[np.ndarray, " samples"]:
     return np.array([float(spearmanr(a, b).statistic) if np.ptp(a) > 0 and np.ptp(b) > 0 else 0.0 for a, b in pairs])
 
 
-def clustered_mean(values: Num[np.ndarray, " samples"], clusters: Shaped[np.ndarray, " samples"]) -> Estimate:
+def clustered_mean(values: Shaped[np.ndarray, " samples"], clusters: Shaped[np.ndarray, " samples"]) -> Estimate:
     """Returns a mean with its interval, for which clusters are resampled; NaN below ten clusters."""
     if len(np.unique(clusters)) < LEAST_POSITIVE:
         return Estimate(float("nan"), float("nan"), float("nan"))

@@ -47,16 +47,13 @@ def chosen_cases(
 def _ordered(answers: Answers, beyond: Float[np.ndarray, " units"], place: int) -> Iterator[Chosen]:
     """Yields a target's answers, false ones first: positives and negatives in turn, each from the surest on."""
     truth, seen = answers.truth[:, place], set()
-    wrong = _by_sureness(-beyond, (truth == 1) & (beyond <= 0)), _by_sureness(beyond, (truth == 0) & (beyond > 0))
-    negatives, positives = ([(row, kind) for row in rows] for rows, kind in zip(wrong, _FALSE, strict=True))
+    missed = [(row, "false negative") for row in _by_sureness(-beyond, (truth == 1) & (beyond <= 0))]
+    alarms = [(row, "false positive") for row in _by_sureness(beyond, (truth == 0) & (beyond > 0))]
     right = [(row, "true positive") for row in _by_sureness(beyond, (truth == 1) & (beyond > 0))]
-    for found in (*chain.from_iterable(zip_longest(positives, negatives)), *right):
+    for found in (*chain.from_iterable(zip_longest(missed, alarms)), *right):
         if found is not None and (cluster := answers.who["cluster"].iloc[found[0]]) not in seen:
             seen.add(cluster)
             yield Chosen(int(found[0]), place, found[1])
-
-
-_FALSE = ("false negative", "false positive")
 
 
 def _by_sureness(sureness: Float[np.ndarray, " units"], chosen: np.ndarray) -> list[int]:
