@@ -12,8 +12,8 @@ __all__ = ["adjusted_auroc", "adjusted_auroc_of_replicates", "strata"]
 _BLOCK = 64
 
 
-def strata(position: Float[np.ndarray, " samples"], count: int = 20) -> Int[np.ndarray, " samples"]:
-    """Returns in which of `count` equal parts of [0, 1] each position lies.
+def strata(position: Float[np.ndarray, " samples"], count: int = 40) -> Int[np.ndarray, " samples"]:
+    """Returns in which of `count` equal parts of [0, 1] each position lies; 40 are about one slice each.
 
     What lies beyond an end belongs to the part at that end. An unknown position (NaN) is -1: it is equal to no other,
     not even to another unknown one.

@@ -2,21 +2,34 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pandas as pd
 import pytest
 
+from knee_i2m2.evaluation.tidy import EFFECTS, EVALUATED, read_results
 from knee_i2m2.pipelines.demo import demo
+from knee_i2m2.report.verdicts import verdicts
 from knee_i2m2.sources.annotations import TARGETS
 
 pytestmark = pytest.mark.slow
 
 
+SEED = 7
+
+
 @pytest.fixture(scope="module")
-def results(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
-    """Headline values on test, per slice: metric and rival by target."""
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("demo") / "run"
-    evaluated, page = demo(out, seed=7)
+    _, page = demo(out, seed=SEED)
     assert page == out / "report.html" and page.stat().st_size > 100_000
+    return out
+
+
+@pytest.fixture(scope="module")
+def results(run: Path) -> pd.DataFrame:
+    """Headline values on test, per slice: metric and rival by target."""
+    evaluated = read_results(run / "evaluation.csv", EVALUATED)
     rows = evaluated.query("split == 'test' and seed == 'mean' and subgroup == 'all' and unit == 'slice'")
     assert rows["n"].min() >= 450 and rows["clusters"].min() >= 40
     return rows.pivot(index=["metric", "rival"], columns="target", values="value")
@@ -55,3 +68,19 @@ def test_efficiency_is_between_nothing_and_the_ideal_where_the_ideal_can_be_told
     reached = results.loc[("efficiency", "i2m2"), list(TARGETS)]
     assert (reached.notna() == estimable).all()
     assert reached.dropna().between(0.1, 1).all()
+
+
+PLANTED = {
+    "abnormal": "depends on magnitude and on phase, each by itself",
+    "meniscus": "depends on phase",
+    "acl": "depends on magnitude",
+    "cartilage": "depends on the interaction of magnitude and phase",
+}
+
+
+@pytest.mark.parametrize("seed", [SEED, 0, 1])
+def test_the_verdicts_name_what_is_planted(run: Path, tmp_path: Path, seed: int) -> None:
+    if seed != SEED:
+        demo(run := tmp_path / "run", seed)
+    told = {verdict.target: verdict.told for verdict in verdicts(read_results(run / "effects.csv", EFFECTS), "slice")}
+    assert told == PLANTED
