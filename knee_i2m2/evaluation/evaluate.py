@@ -80,9 +80,9 @@ def evaluate(
     val, test = (parts_of(getattr(found, split), split, replicates, seed) for split in SPLITS)
     before = judged(run).test if recalibration else (None,) * len(test)
     thresholds = fit_thresholds(found.val)
-    evaluated = [row for part in val for row in part.headline()]
+    parts = [*val, *(test[0].accelerated(times, said) for times, said in faster.items())]
+    evaluated = [row for part in parts for row in part.headline()]
     evaluated += [row for part, old in zip(test, before, strict=True) for row in _tested(part, old, thresholds)]
-    evaluated += [row for times, said in faster.items() for row in test[0].accelerated(times, said).headline()]
     effects = [row for part in test for row in part.effects(found.test[0].experts, REFERENCE, margin)]
     notes = [note for part in (*val, *test) for note in unanswered(part.answers, part.split)]
     settings = {"replicates": replicates, "seed": seed, "margin": margin, "least_positive_clusters": LEAST_POSITIVE}
@@ -120,7 +120,7 @@ def _tested(part: Part, before: Answers | None, thresholds: Thresholds) -> Rows:
     if part.answers.classes == 2:
         found += closed_form(part) + part.measured(thresholds[part.answers.unit], before)
         found += part.efficiency() if part.answers.unit in SAMPLES else []
-    for inside, outside in part.subgroups():
+    for inside, outside in part.subgroups:
         contrast = REFERENCE in part.answers.rivals and part.answers.classes == 2 and len(outside.answers.who)
         found += inside.headline() + (inside.contrasted(outside, REFERENCE) if contrast else [])
     return found
@@ -128,8 +128,8 @@ def _tested(part: Part, before: Answers | None, thresholds: Thresholds) -> Rows:
 
 def _compared(part: Part) -> Rows:
     found = with_p(part, part.compared(REFERENCE), REFERENCE)
-    inside = (inside for inside, _ in part.subgroups()) if part.split == "test" else ()
-    return found + [row for some in inside for row in some.compared(REFERENCE)]
+    inside = [row for some, _ in part.subgroups for row in some.compared(REFERENCE)] if part.split == "test" else []
+    return found + inside
 
 
 def _contributed(part: Part) -> Rows:

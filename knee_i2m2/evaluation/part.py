@@ -50,9 +50,14 @@ class Part:
     subgroup: str = ALL
 
     @cached_property
+    def drawn(self) -> Draws:
+        """Draws of the headline metric."""
+        return draws(self.answers, self.weights)
+
+    @cached_property
     def complete(self) -> Draws:
         """Draws of the headline metric, with the mean over seeds and over targets."""
-        return completed(draws(self.answers, self.weights))
+        return completed(self.drawn)
 
     def rows(self, drawn: Draws, metric: str, **more: str) -> Rows:
         """Returns the rows of draws; subgroups have the mean over seeds only."""
@@ -85,12 +90,12 @@ class Part:
 
     def efficiency(self) -> Rows:
         """Returns how much of the ideal observer's squared detectability every rival reaches; nothing without one."""
-        return self.rows(completed(efficiencies(draws(self.answers, self.weights))), "efficiency")
+        return self.rows(completed(efficiencies(self.drawn)), "efficiency")
 
     def contrasted(self, outside: Part, rival: str) -> Rows:
         """Returns the AUROC of a rival in here minus that outside, under the same resampling."""
-        inside, others = (with_means(draws(part.answers.by(rival), part.weights)) for part in (self, outside))
-        return self.rows({key: drawn - others[key] for key, drawn in inside.items()}, "auroc_contrast")
+        others = draws(outside.answers.by(rival), outside.weights)
+        return self.rows(with_means({key: self.drawn[key] - drawn for key, drawn in others.items()}), "auroc_contrast")
 
     def contributed(self, rival: str) -> Rows:
         """Returns what each expert of a rival puts into its product."""
@@ -105,8 +110,12 @@ class Part:
         here = {"split": self.split, "unit": self.answers.unit}
         return list(effect_rows(self.complete, pairs, self.answers.targets, margin, **here))
 
-    def subgroups(self) -> Iterator[tuple[Part, Part]]:
-        """Yields the units inside and those outside every value of every subgroup column."""
+    @cached_property
+    def subgroups(self) -> list[tuple[Part, Part]]:
+        """The units inside and those outside every value of every subgroup column."""
+        return list(self._subgroups())
+
+    def _subgroups(self) -> Iterator[tuple[Part, Part]]:
         for column in self.answers.subgroups:
             labels = self.answers.who[column].map(_label)
             for label in sorted(labels.unique()):
