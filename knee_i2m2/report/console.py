@@ -1,4 +1,4 @@
-"""The headline as text for a terminal."""
+"""The headline and the verdicts as text for a terminal."""
 
 from __future__ import annotations
 
@@ -8,9 +8,13 @@ from typing import Any
 import pandas as pd
 
 from knee_i2m2.evaluation.tidy import MACRO
+from knee_i2m2.report.verdicts import sentences
 from knee_i2m2.report.words import METRICS, interval, number
 
-__all__ = ["bench_table", "headline_table"]
+__all__ = ["bench_table", "headline_table", "verdict_lines"]
+
+_HEADLINE = ("auroc", "accuracy", "efficiency")
+"""What fits a terminal; everything else is in the report."""
 
 
 def headline_table(evaluation: pd.DataFrame) -> str:
@@ -20,8 +24,19 @@ def headline_table(evaluation: pd.DataFrame) -> str:
         evaluation: Table of results, as `evaluate` returns it.
     """
     here = (evaluation["split"] == "test") & (evaluation["seed"] == "mean") & (evaluation["subgroup"] == "all")
-    blocks = evaluation[here].groupby(["metric", "unit"], sort=False)
+    blocks = evaluation[here & evaluation["metric"].isin(_HEADLINE)].groupby(["metric", "unit"], sort=False)
     return "\n\n".join(_block(f"{METRICS[metric]} per {unit}, test", rows) for (metric, unit), rows in blocks)
+
+
+def verdict_lines(effects: pd.DataFrame, margin: float | None = None) -> str:
+    """Returns a sentence per target about what it depends on, at the smallest unit; nothing where no effect is known.
+
+    Args:
+        effects: Table of effects, as `evaluate` returns it.
+        margin: From which difference on an effect is named.
+    """
+    units = effects["unit"].unique()[:1]
+    return "\n".join(line for unit in units for line in sentences(effects, unit, margin).values())
 
 
 def bench_table(rows: Sequence[Mapping[str, Any]]) -> str:

@@ -1,27 +1,27 @@
-"""Figures of a run: ROC curves, training curves, efficiencies, shares of experts."""
+"""Figures of a run: training curves, and estimates as dots with whiskers."""
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from knee_i2m2.evaluation.roc import area, mean_roc
-from knee_i2m2.evaluation.tidy import MACRO
 from knee_i2m2.report.inputs import Record
 from knee_i2m2.report.style import INK, axes, legend, strokes, svg
-from knee_i2m2.report.words import number
+from knee_i2m2.report.tables import tested
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.lines import Line2D
 
-__all__ = ["Picture", "efficiency_picture", "roc_pictures", "share_picture", "training_pictures"]
+__all__ = ["Picture", "adjusted_pictures", "dots", "efficiency_picture", "slug", "training_pictures"]
+
+Look = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -31,33 +31,6 @@ class Picture:
     name: str
     title: str
     svg: str
-
-
-def roc_pictures(record: Record) -> Iterator[Picture]:
-    """Yields one ROC plot per target that is estimable, with the seed-mean curve of every rival."""
-    if record.answers.classes == 2:
-        for place, target in enumerate(record.answers.targets):
-            curves = {rival: _curve(record, rival, place) for rival in record.rivals}
-            if all(curve is not None for curve in curves.values()):
-                yield _roc(record, f"roc_{place + 1}_{_slug(target)}", target, curves)
-
-
-def _curve(record: Record, rival: str, place: int) -> tuple[np.ndarray, np.ndarray] | None:
-    logp = [record.answers.logp[rival, seed][:, place] for seed in record.answers.rivals[rival]]
-    return mean_roc(record.answers.truth[:, place], [said[:, 1] - said[:, 0] for said in logp])
-
-
-def _roc(record: Record, name: str, target: str, curves: dict) -> Picture:
-    areas = {rival: area(curve) for rival, curve in curves.items()}
-    with axes(3.5, 4.5) as (figure, plot):
-        plot.plot([0, 1], [0, 1], color=INK, linewidth=0.5, alpha=0.35)
-        for rival, stroke in reversed(strokes(record.rivals).items()):  # the reference is drawn last, on top
-            plot.plot(*curves[rival], **stroke, label=rival)
-        plot.set(title=target, xlabel="false positive rate", ylabel="true positive rate", aspect="equal")
-        plot.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), xticks=np.linspace(0, 1, 6), yticks=np.linspace(0, 1, 6))
-        handles = list(reversed(plot.get_lines()[1:]))
-        legend(figure, handles, [f"{rival} {number(areas[rival])}" for rival in curves], 2)
-        return Picture(name, f"ROC curves of {target}, AUROC in the legend", svg(figure, name))
 
 
 def training_pictures(record: Record) -> Iterator[Picture]:
@@ -99,56 +72,80 @@ def _training(record: Record, name: str, title: str, lines: dict[str, pd.Series]
 
 def efficiency_picture(record: Record) -> Picture | None:
     """Returns every rival's efficiency per target with its interval, or None without a ceiling."""
-    shown = record.evaluation.query("metric == 'efficiency' and split == 'test' and seed == 'mean'")
-    shown = shown[(shown["subgroup"] == "all") & (shown["target"] != MACRO) & shown["value"].notna()]
-    if shown.empty:
+    found = tested(record.evaluation, unit=record.answers.unit, metric="efficiency")
+    found = found[found["target"].isin(record.answers.targets)]
+    series = {
+        rival: found[found["rival"] == rival].assign(group=lambda rows: rows["target"]) for rival in record.rivals
+    }
+    title = "Efficiency per target and rival"
+    return dots(("efficiency", title, ""), "efficiency", series, record.answers.targets, strokes(record.rivals), line=1)
+
+
+def adjusted_pictures(record: Record) -> Iterator[Picture]:
+    """Yields per target the AUROC of every rival, raw (open) and within strata of position (filled)."""
+    found = tested(record.evaluation, unit=record.answers.unit).assign(group=lambda rows: rows["rival"])
+    for place, target in enumerate(record.answers.targets):
+        here = found[found["target"] == target]
+        series = {name: here[here["metric"] == metric] for name, metric in _RAW_AND_ADJUSTED.items()}
+        if not series["within strata"].empty:
+            named = (f"adjusted_{place + 1}_{slug(target)}", f"AUROC of {target}, raw and within strata", target)
+            drawn = dots(named, "AUROC", series, record.rivals, _LOOKS, line=0.5)
+            yield from [drawn] if drawn else []
+
+
+_RAW_AND_ADJUSTED = {"raw": "auroc", "within strata": "auroc_adjusted"}
+_LOOKS = {"raw": {"color": "#8F7A5E", "open": True}, "within strata": {"color": INK}}
+
+
+def dots(
+    named: tuple[str, str, str],
+    xlabel: str,
+    series: Mapping[str, pd.DataFrame],
+    groups: Sequence[str],
+    looks: Mapping[str, Look],
+    line: float | None = None,
+    labels: Mapping[str, str] | None = None,
+) -> Picture | None:
+    """Returns estimates as dots with whiskers, one height per group, or None if there is nothing estimable.
+
+    Args:
+        named: Name of the file, title for who cannot see it, title for who can.
+        xlabel: What is estimated.
+        series: Name -> tidy rows with `group, value, low, high`, at most one a group.
+        groups: From top to bottom.
+        looks: Name of a series -> its colour; `open` dots are hollow.
+        line: Where to draw a vertical line.
+        labels: Group -> what stands beside it, if that is not its name.
+    """
+    shown = {name: rows[rows["value"].notna() & rows["group"].isin(groups)] for name, rows in series.items()}
+    shown = {name: rows for name, rows in shown.items() if len(rows)}
+    if not shown:
         return None
-    rivals = [rival for rival in record.rivals if rival in set(shown["rival"])]
-    targets = [target for target in record.answers.targets if target in set(shown["target"])]
-    with axes(4.0, 0.8 + len(targets) * (0.3 + 0.13 * len(rivals))) as (figure, plot):
-        looks = strokes(record.rivals)
-        shifts = (np.arange(len(rivals)) - (len(rivals) - 1) / 2) * 0.8 / len(rivals)
-        parts = [(shown[shown["rival"] == rival], looks[rival]["color"]) for rival in rivals]
-        handles = [_whiskers(plot, part, targets, shift, c) for (part, c), shift in zip(parts, shifts, strict=True)]
-        plot.axvline(1, color=INK, linewidth=0.5, alpha=0.35)
-        plot.set(yticks=range(len(targets)), yticklabels=targets, xlabel="efficiency", xlim=(-0.03, None))
-        plot.invert_yaxis()
-        legend(figure, handles, rivals, 3)
-        return Picture("efficiency", "Efficiency per target and rival", svg(figure, "efficiency"))
+    there = [group for group in groups if any(group in set(rows["group"]) for rows in shown.values())]
+    with axes(4.0, 0.95 + len(there) * (0.24 + 0.11 * len(shown))) as (figure, plot):
+        handles = _drawn(plot, shown, there, looks)
+        if line is not None:
+            plot.axvline(line, color=INK, linewidth=0.5, alpha=0.35)
+        plot.set(title=named[2], yticks=range(len(there)), xlabel=xlabel)
+        plot.set_yticklabels([(labels or {}).get(group, group) for group in there])
+        plot.set_ylim(len(there) - 0.4, -0.6)
+        if len(shown) > 1:
+            legend(figure, handles, list(shown), 3)
+        return Picture(named[0], named[1], svg(figure, named[0]))
 
 
-def _whiskers(plot: Axes, shown: pd.DataFrame, targets: list[str], shift: float, colour: str) -> Line2D:
-    """Draws one rival's efficiencies beside the ticks of their targets, and returns their handle."""
-    height = shown["target"].map(targets.index) + shift
-    plot.hlines(height, shown["low"], shown["high"], color=colour, linewidth=1.2)
-    return plot.plot(shown["value"], height, "o", color=colour, markersize=3.5)[0]
+def _drawn(plot: Axes, shown: Mapping[str, pd.DataFrame], groups: list[str], looks: Mapping[str, Look]) -> list[Line2D]:
+    """Draws every series a little below the one before, and returns their handles."""
+    shifts = (np.arange(len(shown)) - (len(shown) - 1) / 2) * 0.75 / len(shown)
+    handles = []
+    for (name, rows), shift in zip(shown.items(), shifts, strict=True):
+        colour, height = looks[name]["color"], rows["group"].map(groups.index) + shift
+        face = {"markerfacecolor": "none"} if looks[name].get("open") else {}
+        plot.hlines(height, rows["low"], rows["high"], color=colour, linewidth=1.2)
+        handles += plot.plot(rows["value"], height, "o", color=colour, markersize=3.8, **face)
+    return handles
 
 
-def share_picture(record: Record) -> Picture | None:
-    """Returns each expert's share per target as stacked bars, or None where there is no share to show."""
-    shares = record.shares.dropna()
-    if shares.empty:
-        return None
-    wide = shares.pivot(index="target", columns="expert", values="share")
-    wide = wide.reindex(columns=shares["expert"].unique(), index=shares["target"].unique())
-    with axes(4.0, 0.9 + 0.36 * len(wide)) as (figure, plot):
-        _stacked(plot, wide)
-        plot.set(yticks=range(len(wide)), yticklabels=list(wide.index), xlabel="share of the product's log-odds")
-        plot.invert_yaxis()
-        legend(figure, plot.containers, list(wide.columns), 3)
-        return Picture("shares", "Share of every expert per target", svg(figure, "shares"))
-
-
-def _stacked(plot: Axes, wide: pd.DataFrame) -> None:
-    """Draws a bar per row, stacked to the right of 0 where positive and to its left where negative."""
-    right, left = np.zeros(len(wide)), np.zeros(len(wide))
-    for (expert, share), look in zip(wide.items(), strokes(list(wide.columns)).values(), strict=True):
-        start = np.where(share >= 0, right, left)
-        bars = plot.barh(range(len(wide)), share, left=start, color=look["color"], height=0.6, label=expert)
-        plot.bar_label(bars, [f"{v:.2f}" if abs(v) >= 0.08 else "" for v in share], label_type="center", color="white")
-        right, left = right + np.maximum(share, 0), left + np.minimum(share, 0)
-
-
-def _slug(name: str) -> str:
+def slug(name: str) -> str:
     """Returns a name that is safe as part of a file's."""
     return re.sub(r"[^A-Za-z0-9-]+", "_", name)[:40]

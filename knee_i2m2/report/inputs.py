@@ -10,14 +10,14 @@ from typing import Any
 
 import pandas as pd
 
-from knee_i2m2 import predictions
 from knee_i2m2.errors import DataError
-from knee_i2m2.evaluation.answers import Answers, read_answers
-from knee_i2m2.evaluation.contribution import expert_shares
+from knee_i2m2.evaluation.answers import Answers
 from knee_i2m2.evaluation.draws import IDEAL
 from knee_i2m2.evaluation.evaluate import REFERENCE
-from knee_i2m2.evaluation.tidy import COMPARED, EVALUATED, MACRO, read_results
-from knee_i2m2.evaluation.units import units
+from knee_i2m2.evaluation.judged import judged
+from knee_i2m2.evaluation.recalibration import Recalibration
+from knee_i2m2.evaluation.tidy import COMPARED, CONTRIBUTED, EFFECTS, EVALUATED, MACRO, read_results
+from knee_i2m2.report.tables import tested
 
 __all__ = ["Record", "read_record"]
 
@@ -28,36 +28,54 @@ class Record:
 
     Attributes:
         name: The run folder's name.
-        answers: What all rivals said about the test split, in its smallest unit.
-        shared: Clusters that stand in both val and test.
+        answers: What all rivals said about the test split, as it was judged, in its smallest unit.
         evaluation: Table of results.
         comparisons: Table of paired differences.
-        shares: Mean over seeds of each expert's share, by `target, expert`; empty if there is none.
+        contributions: Table of what each expert of the reference puts in.
+        effects: Table of what modalities, their interaction and ensembling add.
+        settings: How it was evaluated, what was fitted on val, and what is not estimable.
         epochs: One row per trained epoch.
         budget: One row per finished (rival, seed).
         data: What the data are.
         environment: Where and how the run was made.
+        as_trained: The same answers before they were recalibrated, if they were.
     """
 
     name: str
     answers: Answers
-    shared: frozenset[str]
     evaluation: pd.DataFrame
     comparisons: pd.DataFrame
-    shares: pd.DataFrame
+    contributions: pd.DataFrame
+    effects: pd.DataFrame
+    settings: Mapping[str, Any]
     epochs: pd.DataFrame
     budget: pd.DataFrame
     data: Mapping[str, Any]
     environment: Mapping[str, Any]
+    as_trained: Answers | None = None
+
+    @property
+    def metric(self) -> str:
+        """What the headline measures."""
+        return "auroc" if self.answers.classes == 2 else "accuracy"
+
+    @property
+    def units(self) -> list[str]:
+        """What numbers are about, the smallest first."""
+        return list(self.evaluation.loc[self.evaluation["split"] == "test", "unit"].unique())
 
     @property
     def rivals(self) -> list[str]:
         """The reference first, the ceiling last, in between from best to worst."""
-        headline = self.evaluation.query(f"seed == 'mean' and split == 'test' and target == '{MACRO}'")
-        values = headline[(headline["subgroup"] == "all") & (headline["unit"] == self.answers.unit)]
-        best = values.drop_duplicates("rival").set_index("rival")["value"].fillna(-1)  # the metric precedes efficiency
+        values = tested(self.evaluation, target=MACRO, unit=self.answers.unit, metric=self.metric)
+        best = values.set_index("rival")["value"].fillna(-1)
         order = {REFERENCE: -1, IDEAL: 1}
         return sorted(self.answers.rivals, key=lambda rival: (order.get(rival, 0), -best.get(rival, 0), rival))
+
+    @property
+    def shown(self) -> str:
+        """The rival that is shown where there is room for one: the reference, or the first."""
+        return self.rivals[0]
 
 
 def read_record(run: Path) -> Record:
@@ -67,33 +85,32 @@ def read_record(run: Path) -> Record:
         DataError: The run is not evaluated, or a file is damaged.
     """
     evaluation = read_results(run / "evaluation.csv", EVALUATED)
-    comparisons = read_results(run / "comparisons.csv", COMPARED)
-    test, val = read_answers(run, "test"), read_answers(run, "val")
+    tables = {"comparisons": COMPARED, "contributions": CONTRIBUTED, "effects": EFFECTS}
+    settings = _settings(run / "evaluation.json")
+    recalibration = Recalibration(settings["calibration"], tuple(settings["prior_correction"]))
+    test = judged(run, recalibration).test[0]
     if set(evaluation["rival"]) != set(test.rivals) or set(evaluation["target"]) != {*test.targets, MACRO}:
         raise DataError(run / "evaluation.csv", "does not belong to the run's predictions", "run `evaluate` again")
     lines = _lines(run / "metrics.jsonl")
     return Record(
         name=run.resolve().name,
-        answers=units(test)[0],
-        shared=frozenset(map(str, set(test.who["cluster"]) & set(val.who["cluster"]))),
+        answers=test,
         evaluation=evaluation,
-        comparisons=comparisons,
-        shares=_shares(run, test),
+        **{name: read_results(run / f"{name}.csv", columns) for name, columns in tables.items()},
+        settings=settings,
         epochs=_last([line for line in lines if "epoch" in line], ["rival", "seed", "epoch"]),
         budget=_last([line for line in lines if line.get("finished")], ["rival", "seed"]),
         data=_mapping(run / "data.json"),
         environment=_mapping(run / "environment.json"),
+        as_trained=judged(run).test[0] if recalibration else None,
     )
 
 
-def _shares(run: Path, answers: Answers) -> pd.DataFrame:
-    """Returns the mean over seeds of each expert's share in the reference's log-odds on test."""
-    seeds = answers.rivals.get(REFERENCE, [])
-    if answers.classes != 2 or not seeds:
-        return pd.DataFrame(columns=["target", "expert", "share"])
-    paths = [run / "predictions" / REFERENCE / seed / "test.parquet" for seed in seeds]
-    shares = pd.concat([expert_shares(predictions.read(path)) for path in paths])
-    return shares.groupby(["target", "expert"], sort=False, as_index=False)["share"].mean()
+def _settings(path: Path) -> dict[str, Any]:
+    """Returns how the run was evaluated."""
+    if missing := {"calibration", "prior_correction", "margin", "leaks", "notes"} - set(found := _mapping(path)):
+        raise DataError(path, f"does not tell {', '.join(sorted(missing))}", "run `evaluate` again")
+    return found
 
 
 def _lines(path: Path) -> list[dict[str, Any]]:

@@ -2,31 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
-
 from knee_i2m2.evaluation.evaluate import REFERENCE
 from knee_i2m2.files import write_text
-from knee_i2m2.report.figures import (
-    Picture,
-    efficiency_picture,
-    roc_pictures,
-    share_picture,
-    training_pictures,
-)
+from knee_i2m2.report.circumstances import circumstances
 from knee_i2m2.report.inputs import Record, read_record
-from knee_i2m2.report.tables import Table, budget_table, counts_table, csv, difference_table, results_table
-from knee_i2m2.report.words import METRICS, facts, headline
+from knee_i2m2.report.latex import latex
+from knee_i2m2.report.operating import all_measures
+from knee_i2m2.report.rendering import rendered, standalone
+from knee_i2m2.report.section import Section
+from knee_i2m2.report.sections import explanations, findings
+from knee_i2m2.report.tables import csv, safe
+from knee_i2m2.report.words import METRICS, headline
 
 __all__ = ["write_report"]
 
 
 def write_report(run: Path) -> Path:
-    """Writes report.html (one offline file), report.md, tables/*.csv and figures/*.svg into an evaluated run.
+    """Writes report.html (one offline file), report.md, tables (CSV, LaTeX) and figures (SVG) of an evaluated run.
 
     Returns:
         The path of report.html.
@@ -35,85 +31,37 @@ def write_report(run: Path) -> Path:
         DataError: The run is not evaluated, or a file is damaged.
     """
     record = read_record(run)
-    tables, pictures = _tables(record), _pictures(record)
-    values = _words(record) | {"tables": tables, "pictures": pictures}
-    for table in _flat(tables):
-        write_text(run / "tables" / f"{table.name}.csv", csv(table))
-    for picture in _flat(pictures):
-        write_text(run / "figures" / f"{picture.name}.svg", _standalone(picture.svg))
-    write_text(run / "report.md", _rendered("report.md.jinja", values))
-    write_text(run / "report.html", _rendered("report.html.jinja", values))
+    made = (*findings(record), *explanations(record), *circumstances(record))
+    sections = [section for section in made if not section.empty]
+    _write_parts(run, record, sections)
+    values = _values(record) | {"sections": sections}
+    write_text(run / "report.md", rendered("report.md.jinja", values))
+    write_text(run / "report.html", rendered("report.html.jinja", values))
     return run / "report.html"
 
 
-def _tables(record: Record) -> dict[str, list[Table]]:
-    """Returns the tables of every section."""
-    measured = record.evaluation[["unit", "metric"]].drop_duplicates()
-    units = list(measured["unit"].unique())
-    metric = "auroc" if record.answers.classes == 2 else "accuracy"
-    return {
-        "results": _found(results_table(record, unit, metric) for unit in units),
-        "differences": _found(difference_table(record, unit) for unit in units),
-        "efficiency": _found([results_table(record, record.answers.unit, "efficiency")]),
-        "budget": _found([budget_table(record)]),
-        "counts": _found([counts_table(record)]),
-    }
+def _write_parts(run: Path, record: Record, sections: Sequence[Section]) -> None:
+    """Writes every table and figure as a file, and the headline for LaTeX."""
+    for section in sections:
+        for table in (*section.tables, *section.folded):
+            write_text(run / "tables" / f"{table.name}.csv", csv(table))
+        for picture in section.pictures:
+            write_text(run / "figures" / f"{picture.name}.svg", standalone(picture.svg))
+    measures = all_measures(record).map(lambda value: safe(value) if isinstance(value, str) else value)
+    write_text(run / "tables" / "measures.csv", measures.to_csv(index=False, lineterminator="\n"))
+    for table in sections[0].tables:
+        caption = f"{METRICS[record.metric]} {table.title} on test: means over seeds with 95 % intervals."
+        write_text(run / "tables" / f"{table.name}.tex", latex(table, caption))
 
 
-def _pictures(record: Record) -> dict[str, list[Picture]]:
-    """Returns the figures of every section."""
-    return {
-        "roc": list(roc_pictures(record)),
-        "training": list(training_pictures(record)),
-        "efficiency": _found([efficiency_picture(record)]),
-        "shares": _found([share_picture(record)]),
-    }
-
-
-def _found(parts: Iterable[Any]) -> list[Any]:
-    return [part for part in parts if part is not None]
-
-
-def _flat(sections: Mapping[str, list[Any]]) -> list[Any]:
-    return [part for section in sections.values() for part in section]
-
-
-def _words(record: Record) -> dict[str, Any]:
-    """Returns what the page says in words."""
+def _values(record: Record) -> dict[str, Any]:
+    """Returns what the page says beside its sections."""
     return {
         "name": record.name,
         "task": str(record.data.get("task", "")),
         "targets": record.answers.targets,
-        "unit": record.answers.unit,
-        "metric": "AUROC" if record.answers.classes == 2 else METRICS["accuracy"],
         "reference": REFERENCE,
         "headline": headline(record.evaluation, record.comparisons, record.answers.unit),
-        "shared": len(record.shared),
-        "clusters": record.answers.who["cluster"].nunique(),
-        "data": list(facts(record.data, leave_out=("counts", "task", "targets"))),
-        "environment": list(facts(record.environment, leave_out=("command",))),
-        "command": str(record.environment.get("command", "")),
+        "loud": bool(record.settings["leaks"]),
+        "scripts": "",
     }
-
-
-def _rendered(template: str, values: Mapping[str, Any]) -> str:
-    """Returns a template of this folder with its values; names are escaped in HTML and in Markdown."""
-    found = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=lambda name: bool(name) and name.endswith(".html.jinja"),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    found.filters |= {"drawing": Markup, "plain": _plain}
-    return found.get_template(template).render(values)
-
-
-def _plain(text: object) -> str:
-    """Returns text that Markdown takes for text."""
-    escaped = str(text).replace("&", "&amp;").replace("<", "&lt;").replace("\n", " ")
-    return "".join(f"\\{character}" if character in r"\`*_|" else character for character in escaped)
-
-
-def _standalone(svg: str) -> str:
-    return f'<?xml version="1.0" encoding="utf-8"?>\n{svg}'

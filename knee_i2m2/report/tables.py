@@ -1,138 +1,127 @@
-"""Tables to read: rivals by targets, budgets, counts."""
+"""Tables to read: named rows of cells, and how they are laid out and written as CSV."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
 
-from knee_i2m2.evaluation.tidy import MACRO
-from knee_i2m2.report.inputs import Record
-from knee_i2m2.report.words import interval, number, quantity
+from knee_i2m2.evaluation.draws import MEAN
+from knee_i2m2.report.words import NOT_ESTIMABLE, interval, number
 
-__all__ = ["Cell", "Table", "budget_table", "counts_table", "csv", "difference_table", "results_table"]
+__all__ = ["ALL", "TEST", "Cell", "Row", "Rows", "Table", "cell", "csv", "laid_out", "safe", "tested"]
+
+ALL, TEST = "all", "test"
+
+Row = Mapping[str, object]
 
 
 @dataclass(frozen=True)
 class Cell:
-    """A number as text, its interval as text, and where low, value and high lie on the table's scale, in percent."""
+    """A number as text, its interval, what stands below, and where low, value and high lie on the scale, in percent."""
 
     value: str
     interval: str = ""
     marks: tuple[float, float, float] | None = None
+    note: str = ""
+
+    @property
+    def missing(self) -> bool:
+        """Whether it says that there is no number."""
+        return self.value == NOT_ESTIMABLE
+
+
+Rows = tuple[tuple[str, tuple[Cell, ...]], ...]
 
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of cells under a title; `name` is that of its file."""
+    """Rows of cells under a title.
+
+    Attributes:
+        name: That of its file.
+        title: What it shows.
+        columns: Their names.
+        rows: Names and cells.
+        corner: What the rows are.
+        zero: Where 0 lies on the scale, in percent, if it is to be drawn.
+    """
 
     name: str
     title: str
     columns: tuple[str, ...]
-    rows: tuple[tuple[str, tuple[Cell, ...]], ...]
+    rows: Rows
+    corner: str = "rival"
     zero: float | None = None
 
 
-def results_table(record: Record, unit: str, metric: str) -> Table | None:
-    """Returns the headline of every rival and target on test, or None where it was not measured."""
-    chosen = _headline(record.evaluation, unit, metric)
-    top = max([1.0, *chosen["high"].dropna()])
-    bottom = 0.0 if metric != "auroc" else min([0.5, *chosen["low"].dropna()])
-    return _rivals_by_targets(record, chosen, f"{metric}_{unit}", f"per {unit}", (bottom, top))
+def tested(results: pd.DataFrame, subgroup: str | None = ALL, **wanted: str) -> pd.DataFrame:
+    """Returns the rows about test, mean over seeds where there are seeds, whose columns hold what is wanted.
+
+    Args:
+        results: A tidy table.
+        subgroup: Of which subgroup; None for every one.
+        wanted: Column -> value.
+    """
+    named = {"split": TEST, "seed": MEAN, "subgroup": subgroup, **wanted}
+    chosen = pd.Series(True, index=results.index)
+    for column, value in named.items():
+        if value is not None and column in results:
+            chosen &= results[column] == value
+    return results[chosen]
 
 
-def difference_table(record: Record, unit: str) -> Table | None:
-    """Returns the paired difference of every rival to the reference on test."""
-    chosen = record.comparisons[record.comparisons["split"] == "test"]
-    chosen = chosen[(chosen["seed"] == "mean") & (chosen["subgroup"] == "all") & (chosen["unit"] == unit)]
-    ends = [0.01, *chosen[["low", "high"]].abs().max().dropna()]
-    table = _rivals_by_targets(record, chosen, f"difference_{unit}", f"per {unit}", (-max(ends), max(ends)))
-    return table and Table(table.name, table.title, table.columns, table.rows, zero=50.0)
+def laid_out(
+    found: pd.DataFrame,
+    rows: tuple[str, Sequence[str]],
+    columns: tuple[str, Sequence[str]],
+    form: Callable[[Row], Cell],
+) -> Rows:
+    """Returns a tidy table's rows as rows of cells; what is not there is an empty cell, and an empty row is left out.
+
+    Args:
+        found: A tidy table, whose rows the two columns tell apart.
+        rows: The column that names the rows, and their order.
+        columns: The column that names the columns, and their order.
+        form: Makes the cell of a row.
+    """
+    placed = {(row[rows[0]], row[columns[0]]): form(row) for row in found.to_dict("records")}
+    present = [name for name in rows[1] if any((name, column) in placed for column in columns[1])]
+    return tuple((name, tuple(placed.get((name, column), Cell("")) for column in columns[1])) for name in present)
 
 
-def _headline(evaluation: pd.DataFrame, unit: str, metric: str) -> pd.DataFrame:
-    here = (evaluation["split"] == "test") & (evaluation["subgroup"] == "all") & (evaluation["seed"] == "mean")
-    return evaluation[here & (evaluation["unit"] == unit) & (evaluation["metric"] == metric)]
+def cell(row: Row, scale: tuple[float, float] | None = None, note: str = "") -> Cell:
+    """Returns an estimate with its interval, drawn on a scale if there is one."""
+    value, low, high = (float(str(row[name])) for name in ("value", "low", "high"))
+    return Cell(number(value), interval(low, high), _marks(low, value, high, scale), note)
 
 
-def _rivals_by_targets(
-    record: Record, chosen: pd.DataFrame, name: str, title: str, scale: tuple[float, float]
-) -> Table | None:
-    if chosen.empty:
+def _marks(
+    low: float, value: float, high: float, scale: tuple[float, float] | None
+) -> tuple[float, float, float] | None:
+    if scale is None or not all(map(math.isfinite, (low, value, high))):
         return None
-    targets = (*record.answers.targets, *([MACRO] if len(record.answers.targets) > 1 else []))
-    placed = chosen.set_index(["rival", "target"])
-    rivals = [rival for rival in record.rivals if rival in set(chosen["rival"])]
-    rows = tuple((rival, tuple(_cell(placed.loc[rival, target], scale) for target in targets)) for rival in rivals)
-    return Table(name, title, targets, rows)
-
-
-def _cell(row: pd.Series, scale: tuple[float, float]) -> Cell:
     bottom, top = scale
-    low, value, high = (100 * (row[end] - bottom) / (top - bottom) for end in ("low", "value", "high"))
-    drawn = all(map(math.isfinite, (low, value, high)))
-    return Cell(number(row["value"]), interval(row["low"], row["high"]), (low, value, high) if drawn else None)
-
-
-def budget_table(record: Record) -> Table | None:
-    """Returns what the training of every rival cost: means over its seeds."""
-    if record.budget.empty:
-        return None
-    amounts = [c for c in ("epochs", "updates", "parameters", "flops", "seconds") if c in record.budget]
-    numbers = record.budget[amounts].apply(pd.to_numeric, errors="coerce")
-    means = numbers.groupby(record.budget["rival"], sort=False).mean()
-    seeds = record.budget.groupby("rival", sort=False)["seed"].nunique()
-    rivals = [rival for rival in record.rivals if rival in means.index]
-    others = [rival for rival in means.index if rival not in rivals]
-    named = [*((rival, rival) for rival in rivals), *((rival, f"{rival} (warm start only)") for rival in others)]
-    rows = tuple((label, _texts(float(seeds[rival]), *map(float, means.loc[rival]))) for rival, label in named)
-    return Table("budget", "means over seeds", ("seeds", *(_AMOUNTS.get(a, a) for a in amounts)), rows)
-
-
-_AMOUNTS = {"flops": "FLOPs"}
-
-
-def _texts(*amounts: float) -> tuple[Cell, ...]:
-    return tuple(Cell(quantity(amount)) for amount in amounts)
-
-
-def counts_table(record: Record) -> Table | None:
-    """Returns how many samples, series, clusters and positives every split holds."""
-    counts = record.data.get("counts")
-    if not isinstance(counts, dict) or not counts:
-        return None
-    flat = pd.DataFrame({split: _flat(held) for split, held in counts.items() if isinstance(held, dict)})
-    rows = tuple((split, tuple(Cell(_count(n)) for n in held)) for split, held in flat.items())
-    return Table("counts", "per split", tuple(flat.index), rows)
-
-
-def _flat(held: dict) -> dict[str, object]:
-    """Returns the counts of a split in one row: the positives of each target follow the others."""
-    positives = held.get("positives")
-    plain = {name: n for name, n in held.items() if name != "positives"}
-    return plain | {f"{target} +": n for target, n in (positives if isinstance(positives, dict) else {}).items()}
-
-
-def _count(n: object) -> str:
-    whole = isinstance(n, (int, float)) and math.isfinite(n)
-    return f"{n:,.0f}".replace(",", " ") if whole else ""
+    places = [100 * min(max((end - bottom) / (top - bottom), 0), 1) for end in (low, value, high)]
+    return places[0], places[1], places[2]
 
 
 def csv(table: Table) -> str:
     """Returns a table as CSV; names that a spreadsheet would take for a formula are quoted."""
-    cells = [[_safe(name), *(_joined(cell) for cell in row)] for name, row in table.rows]
-    columns = ["split" if table.name == "counts" else "rival", *map(_safe, table.columns)]
+    cells = [[safe(name), *(_joined(one) for one in row)] for name, row in table.rows]
+    columns = [table.corner, *map(safe, table.columns)]
     return pd.DataFrame(cells, columns=columns).to_csv(index=False, lineterminator="\n")
 
 
-def _joined(cell: Cell) -> str:
-    return f"{cell.value} {cell.interval}".strip()
+def _joined(one: Cell) -> str:
+    return safe(" ".join(part for part in (one.value, one.interval, one.note) if part))
 
 
-def _safe(name: str) -> str:
-    return f"'{name}" if name.startswith(_FORMULA) else name
+def safe(text: str) -> str:
+    """Returns text that no spreadsheet takes for a formula."""
+    return f"'{text}" if text.startswith(_FORMULA) else text
 
 
-_FORMULA: Sequence[str] = ("=", "+", "-", "@", "\t", "\r")
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -12,12 +12,48 @@ from knee_i2m2.evaluation.draws import IDEAL
 from knee_i2m2.evaluation.evaluate import REFERENCE
 from knee_i2m2.evaluation.tidy import MACRO
 
-__all__ = ["METRICS", "NOT_ESTIMABLE", "facts", "headline", "interval", "number", "quantity"]
+__all__ = [
+    "METRICS",
+    "NOT_ESTIMABLE",
+    "count",
+    "facts",
+    "headline",
+    "interval",
+    "listing",
+    "number",
+    "p_value",
+    "quantity",
+    "sentence",
+]
 
 NOT_ESTIMABLE = "not estimable"
 
-METRICS = {"auroc": "AUROC", "accuracy": "accuracy", "efficiency": "efficiency"}
-"""What the metrics are called in running text."""
+METRICS = {
+    "auroc": "AUROC",
+    "auroc_adjusted": "AUROC within strata of position",
+    "auroc_delong": "DeLong",
+    "auroc_obuchowski": "Obuchowski",
+    "auprc": "AUPRC",
+    "sensitivity_at_specificity_90": "sensitivity at 90\u00a0% specificity",
+    "sensitivity_at_specificity_95": "sensitivity at 95\u00a0% specificity",
+    "specificity_at_sensitivity_90": "specificity at 90\u00a0% sensitivity",
+    "specificity_at_sensitivity_95": "specificity at 95\u00a0% sensitivity",
+    "ppv": "PPV",
+    "npv": "NPV",
+    "balanced_accuracy": "balanced accuracy",
+    "true_positives": "TP",
+    "false_positives": "FP",
+    "false_negatives": "FN",
+    "true_negatives": "TN",
+    "brier": "Brier",
+    "brier_skill": "Brier skill",
+    "ece": "ECE",
+    "calibration_slope": "slope",
+    "calibration_intercept": "intercept",
+    "leave_one_out": "leave-one-out",
+    "shapley": "Shapley value",
+}
+"""What the metrics are called in running text, where that is not their name."""
 
 _ENTRIES = 12
 
@@ -46,6 +82,34 @@ def quantity(value: float) -> str:
 
 _PLAIN = 9999.5
 _PREFIXES = ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
+
+
+def count(value: object) -> str:
+    """Returns a count in groups: `1 234`; a mean over seeds may have one decimal; nothing where there is none."""
+    if not isinstance(value, (int, float)) or not math.isfinite(value):
+        return ""
+    text = f"{value:,.1f}".removesuffix(".0")
+    return text.replace(",", "\u00a0")
+
+
+def p_value(p: float) -> str:
+    """Returns a p-value with three decimals, or that it is smaller; nothing where there is none."""
+    if not math.isfinite(p):
+        return ""
+    return "p < 0.001" if p < _LEAST_P else f"p = {p:.3f}"
+
+
+_LEAST_P = 0.001
+
+
+def listing(names: Sequence[str]) -> str:
+    """Returns `a`, `a and b`, `a, b and c`."""
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+
+
+def sentence(text: str) -> str:
+    """Returns a note as a sentence: a full stop at its end; names at its start are left as they are."""
+    return text if text.endswith((".", "!", "?")) else f"{text}."
 
 
 def headline(evaluation: pd.DataFrame, comparisons: pd.DataFrame, unit: str) -> str:
@@ -85,7 +149,7 @@ def _estimable(evaluation: pd.DataFrame, unit: str) -> int:
 
 
 def _reached(rival: str, row: pd.Series, unit: str, targets: int) -> str:
-    kind = METRICS[row["metric"]]
+    kind = METRICS.get(row["metric"], row["metric"])
     metric = f"mean {kind} over {targets} targets, per {unit}," if targets > 1 else f"{kind} per {unit}"
     if not math.isfinite(row["value"]):
         return f"For {rival} the {metric} is {NOT_ESTIMABLE}."

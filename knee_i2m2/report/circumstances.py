@@ -1,0 +1,87 @@
+"""Sections about where a run's numbers come from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from knee_i2m2.report.amounts import budget_table, counts_table
+from knee_i2m2.report.figures import training_pictures
+from knee_i2m2.report.inputs import Record
+from knee_i2m2.report.section import Section, found
+from knee_i2m2.report.words import facts, listing, sentence
+
+__all__ = ["circumstances"]
+
+_NAMED = 12
+
+
+def circumstances(record: Record) -> Iterator[Section]:
+    """Yields what is not estimable, whom the data are about, how rivals were trained, and how to repeat it."""
+    yield _limits(record)
+    yield _audit(record)
+    yield _training(record)
+    yield _budget(record)
+    yield _data(record)
+    yield _environment(record)
+
+
+def _limits(record: Record) -> Section:
+    return Section(
+        "limits",
+        "What is not estimable, and why",
+        ("No number is better than one that the test set does not support.",),
+        notes=tuple(sentence(str(note)) for note in record.settings["notes"]),
+    )
+
+
+def _audit(record: Record) -> Section:
+    leaks = [str(name) for name in record.settings["leaks"]]
+    clusters = record.answers.who["cluster"].nunique()
+    held = f"Test holds {clusters} clusters, such as patients"
+    return Section(
+        "patients",
+        "Patients, and whether any of them leaks",
+        () if leaks else (f"{held}; none of them stands in another split.",),
+        warning=_leak(leaks, held) if leaks else "",
+        tables=found([counts_table(record)]),
+    )
+
+
+def _leak(leaks: list[str], held: str) -> str:
+    more = [f"{len(leaks) - _NAMED} more"] if len(leaks) > _NAMED else []
+    named = listing([*leaks[:_NAMED], *more])
+    verb = "stands" if len(leaks) == 1 else "stand"
+    return (
+        f"The split leaks. {held}; {named} {verb} in more than one split, so that rivals have seen what they are "
+        "tested on: every number on this page may be too good, and none of them should be published."
+    )
+
+
+def _training(record: Record) -> Section:
+    return Section("training", "Training", ("Every seed is a line.",), pictures=tuple(training_pictures(record)))
+
+
+def _budget(record: Record) -> Section:
+    text = "A rival that starts from experts trained alone costs their training as well."
+    return Section("budget", "Budget", (text,), tables=found([budget_table(record)]))
+
+
+def _data(record: Record) -> Section:
+    told = facts(record.data, leave_out=("counts", "task", "targets"))
+    return Section("data", "Data", facts=tuple(told))
+
+
+def _environment(record: Record) -> Section:
+    command = str(record.environment.get("command", ""))
+    return Section(
+        "environment",
+        "Environment",
+        ("Repeat this run with",) if command else (),
+        command=command,
+        facts=(*facts(record.environment, leave_out=("command",)), *_evaluated(record)),
+    )
+
+
+def _evaluated(record: Record) -> Iterator[tuple[str, str]]:
+    kept = ("replicates", "seed", "margin", "least_positive_clusters", "calibration", "prior_correction", "aggregators")
+    yield from facts({"evaluation": {name: record.settings[name] for name in kept if name in record.settings}})

@@ -1,0 +1,135 @@
+"""The page that compares runs: paired differences, rival by rival."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from knee_i2m2.evaluation.draws import IDEAL
+from knee_i2m2.evaluation.evaluate import REFERENCE
+from knee_i2m2.evaluation.tidy import MACRO
+from knee_i2m2.files import write_text
+from knee_i2m2.report.rendering import rendered
+from knee_i2m2.report.section import Point, Section
+from knee_i2m2.report.tables import Cell, Row, Rows, Table, cell, laid_out
+from knee_i2m2.report.words import METRICS, interval, number, p_value, sentence
+
+__all__ = ["write_comparison"]
+
+VERDICTS = {"adds": "better", "costs": "worse"}
+"""What verdicts about effects are called where two runs are compared; the others keep their words."""
+
+
+def write_comparison(table: pd.DataFrame, out: Path, runs: Sequence[str], notes: Sequence[str]) -> Path:
+    """Writes compare.html (one offline file) and compare.md.
+
+    Args:
+        table: What `compare` found.
+        out: Folder.
+        runs: Names of the runs; all others are compared with the first.
+        notes: Sentences about what could not be compared.
+
+    Returns:
+        The path of compare.html.
+    """
+    sections = [*_sections(table, runs), _limits(notes)]
+    values = {
+        "runs": list(runs),
+        "reference": REFERENCE,
+        "headline": " ".join(_headline(table[table["run"] == run], run, runs[0]) for run in runs[1:]),
+        "sections": [section for section in sections if not section.empty],
+    }
+    write_text(out / "compare.md", rendered("compare.md.jinja", values))
+    write_text(out / "compare.html", rendered("compare.html.jinja", values))
+    return out / "compare.html"
+
+
+def _sections(table: pd.DataFrame, runs: Sequence[str]) -> Iterator[Section]:
+    for place, run in enumerate(runs[1:], start=1):
+        here = table[(table["run"] == run) & (table["against"] == runs[0])]
+        units = list(here["unit"].unique())
+        yield Section(
+            f"run-{place}",
+            f"{run} against {runs[0]}",
+            (
+                f"{run} minus {runs[0]}, means over each run’s seeds, on the same resamplings of clusters. A difference "
+                "is called better or worse when its Holm-corrected interval (over the targets) excludes 0 and it "
+                "reaches the margin; p is that of the clustered DeLong test, corrected alike.",
+            ),
+            points=tuple(_points(here)),
+            tables=tuple(_differences(here, unit, place) for unit in units),
+            folded=tuple(_values(here, unit, place, run, runs[0]) for unit in units),
+        )
+
+
+def _limits(notes: Sequence[str]) -> Section:
+    return Section("limits", "What is not compared", notes=tuple(map(sentence, notes)))
+
+
+def _main(table: pd.DataFrame) -> pd.DataFrame:
+    """Returns the rows of the reference, or of the first rival, in the smallest unit."""
+    rivals = list(table["rival"].unique())
+    rival = REFERENCE if REFERENCE in rivals else rivals[0]
+    return table[(table["rival"] == rival) & (table["unit"] == table["unit"].iloc[0])]
+
+
+def _headline(table: pd.DataFrame, run: str, against: str) -> str:
+    """Returns in one sentence where the reference of a run stands beside that of the first."""
+    rows = _main(table)
+    row = rows[rows["target"] == MACRO].iloc[0] if MACRO in set(rows["target"]) else rows.iloc[0]
+    mean = "mean " if (rows["target"] != MACRO).sum() > 1 else ""
+    begin = f"For {row['rival']} the {mean}{METRICS[row['metric']]} per {row['unit']}"
+    if not math.isfinite(row["value"]):
+        return f"{begin} of {run} and {against} cannot be compared."
+    way = "above" if row["value"] > 0 else "below"
+    told = f"{begin} is {number(row['second'])} in {run}, {number(abs(row['value']))} {way} that in {against}"
+    return f"{told} (95\u00a0% interval of the paired difference {number(row['low'])} to {number(row['high'])})."
+
+
+def _points(table: pd.DataFrame) -> Iterator[Point]:
+    """Yields what is to be said of every target about the reference."""
+    rows = _main(table)
+    for row in rows[rows["target"] != MACRO].to_dict("records"):
+        verdict = VERDICTS.get(str(row["verdict"]), str(row["verdict"]))
+        by = f"{number(row['value'])} {interval(row['holm_low'], row['holm_high'])}".strip()
+        more = tuple(part for part in (by, p_value(row["p_holm"])) if part) if math.isfinite(row["value"]) else ()
+        yield Point(str(row["target"]), f"{row['rival']}: {verdict}", more)
+
+
+def _differences(table: pd.DataFrame, unit: str, place: int) -> Table:
+    rows = table[table["unit"] == unit]
+    end = max([0.01, *rows[["low", "high"]].abs().max().dropna()])
+
+    def form(row: Row) -> Cell:
+        verdict = str(row["verdict"]) if isinstance(row["verdict"], str) else ""
+        told = " · ".join(part for part in (VERDICTS.get(verdict, verdict), p_value(_float(row["p_holm"]))) if part)
+        return cell(row, (-end, end), told if math.isfinite(_float(row["value"])) else "")
+
+    title = f"Differences per {unit}"
+    return Table(f"run_{place}_{unit}", title, *_laid_out(rows, form), zero=50.0)
+
+
+def _values(table: pd.DataFrame, unit: str, place: int, run: str, against: str) -> Table:
+    rows = table[table["unit"] == unit]
+
+    def form(row: Row) -> Cell:
+        return Cell(f"{number(_float(row['first']))} → {number(_float(row['second']))}")
+
+    title = f"{METRICS[rows['metric'].iloc[0]]} per {unit}: {against} → {run}"
+    return Table(f"values_{place}_{unit}", title, *_laid_out(rows, form))
+
+
+def _laid_out(rows: pd.DataFrame, form: Callable[[Row], Cell]) -> tuple[tuple[str, ...], Rows]:
+    """Returns columns and rows: targets by rivals, the reference first and the ceiling last."""
+    order = {REFERENCE: -1, IDEAL: 1}
+    rivals = sorted(rows["rival"].unique(), key=lambda rival: (order.get(rival, 0), rival))
+    targets = list(dict.fromkeys(rows["target"]))
+    targets = targets if len(targets) > 2 else [target for target in targets if target != MACRO]
+    return tuple(targets), laid_out(rows, ("rival", rivals), ("target", targets), form)
+
+
+def _float(value: object) -> float:
+    return float(str(value))

@@ -1,0 +1,216 @@
+"""Sections about a run's results, in the order in which they are read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from knee_i2m2.evaluation.evaluate import REFERENCE
+from knee_i2m2.report import operating, results
+from knee_i2m2.report.credit import credit_pictures, credit_tables
+from knee_i2m2.report.curve_figures import decision_pictures, precision_pictures, roc_pictures
+from knee_i2m2.report.figures import adjusted_pictures, efficiency_picture
+from knee_i2m2.report.forest import acceleration_picture, acceleration_table, forest_pictures, forest_table
+from knee_i2m2.report.inputs import Record
+from knee_i2m2.report.reliability import reliability_pictures
+from knee_i2m2.report.section import Point, Section, found
+from knee_i2m2.report.verdicts import criterion, verdicts
+from knee_i2m2.report.words import METRICS
+
+__all__ = ["explanations", "findings"]
+
+
+def findings(record: Record) -> Iterator[Section]:
+    """Yields what was found: the headline, what targets depend on, how sure, at which price of errors, in whom."""
+    yield _headline(record)
+    yield _verdicts(record)
+    yield _differences(record)
+    yield _position(record)
+    yield _curves(record)
+    yield _operating(record)
+    yield _calibration(record)
+    yield _decision(record)
+    yield _subgroups(record)
+    yield _acceleration(record)
+
+
+def explanations(record: Record) -> Iterator[Section]:
+    """Yields what stands behind the findings: experts, the ideal observer, other intervals."""
+    yield _experts(record)
+    yield _efficiency(record)
+    yield _intervals(record)
+
+
+def _headline(record: Record) -> Section:
+    metric = METRICS[record.metric]
+    others = "rivals stand from best to worst"
+    order = f"{REFERENCE} stands first, the other {others}" if REFERENCE in record.rivals else f"The {others}"
+    return Section(
+        "results",
+        f"{metric[0].upper()}{metric[1:]} by rival and target",
+        (f"Means over seeds; 95 % intervals resample whole clusters, such as patients. {order}.",),
+        tables=found(results.results_table(record, unit, record.metric) for unit in record.units),
+        folded=found(results.seed_table(record, unit) for unit in record.units),
+    )
+
+
+def _verdicts(record: Record) -> Section:
+    margin, unit = float(record.settings["margin"]), record.answers.unit
+    effects = record.effects[record.effects["split"] == "test"]
+    return Section(
+        "verdicts",
+        "What every target depends on",
+        (criterion(margin, effects), f"Sentences are about AUROC per {unit}.") if len(effects) else (),
+        points=tuple(Point(v.target, v.told, (*v.effects, *v.beside)) for v in verdicts(effects, unit, margin)),
+        folded=found(results.effect_table(record, one) for one in record.units),
+    )
+
+
+def _differences(record: Record) -> Section:
+    first, *others = [results.difference_table(record, unit) for unit in record.units]
+    return Section(
+        "differences",
+        f"Differences to {REFERENCE}",
+        (
+            f"Rival minus {REFERENCE} on the same resamplings. An interval that includes 0 does not tell the two "
+            "apart. p is that of the clustered DeLong test, corrected over the targets (Holm).",
+        ),
+        tables=found([first]),
+        folded=found(others),
+    )
+
+
+def _position(record: Record) -> Section:
+    return Section(
+        "position",
+        "What the slice’s place explains",
+        (
+            "A finding may be guessed from where a slice lies. Within strata of position (a slice wide) only "
+            "slices of the same place are compared: a rival that knows nothing but the place falls to 0.5.",
+        ),
+        pictures=tuple(adjusted_pictures(record)),
+        tables=found([results.adjusted_table(record)]),
+    )
+
+
+def _curves(record: Record) -> Section:
+    return Section(
+        "curves",
+        "ROC and precision-recall curves",
+        (
+            f"Per {record.answers.unit}, means over seeds at equal false positive rate or recall. The band is the "
+            f"pointwise 95 % interval of {record.shown}; areas stand in the legends. Precision depends on the "
+            "prevalence, which a score that tells nothing reaches.",
+        ),
+        pictures=(*roc_pictures(record), *precision_pictures(record)),
+        tables=found([operating.ranking_table(record, record.answers.unit)]),
+        folded=found(operating.ranking_table(record, unit) for unit in record.units[1:]),
+    )
+
+
+def _operating(record: Record) -> Section:
+    first, *others = [operating.operating_table(record, unit) for unit in record.units]
+    return Section(
+        "operating",
+        "At the threshold of the validation set",
+        (
+            "The threshold of largest balanced accuracy on val, per seed and target; test had no part in it. Counts "
+            "are means over seeds. Those of all rivals stand in tables/measures.csv.",
+        ),
+        tables=found([first]),
+        folded=found(others),
+    )
+
+
+def _calibration(record: Record) -> Section:
+    first, *others = [operating.calibration_table(record, unit) for unit in record.units]
+    chosen = record.settings["calibration"]
+    how = "as trained" if chosen == "none" else f"recalibrated on val ({chosen})"
+    return Section(
+        "calibration",
+        "Calibration",
+        (
+            f"Probabilities {how}. A slope of 1 and an intercept of 0 are calibrated; below 1 the answers are too "
+            "sure. Brier skill is the gain over always answering the prevalence. In the diagrams, whiskers are 95 % "
+            "intervals, and bins hold equal counts.",
+        ),
+        pictures=tuple(reliability_pictures(record)),
+        tables=found([first]),
+        folded=found(others),
+    )
+
+
+def _decision(record: Record) -> Section:
+    return Section(
+        "decision",
+        "Decision curves",
+        (
+            "Net benefit of acting on a probability above the threshold: true positives less false positives at the "
+            "threshold’s odds, per unit. Useful where it lies above both acting always and acting never.",
+        ),
+        pictures=tuple(decision_pictures(record)),
+    )
+
+
+def _subgroups(record: Record) -> Section:
+    return Section(
+        "subgroups",
+        "Subgroups",
+        (
+            f"{record.shown} in every subgroup; the line is the whole test set. Δ is inside minus outside the "
+            "subgroup, on the same resamplings.",
+        ),
+        pictures=tuple(forest_pictures(record)),
+        folded=found([forest_table(record)]),
+    )
+
+
+def _acceleration(record: Record) -> Section:
+    return Section(
+        "acceleration",
+        "Faster scans",
+        ("The same test samples, predicted after retrospective undersampling.",),
+        pictures=found([acceleration_picture(record)]),
+        tables=found([acceleration_table(record)]),
+    )
+
+
+def _experts(record: Record) -> Section:
+    return Section(
+        "experts",
+        f"What each expert contributes to {REFERENCE}",
+        (
+            "Leave-one-out takes one expert out of the product; Shapley values average that over all orders and sum to "
+            "the product’s AUROC above 0.5; shares are covariances with the product’s log-odds and sum to 1. All three "
+            "share credit between experts that see the same modality, the joint expert above all: they say who speaks, "
+            "not what a target depends on.",
+        ),
+        pictures=tuple(credit_pictures(record)),
+        folded=tuple(credit_tables(record)),
+    )
+
+
+def _efficiency(record: Record) -> Section:
+    return Section(
+        "efficiency",
+        "Efficiency against the ideal observer",
+        (
+            "Squared detectability of a rival over that of the ideal. 1 is all there is to see, 0 is blind; where the "
+            "ideal passes an AUROC of 0.999 the ratio is not estimable.",
+        ),
+        pictures=found([efficiency_picture(record)]),
+        tables=found([results.results_table(record, record.answers.unit, "efficiency")]),
+    )
+
+
+def _intervals(record: Record) -> Section:
+    first, *others = [results.interval_table(record, unit) for unit in record.units]
+    return Section(
+        "intervals",
+        "Three intervals side by side",
+        (
+            "The bootstrap resamples clusters; Obuchowski’s closed form takes their correlation into account; DeLong’s "
+            "takes all units for independent, and stands here to show what that would claim.",
+        ),
+        tables=found([first]),
+        folded=found(others),
+    )
