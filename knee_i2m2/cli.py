@@ -39,8 +39,9 @@ def demo(*, out: Path = Path("demo"), seed: int = 0) -> dict[str, Any]:
     """
     from knee_i2m2.pipelines.demo import demo as run
 
-    evaluated, page = run(out, seed)
-    return {"run": str(out), "report": str(page), "evaluation": _rows(evaluated)}
+    found, page = run(out, seed)
+    tables = {"evaluation": _rows(found.evaluated), "effects": _rows(found.effects)}
+    return {"run": str(out), "report": str(page), **tables}
 
 
 def audit(
@@ -200,9 +201,11 @@ def _text(name: str, result: dict[str, Any]) -> str:
     if name in ("evaluate", "demo"):
         import pandas as pd
 
-        from knee_i2m2.report.console import headline_table
+        from knee_i2m2.report.console import headline_table, verdict_lines
 
-        return headline_table(pd.DataFrame(result["evaluation"])) + "\n" + _text("", result)
+        evaluation, effects = (pd.DataFrame(result[table]) for table in ("evaluation", "effects"))
+        told = (headline_table(evaluation), verdict_lines(effects), *result.get("notes", ()), _text("", result))
+        return "\n\n".join(part for part in told if part)
     said = {key: value for key, value in result.items() if value is not None and not isinstance(value, dict | list)}
     return "\n".join(f"{key}: {value}" for key, value in said.items())
 

@@ -13,11 +13,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from knee_i2m2.errors import ConfigError
-from knee_i2m2.evaluation.evaluate import evaluate
+from knee_i2m2.evaluation.evaluate import Evaluation, evaluate
 from knee_i2m2.pipelines.knee import Knee, train
+from knee_i2m2.pipelines.knee_cases import write_cases
 from knee_i2m2.pipelines.knee_data import PrepareKnee, prepare
 from knee_i2m2.pipelines.progress import progress
 from knee_i2m2.report.page import write_report
@@ -43,18 +42,24 @@ SMALL = {
 One thread: convolutions this small lose more by waiting for a second one than they gain."""
 
 
-def demo(out: Path, seed: int = 0) -> tuple[pd.DataFrame, Path]:
+CASES = 24
+"""Single cases in the report."""
+
+
+def demo(out: Path, seed: int = 0) -> tuple[Evaluation, Path]:
     """Makes a phantom of seed `seed`, trains all rivals, evaluates; run again, it goes on.
 
     Returns:
-        The table of results, and the report.
+        The tables of results, and the report.
     """
     settings = Phantom(volumes=540, slices=12, matrix=64, seed=seed)
     if not _is_made(settings, out / "phantom"):
         _make(settings, out / "phantom", min(2, os.cpu_count() or 1))
     prepare(out / "phantom", PrepareKnee(annotations=out / "phantom" / "knee.csv", out=out / "data"))
     train(Knee(data=out / "data", out=out, **SMALL, resume=True))
-    return evaluate(out).evaluated, write_report(out)
+    found = evaluate(out)
+    write_cases(out, CASES)
+    return found, write_report(out)
 
 
 @dataclass

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from knee_i2m2.report.amounts import budget_table, counts_table
 from knee_i2m2.report.figures import training_pictures
+from knee_i2m2.report.flow import flow_picture
 from knee_i2m2.report.inputs import Record
 from knee_i2m2.report.section import Section, found
 from knee_i2m2.report.words import facts, listing, sentence
@@ -41,10 +42,18 @@ def _audit(record: Record) -> Section:
     return Section(
         "patients",
         "Patients, and whether any of them leaks",
-        () if leaks else (f"{held}; none of them stands in another split.",),
+        () if leaks else (f"{held}; {_audited(record)}.",),
         warning=_leak(leaks, held) if leaks else "",
+        pictures=(flow_picture(record),),
         tables=found([counts_table(record)]),
     )
+
+
+def _audited(record: Record) -> str:
+    """Returns what is known where nothing leaks: prediction files tell of val and test only."""
+    if "patients_in_more_than_one_split" in record.data:
+        return "none of them stands in another split"
+    return "none of them stands in val; whether any stands in train is not recorded with this run"
 
 
 def _leak(leaks: list[str], held: str) -> str:
@@ -78,8 +87,14 @@ def _environment(record: Record) -> Section:
         "Environment",
         ("Repeat this run with",) if command else (),
         command=command,
-        facts=(*facts(record.environment, leave_out=("command",)), *_evaluated(record)),
+        facts=(*facts(record.environment, leave_out=("command", "packages")), *_packages(record), *_evaluated(record)),
     )
+
+
+def _packages(record: Record) -> Iterator[tuple[str, str]]:
+    packages = record.environment.get("packages")
+    if isinstance(packages, Mapping) and packages:
+        yield "packages", ", ".join(f"{name} {version}" for name, version in packages.items())
 
 
 def _evaluated(record: Record) -> Iterator[tuple[str, str]]:

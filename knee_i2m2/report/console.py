@@ -25,7 +25,8 @@ def headline_table(evaluation: pd.DataFrame) -> str:
     """
     here = (evaluation["split"] == "test") & (evaluation["seed"] == "mean") & (evaluation["subgroup"] == "all")
     blocks = evaluation[here & evaluation["metric"].isin(_HEADLINE)].groupby(["metric", "unit"], sort=False)
-    return "\n\n".join(_block(f"{METRICS[metric]} per {unit}, test", rows) for (metric, unit), rows in blocks)
+    named = ((f"{METRICS.get(metric, metric)} per {unit}, test", rows) for (metric, unit), rows in blocks)
+    return "\n\n".join(_block(title, rows) for title, rows in named)
 
 
 def verdict_lines(effects: pd.DataFrame, margin: float | None = None) -> str:

@@ -14,6 +14,7 @@ import pandas as pd
 from knee_i2m2.report.inputs import Record
 from knee_i2m2.report.style import INK, axes, legend, strokes, svg
 from knee_i2m2.report.tables import tested
+from knee_i2m2.report.words import NOT_ESTIMABLE
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -117,13 +118,15 @@ def dots(
         line: Where to draw a vertical line.
         labels: Group -> what stands beside it, if that is not its name.
     """
-    shown = {name: rows[rows["value"].notna() & rows["group"].isin(groups)] for name, rows in series.items()}
-    shown = {name: rows for name, rows in shown.items() if len(rows)}
+    held = {name: rows[rows["group"].isin(groups)] for name, rows in series.items()}
+    shown = {name: rows.dropna(subset="value") for name, rows in held.items() if rows["value"].notna().any()}
     if not shown:
         return None
-    there = [group for group in groups if any(group in set(rows["group"]) for rows in shown.values())]
+    there = [group for group in groups if any(group in set(rows["group"]) for rows in held.values())]
     with axes(4.0, 0.95 + len(there) * (0.24 + 0.11 * len(shown))) as (figure, plot):
         handles = _drawn(plot, shown, there, looks)
+        for height in set(range(len(there))) - {there.index(g) for rows in shown.values() for g in rows["group"]}:
+            plot.text(0.02, height, NOT_ESTIMABLE, transform=plot.get_yaxis_transform(), va="center", **_QUIET)
         if line is not None:
             plot.axvline(line, color=INK, linewidth=0.5, alpha=0.35)
         plot.set(title=named[2], yticks=range(len(there)), xlabel=xlabel)
@@ -132,6 +135,9 @@ def dots(
         if len(shown) > 1:
             legend(figure, handles, list(shown), 3)
         return Picture(named[0], named[1], svg(figure, named[0]))
+
+
+_QUIET = {"fontsize": 7.5, "alpha": 0.7}
 
 
 def _drawn(plot: Axes, shown: Mapping[str, pd.DataFrame], groups: list[str], looks: Mapping[str, Look]) -> list[Line2D]:

@@ -60,7 +60,7 @@ def forest_table(record: Record) -> Table | None:
         return cell(row, (low, 1.0), _contrast(beside.get((row["subgroup"], row["target"]))))
 
     targets = record.answers.targets
-    title = f"{record.shown}, per {record.answers.unit}; below, the difference to all others"
+    title = f"per {record.answers.unit}, {record.shown}; below, the difference to all others"
     return Table(
         "subgroups", title, targets, laid_out(found, ("subgroup", groups), ("target", targets), form), "subgroup"
     )
@@ -110,5 +110,5 @@ def acceleration_table(record: Record) -> Table | None:
     groups = list(found["subgroup"].unique())
     rows = laid_out(found, ("subgroup", groups), ("target", targets), lambda row: cell(row, (0.5, 1.0)))
     named = tuple((name.removeprefix(ACCELERATION), cells) for name, cells in rows)
-    title = f"{', '.join(found['rival'].unique())}, per {record.answers.unit}"
+    title = f"per {record.answers.unit}, {', '.join(found['rival'].unique())}"
     return Table("acceleration", title, targets, named, corner="acceleration") if rows else None

@@ -17,6 +17,7 @@ from knee_i2m2.evaluation.evaluate import REFERENCE
 from knee_i2m2.evaluation.judged import judged
 from knee_i2m2.evaluation.recalibration import Recalibration
 from knee_i2m2.evaluation.tidy import COMPARED, CONTRIBUTED, EFFECTS, EVALUATED, MACRO, read_results
+from knee_i2m2.report.cases import Cases, read_cases
 from knee_i2m2.report.tables import tested
 
 __all__ = ["Record", "read_record"]
@@ -39,6 +40,7 @@ class Record:
         data: What the data are.
         environment: Where and how the run was made.
         as_trained: The same answers before they were recalibrated, if they were.
+        cases: Single cases, if they were written.
     """
 
     name: str
@@ -53,6 +55,7 @@ class Record:
     data: Mapping[str, Any]
     environment: Mapping[str, Any]
     as_trained: Answers | None = None
+    cases: Cases | None = None
 
     @property
     def metric(self) -> str:
@@ -88,7 +91,8 @@ def read_record(run: Path) -> Record:
     tables = {"comparisons": COMPARED, "contributions": CONTRIBUTED, "effects": EFFECTS}
     settings = _settings(run / "evaluation.json")
     recalibration = Recalibration(settings["calibration"], tuple(settings["prior_correction"]))
-    test = judged(run, recalibration).test[0]
+    plain = judged(run).test[0]
+    test = judged(run, recalibration).test[0] if recalibration else plain
     if set(evaluation["rival"]) != set(test.rivals) or set(evaluation["target"]) != {*test.targets, MACRO}:
         raise DataError(run / "evaluation.csv", "does not belong to the run's predictions", "run `evaluate` again")
     lines = _lines(run / "metrics.jsonl")
@@ -102,7 +106,8 @@ def read_record(run: Path) -> Record:
         budget=_last([line for line in lines if line.get("finished")], ["rival", "seed"]),
         data=_mapping(run / "data.json"),
         environment=_mapping(run / "environment.json"),
-        as_trained=judged(run).test[0] if recalibration else None,
+        as_trained=plain if recalibration else None,
+        cases=read_cases(run, plain),
     )
 
 

@@ -52,7 +52,7 @@ def _measured(record: Record, unit: str, name: str, metrics: Sequence[str], macr
     targets = [*record.answers.targets, *([MACRO] if macro and len(record.answers.targets) > 1 else [])]
     rows = laid_out(chosen[chosen["metric"].isin(metrics)], ("target", targets), ("metric", metrics), _cell)
     columns = tuple(_named(metric.removesuffix(BEFORE)) for metric in metrics)
-    return Table(f"{name}_{unit}", f"{record.shown}, per {unit}", columns, rows, corner="target") if rows else None
+    return Table(f"{name}_{unit}", f"per {unit}, {record.shown}", columns, rows, corner="target") if rows else None
 
 
 def _cell(row: Row) -> Cell:

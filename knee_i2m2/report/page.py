@@ -8,6 +8,7 @@ from typing import Any
 
 from knee_i2m2.evaluation.evaluate import REFERENCE
 from knee_i2m2.files import write_text
+from knee_i2m2.report.browser import SCRIPTS, browser_section
 from knee_i2m2.report.circumstances import circumstances
 from knee_i2m2.report.inputs import Record, read_record
 from knee_i2m2.report.latex import latex
@@ -31,13 +32,24 @@ def write_report(run: Path) -> Path:
         DataError: The run is not evaluated, or a file is damaged.
     """
     record = read_record(run)
-    made = (*findings(record), *explanations(record), *circumstances(record))
-    sections = [section for section in made if not section.empty]
+    sections = _sections(record)
     _write_parts(run, record, sections)
-    values = _values(record) | {"sections": sections}
+    values = _values(record, sections)
     write_text(run / "report.md", rendered("report.md.jinja", values))
     write_text(run / "report.html", rendered("report.html.jinja", values))
     return run / "report.html"
+
+
+def _sections(record: Record) -> list[Section]:
+    """Returns what there is to tell, in the order in which it is read; single cases take the room that is left."""
+    before, after = [*findings(record)], [*explanations(record), *circumstances(record)]
+    taken = sum(len(picture.svg) for section in (*before, *after) for picture in section.pictures)
+    made = (*before, browser_section(record.cases, _ROOM - taken), *after)
+    return [section for section in made if not section.empty]
+
+
+_ROOM = 9_000_000
+"""Bytes for figures and pictures; the page is to stay below ten million."""
 
 
 def _write_parts(run: Path, record: Record, sections: Sequence[Section]) -> None:
@@ -54,14 +66,15 @@ def _write_parts(run: Path, record: Record, sections: Sequence[Section]) -> None
         write_text(run / "tables" / f"{table.name}.tex", latex(table, caption))
 
 
-def _values(record: Record) -> dict[str, Any]:
-    """Returns what the page says beside its sections."""
+def _values(record: Record, sections: Sequence[Section]) -> dict[str, Any]:
+    """Returns what the page says."""
     return {
+        "sections": sections,
         "name": record.name,
         "task": str(record.data.get("task", "")),
         "targets": record.answers.targets,
         "reference": REFERENCE,
         "headline": headline(record.evaluation, record.comparisons, record.answers.unit),
         "loud": bool(record.settings["leaks"]),
-        "scripts": "",
+        "scripts": SCRIPTS if any(section.html for section in sections) else "",
     }

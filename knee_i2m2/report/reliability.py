@@ -35,7 +35,7 @@ def reliability_pictures(record: Record) -> Iterator[Picture]:
     both = judged | ({"before": (record.as_trained, _BEFORE)} if record.as_trained else {})
     for place, target in sure_targets(record):
         name = f"reliability_{place + 1}_{slug(target)}"
-        with axes(3.5, 4.2) as (figure, plot):
+        with axes(3.5, 3.9 if len(both) > 1 else 3.5) as (figure, plot):
             plot.plot([0, 1], [0, 1], color=INK, linewidth=0.5, alpha=0.35)
             bands = {told: reliability(answers.by(record.shown), place, weights) for told, (answers, _) in both.items()}
             drawn = [_points(plot, *bands[told], look) for told, (_, look) in both.items()]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import pandas as pd
@@ -22,8 +23,8 @@ def results_table(record: Record, unit: str, metric: str) -> Table | None:
     table = _rivals_by_targets(record, chosen, f"{metric}_{unit}", f"per {unit}", lambda row: cell(row, _scale(chosen)))
     if table is None:
         return None
-    spread = chosen[chosen["target"] == table.columns[-1]].set_index("rival")["seed_sd"]
-    rows = tuple((rival, (*cells, _spread(spread[rival]))) for rival, cells in table.rows)
+    last = {row["rival"]: row for row in chosen[chosen["target"] == table.columns[-1]].to_dict("records")}
+    rows = tuple((rival, (*cells, _spread(last[rival]))) for rival, cells in table.rows)
     return Table(table.name, table.title, (*table.columns, SPREAD), rows)
 
 
@@ -32,8 +33,11 @@ def _scale(chosen: pd.DataFrame) -> tuple[float, float]:
     return bottom, max([1.0, *chosen["high"].dropna()])
 
 
-def _spread(value: float) -> Cell:
-    return Cell(number(value) if value == value else "one seed")
+def _spread(row: Row) -> Cell:
+    value, spread = float(str(row["value"])), float(str(row["seed_sd"]))
+    if math.isfinite(spread):
+        return Cell(number(spread))
+    return Cell("one seed" if math.isfinite(value) else "")
 
 
 def seed_table(record: Record, unit: str) -> Table | None:
@@ -42,7 +46,7 @@ def seed_table(record: Record, unit: str) -> Table | None:
     if chosen["seed_sd"].isna().all():
         return None
     title = f"Standard deviation over seeds, per {unit}"
-    return _rivals_by_targets(record, chosen, f"seeds_{unit}", title, lambda row: _spread(float(str(row["seed_sd"]))))
+    return _rivals_by_targets(record, chosen, f"seeds_{unit}", title, _spread)
 
 
 def difference_table(record: Record, unit: str) -> Table | None:
@@ -90,7 +94,7 @@ def interval_table(record: Record, unit: str) -> Table | None:
     targets = [target for target in record.answers.targets if target in set(chosen["target"])]
     rows = laid_out(chosen, ("metric", list(_METHODS)), ("target", targets), lambda row: cell(row, _CLOSE))
     named = tuple((_METHODS[name], cells) for name, cells in rows)
-    title = f"{record.shown}, per {unit}"
+    title = f"per {unit}, {record.shown}"
     return Table(f"intervals_{unit}", title, tuple(targets), named, corner="method") if len(named) > 1 else None
 
 

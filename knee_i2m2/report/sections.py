@@ -12,6 +12,7 @@ from knee_i2m2.report.figures import adjusted_pictures, efficiency_picture
 from knee_i2m2.report.forest import acceleration_picture, acceleration_table, forest_pictures, forest_table
 from knee_i2m2.report.inputs import Record
 from knee_i2m2.report.reliability import reliability_pictures
+from knee_i2m2.report.saliency import saliency_section
 from knee_i2m2.report.section import Point, Section, found
 from knee_i2m2.report.verdicts import criterion, verdicts
 from knee_i2m2.report.words import METRICS
@@ -34,7 +35,8 @@ def findings(record: Record) -> Iterator[Section]:
 
 
 def explanations(record: Record) -> Iterator[Section]:
-    """Yields what stands behind the findings: experts, the ideal observer, other intervals."""
+    """Yields what stands behind the findings: maps, experts, the ideal observer, other intervals."""
+    yield saliency_section(record.cases)
     yield _experts(record)
     yield _efficiency(record)
     yield _intervals(record)

@@ -28,6 +28,8 @@ __all__ = [
 
 NOT_ESTIMABLE = "not estimable"
 
+NOTHING = "none"
+
 METRICS = {
     "auroc": "AUROC",
     "auroc_adjusted": "AUROC within strata of position",
@@ -178,6 +180,6 @@ def facts(values: Mapping[str, Any], leave_out: tuple[str, ...] = ()) -> Iterato
             yield from ((f"{name} · {inner}", text) for inner, text in facts(value))
         elif isinstance(value, (Mapping, list, tuple)):
             short = isinstance(value, (list, tuple)) and len(value) <= _ENTRIES
-            yield str(name), ", ".join(map(str, value)) if short else f"{len(value)} entries"
+            yield str(name), (", ".join(map(str, value)) or NOTHING) if short else f"{len(value)} entries"
         else:
-            yield str(name), "" if value is None else str(value)
+            yield str(name), NOTHING if value is None else str(value)

@@ -74,4 +74,4 @@ def test_quantities_have_prefixes(amount: float, text: str) -> None:
 
 def test_facts_flatten_what_is_short_and_count_what_is_long() -> None:
     told = dict(facts({"task": "knee", "split": {"kind": "patient", "ids": list(range(99))}, "none": None}, ("task",)))
-    assert told == {"split · kind": "patient", "split · ids": "99 entries", "none": ""}
+    assert told == {"split · kind": "patient", "split · ids": "99 entries", "none": "none"}

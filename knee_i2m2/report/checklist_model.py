@@ -1,0 +1,144 @@
+"""Items of the reporting sheet about the model, its training and its evaluation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pandas as pd
+
+from knee_i2m2.evaluation.draws import IDEAL
+from knee_i2m2.evaluation.measures import COUNTS
+from knee_i2m2.report.amounts import budget_table
+from knee_i2m2.report.checklist import Item, known
+from knee_i2m2.report.credit import credit_tables
+from knee_i2m2.report.forest import acceleration_table, forest_table
+from knee_i2m2.report.inputs import Record
+from knee_i2m2.report.results import adjusted_table
+from knee_i2m2.report.saliency import saliency_section
+from knee_i2m2.report.section import found
+from knee_i2m2.report.tables import tested
+from knee_i2m2.report.told import (
+    calibration_told,
+    effects_told,
+    in_a_line,
+    metric_name,
+    model_told,
+    titled,
+)
+from knee_i2m2.report.words import count, listing
+
+__all__ = ["evaluation", "model", "training"]
+
+Options = Mapping[str, Any]
+
+
+def model(record: Record) -> Iterator[Item]:
+    """Yields items 22 to 24."""
+    todo = "Describe the networks, their inputs and outputs, and how the answers of experts are joined."
+    yield Item(22, "Description of the model", todo, model_told(record))
+    software = in_a_line(record.environment, ("command",))
+    versions = "Name software, versions and hardware."
+    yield known(23, "Software", (f"{software}.",) if software else (), versions)
+    seeds = dict.fromkeys(seed for rival, seed in record.answers.logp if rival != IDEAL)
+    start = "Say how weights are drawn, and which experts start from weights that were trained before."
+    yield Item(24, "Initialisation", start, (f"Seeds: {listing([*seeds])}.",) if seeds else ())
+
+
+def training(record: Record, options: Options) -> Iterator[Item]:
+    """Yields items 25 to 27.
+
+    Args:
+        record: What the run left behind.
+        options: Those of training; empty where they are not known.
+    """
+    told = (f"Options: {in_a_line(options, ('data', 'out'))}.",) if options else ()
+    todo = "" if options else "Give losses, optimiser, learning rates, batch size, augmentation and stopping rule."
+    yield Item(25, "Training details", todo, told, titled("Budget", budget_table(record)))
+    chosen = "Say how the weights that answered test were chosen."
+    yield known(26, "Selection of the final model", _best(record), chosen)
+    yield known(27, "Ensembling", _joined(record), "Say whether and how several models are joined.")
+
+
+def _best(record: Record) -> tuple[str, ...]:
+    """Returns of every training the epoch that was kept."""
+    if not {"epochs", "best_epoch"} <= set(record.budget.columns):
+        return ()
+    amounts = record.budget[["epochs", "best_epoch"]].apply(pd.to_numeric, errors="coerce")
+    trained = record.budget.assign(**amounts).dropna(subset=["epochs", "best_epoch"])
+    kept = [
+        f"{row['rival']}, seed {row['seed']}: {count(row['best_epoch'] + 1)} of {count(row['epochs'])}"
+        for row in trained.to_dict("records")
+    ]
+    return (f"The epoch with the best score on val was kept: {'; '.join(kept)}.",) if kept else ()
+
+
+def _joined(record: Record) -> tuple[str, ...]:
+    experts = {rival: len(names) for rival, names in record.answers.experts.items() if rival != IDEAL and names}
+    if not experts:
+        return ()
+    held = listing([f"{rival} {n}" for rival, n in experts.items()])
+    return (f"Experts that a rival joins: {held}.", "Seeds are not joined: numbers are means over seeds.")
+
+
+def evaluation(record: Record) -> Iterator[Item]:
+    """Yields items 28 to 34."""
+    metrics = "Name the metrics."
+    yield known(28, "Metrics", _metrics(record), metrics)
+    yield _uncertainty(record)
+    yield _robustness(record)
+    yield _explainability(record)
+    yield _internal(record)
+    other = "Report the performance on data of another institution, or say that there was none."
+    yield Item(33, "External evaluation", other)
+    yield Item(34, "Registration", "Give the number of the registration, or say that there is none.")
+
+
+def _metrics(record: Record) -> Iterator[str]:
+    measured = tested(record.evaluation)["metric"].unique()
+    names = [metric_name(m) for m in measured if m not in COUNTS and not m.endswith("_before")]
+    yield f"Headline: {metric_name(record.metric)}. All: {', '.join(names)}."
+    yield f"Units: {listing(record.units)}."
+    if joined := in_a_line(record.settings.get("aggregators", {})):
+        yield f"How the answers to the {record.answers.unit}s of a group are joined, chosen on val: {joined}."
+    yield calibration_told(record)
+
+
+def _uncertainty(record: Record) -> Item:
+    replicates, p = record.settings.get("replicates"), record.comparisons["p"].notna().any()
+    whole = f"95\u00a0% intervals: percentiles of {replicates} bootstrap replicates that resample whole clusters, such as"
+    told = (
+        *((f"{whole} patients, for all seeds and rivals together.",) if replicates else ()),
+        "The standard deviation over seeds is told beside the interval, and is no part of it.",
+        *(("p of paired differences: clustered DeLong test, Holm-corrected over the targets.",) if p else ()),
+        *effects_told(record),
+    )
+    todo = "" if replicates else "Say how intervals were computed."
+    return Item(29, "Statistical significance and uncertainty", todo, told)
+
+
+def _robustness(record: Record) -> Item:
+    tables = (
+        *titled("Subgroups", forest_table(record)),
+        *titled("Faster scans", acceleration_table(record)),
+        *found([adjusted_table(record)]),
+    )
+    todo = "Report how results change with subgroups, noise, scanners or choices of the analysis."
+    return known(30, "Robustness or sensitivity analysis", (), todo, tables)
+
+
+def _explainability(record: Record) -> Item:
+    maps = saliency_section(record.cases)
+    warned = (maps.warning,) if maps.warning else ()
+    tables = (*titled("Experts", *credit_tables(record)), *titled("Saliency maps", *maps.tables))
+    todo = "Say how answers can be explained, and how that was validated."
+    return known(31, "Explainability", (*maps.text, *warned), todo, tables)
+
+
+def _internal(record: Record) -> Item:
+    counts, answers = record.data.get("counts"), record.answers
+    clusters = answers.who["cluster"].nunique()
+    told = f"Evaluated on test: {count(len(answers.who))} {answers.unit}s of {count(clusters)} clusters, such as patients"
+    if isinstance(counts, Mapping) and {"train", "test"} <= set(counts):
+        return Item(32, "Internal evaluation", "", (f"{told}, which was prepared together with train.",))
+    return Item(32, "Internal evaluation", "Say how test relates to the data of training.", (f"{told}.",))
