@@ -3,7 +3,7 @@ TORCH ?= torch==2.13.0
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup demo test test-slow lint clean
+.PHONY: setup demo test test-slow lint browser clean
 
 setup: .venv/.ready
 
@@ -24,6 +24,10 @@ test: setup
 
 test-slow: setup
 	$(BIN)/python -m pytest -m slow
+
+# what the tests of the report in a browser need beside a Chromium; without it they are skipped
+browser: setup
+	$(BIN)/python -m pip install --quiet "playwright>=1.50"
 
 lint: setup
 	$(BIN)/ruff check .

@@ -203,7 +203,8 @@ def _text(name: str, result: dict[str, Any]) -> str:
 
         from knee_i2m2.report.console import headline_table, verdict_lines
 
-        evaluation, effects = (pd.DataFrame(result[table]) for table in ("evaluation", "effects"))
+        tables = (pd.DataFrame(result[table]) for table in ("evaluation", "effects"))
+        evaluation, effects = (table.where(table.notna(), float("nan")) for table in tables)  # null is not estimable
         told = (headline_table(evaluation), verdict_lines(effects), *result.get("notes", ()), _text("", result))
         return "\n\n".join(part for part in told if part)
     said = {key: value for key, value in result.items() if value is not None and not isinstance(value, dict | list)}

@@ -10,13 +10,12 @@ from knee_i2m2.report.checklist import Item, known
 from knee_i2m2.report.flow import tested_clusters
 from knee_i2m2.report.inputs import Record
 from knee_i2m2.report.told import (
-    RECORDED,
     disjoint_told,
     in_a_line,
     left_out_told,
     preparation_told,
     simulated_told,
-    subgroups_told,
+    train_known,
 )
 from knee_i2m2.report.words import count, listing
 
@@ -40,7 +39,9 @@ def data(record: Record) -> Iterator[Item]:
     yield Item(11, "De-identification", "Say how, by whom and to what standard the data were de-identified.")
     yield _missing(record)
     protocol = "Describe scanners, coils, sequences and their parameters."
-    yield Item(13, "Acquisition protocol", protocol, tuple(subgroups_told(record)))
+    columns = listing(record.answers.subgroups)
+    told = (f"Columns of test that divide it into subgroups, counted under 36: {columns}.",) if columns else ()
+    yield Item(13, "Acquisition protocol", protocol, told)
 
 
 def _sources(record: Record) -> Item:
@@ -63,12 +64,12 @@ def _used(record: Record) -> tuple[str, ...]:
 
 
 def _missing(record: Record) -> Item:
-    truth = record.answers.truth
-    unknown = [f"{t} {count(int(n))}" for t, n in zip(record.answers.targets, (truth < 0).sum(axis=0), strict=True) if n]
-    told = f"{record.answers.unit}s of test without a label, left out of that target's numbers: {listing(unknown)}."
-    none = f"No {record.answers.unit} of test is without a label."
+    answers, unknown = record.answers, (record.answers.truth < 0).sum(axis=0)
+    missing = [f"{target} {count(int(n))}" for target, n in zip(answers.targets, unknown, strict=True) if n]
+    which = listing(missing) or "none"
+    told = f"Test {answers.unit}s without a label, which are left out of that target's numbers: {which}."
     todo = "Say what was missing in the sources, and how that was handled before the data were prepared."
-    return Item(12, "Missing data", todo, (told if unknown else none,))
+    return Item(12, "Missing data", todo, (told,))
 
 
 def reference_standard(record: Record) -> Iterator[Item]:
@@ -105,7 +106,7 @@ def partitions(record: Record) -> Iterator[Item]:
     chosen = {n: v for n, v in settings.items() if n in ("split", "seed")} if _many(settings) else {}
     told = (f"Options of the preparation: {in_a_line(chosen)}.",) if "split" in chosen else ()
     yield known(19, "How data were assigned to partitions", told, "Say how samples came into train, val and test.")
-    certain = RECORDED in record.data or record.settings["leaks"]
+    certain = train_known(record) or record.settings["leaks"]
     todo = "" if certain else "Say whether train shares patients with val or test: data.json does not tell."
     yield Item(20, "Level at which partitions are disjoint", todo, disjoint_told(record))
 

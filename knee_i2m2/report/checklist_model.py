@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 import pandas as pd
 
@@ -22,38 +21,32 @@ from knee_i2m2.report.told import (
     calibration_told,
     effects_told,
     in_a_line,
+    interval_told,
     metric_name,
     model_told,
+    options_told,
+    software_told,
     titled,
 )
 from knee_i2m2.report.words import count, listing
 
 __all__ = ["evaluation", "model", "training"]
 
-Options = Mapping[str, Any]
-
 
 def model(record: Record) -> Iterator[Item]:
     """Yields items 22 to 24."""
     todo = "Describe the networks, their inputs and outputs, and how the answers of experts are joined."
     yield Item(22, "Description of the model", todo, model_told(record))
-    software = in_a_line(record.environment, ("command",))
-    versions = "Name software, versions and hardware."
-    yield known(23, "Software", (f"{software}.",) if software else (), versions)
+    yield known(23, "Software", software_told(record), "Name software, versions and hardware.")
     seeds = dict.fromkeys(seed for rival, seed in record.answers.logp if rival != IDEAL)
     start = "Say how weights are drawn, and which experts start from weights that were trained before."
-    yield Item(24, "Initialisation", start, (f"Seeds: {listing([*seeds])}.",) if seeds else ())
+    yield Item(24, "Initialisation", start, (f"Seeds of training: {listing([*seeds])}.",) if seeds else ())
 
 
-def training(record: Record, options: Options) -> Iterator[Item]:
-    """Yields items 25 to 27.
-
-    Args:
-        record: What the run left behind.
-        options: Those of training; empty where they are not known.
-    """
-    told = (f"Options: {in_a_line(options, ('data', 'out'))}.",) if options else ()
-    todo = "" if options else "Give losses, optimiser, learning rates, batch size, augmentation and stopping rule."
+def training(record: Record) -> Iterator[Item]:
+    """Yields items 25 to 27."""
+    told = options_told(record)
+    todo = "" if told else "Give losses, optimiser, learning rates, batch size, augmentation and stopping rule."
     yield Item(25, "Training details", todo, told, titled("Budget", budget_table(record)))
     chosen = "Say how the weights that answered test were chosen."
     yield known(26, "Selection of the final model", _best(record), chosen)
@@ -83,8 +76,7 @@ def _joined(record: Record) -> tuple[str, ...]:
 
 def evaluation(record: Record) -> Iterator[Item]:
     """Yields items 28 to 34."""
-    metrics = "Name the metrics."
-    yield known(28, "Metrics", _metrics(record), metrics)
+    yield Item(28, "Metrics", told=tuple(_metrics(record)))
     yield _uncertainty(record)
     yield _robustness(record)
     yield _explainability(record)
@@ -105,15 +97,11 @@ def _metrics(record: Record) -> Iterator[str]:
 
 
 def _uncertainty(record: Record) -> Item:
-    replicates, p = record.settings.get("replicates"), record.comparisons["p"].notna().any()
-    whole = f"95\u00a0% intervals: percentiles of {replicates} bootstrap replicates that resample whole clusters, such as"
-    told = (
-        *((f"{whole} patients, for all seeds and rivals together.",) if replicates else ()),
-        "The standard deviation over seeds is told beside the interval, and is no part of it.",
-        *(("p of paired differences: clustered DeLong test, Holm-corrected over the targets.",) if p else ()),
-        *effects_told(record),
-    )
-    todo = "" if replicates else "Say how intervals were computed."
+    intervals, tested_too = interval_told(record), record.comparisons["p"].notna().any()
+    spread = "The standard deviation over seeds is told beside the interval, and is no part of it."
+    p = ("p of paired differences: clustered DeLong test, Holm-corrected over the targets.",) if tested_too else ()
+    todo = "" if intervals else "Say how intervals were computed."
+    told = (*intervals, spread, *p, *effects_told(record))
     return Item(29, "Statistical significance and uncertainty", todo, told)
 
 
@@ -130,15 +118,15 @@ def _robustness(record: Record) -> Item:
 def _explainability(record: Record) -> Item:
     maps = saliency_section(record.cases)
     warned = (maps.warning,) if maps.warning else ()
-    tables = (*titled("Experts", *credit_tables(record)), *titled("Saliency maps", *maps.tables))
+    tables = (*titled("Experts", *credit_tables(record)), *maps.tables)
     todo = "Say how answers can be explained, and how that was validated."
     return known(31, "Explainability", (*maps.text, *warned), todo, tables)
 
 
 def _internal(record: Record) -> Item:
-    counts, answers = record.data.get("counts"), record.answers
-    clusters = answers.who["cluster"].nunique()
-    told = f"Evaluated on test: {count(len(answers.who))} {answers.unit}s of {count(clusters)} clusters, such as patients"
-    if isinstance(counts, Mapping) and {"train", "test"} <= set(counts):
-        return Item(32, "Internal evaluation", "", (f"{told}, which was prepared together with train.",))
-    return Item(32, "Internal evaluation", "Say how test relates to the data of training.", (f"{told}.",))
+    counts, who, unit = record.data.get("counts"), record.answers.who, record.answers.unit
+    together = isinstance(counts, Mapping) and {"train", "test"} <= set(counts)
+    todo = "" if together else "Say how test relates to the data of training."
+    where = "Judged on test" + (", which was prepared together with train" if together else "")
+    told = f"{where}: {count(len(who))} {unit}s of {count(who['cluster'].nunique())} clusters, such as patients."
+    return Item(32, "Internal evaluation", todo, (told,))

@@ -9,6 +9,7 @@ from knee_i2m2.report.figures import training_pictures
 from knee_i2m2.report.flow import flow_picture
 from knee_i2m2.report.inputs import Record
 from knee_i2m2.report.section import Section, found
+from knee_i2m2.report.told import FOLDERS, train_known
 from knee_i2m2.report.words import facts, listing, sentence
 
 __all__ = ["circumstances"]
@@ -51,7 +52,7 @@ def _audit(record: Record) -> Section:
 
 def _audited(record: Record) -> str:
     """Returns what is known where nothing leaks: prediction files tell of val and test only."""
-    if "patients_in_more_than_one_split" in record.data:
+    if train_known(record):
         return "none of them stands in another split"
     return "none of them stands in val; whether any stands in train is not recorded with this run"
 
@@ -87,14 +88,19 @@ def _environment(record: Record) -> Section:
         "Environment",
         ("Repeat this run with",) if command else (),
         command=command,
-        facts=(*facts(record.environment, leave_out=("command", "packages")), *_packages(record), *_evaluated(record)),
+        facts=(*_machine(record), *_trained(record), *_evaluated(record)),
     )
 
 
-def _packages(record: Record) -> Iterator[tuple[str, str]]:
+def _machine(record: Record) -> Iterator[tuple[str, str]]:
+    yield from facts(record.environment, leave_out=("command", "packages"))
     packages = record.environment.get("packages")
     if isinstance(packages, Mapping) and packages:
         yield "packages", ", ".join(f"{name} {version}" for name, version in packages.items())
+
+
+def _trained(record: Record) -> Iterator[tuple[str, str]]:
+    yield from facts({"training": {k: v for k, v in record.options.items() if k not in FOLDERS}})
 
 
 def _evaluated(record: Record) -> Iterator[tuple[str, str]]:

@@ -25,7 +25,7 @@ def credit_pictures(record: Record) -> Iterator[Picture]:
         found = tested(record.contributions, metric=kind).assign(group=lambda rows: rows["target"])
         experts = list(found["expert"].unique())
         series = {expert: found[found["expert"] == expert] for expert in experts}
-        drawn = dots((kind, label, ""), label, series, record.answers.targets, strokes(experts), line=0)
+        drawn = dots((kind, label, ""), label, series, record.answers.targets, strokes(experts), line=0.0)
         yield from [drawn] if drawn else []
 
 

@@ -79,7 +79,9 @@ def efficiency_picture(record: Record) -> Picture | None:
         rival: found[found["rival"] == rival].assign(group=lambda rows: rows["target"]) for rival in record.rivals
     }
     title = "Efficiency per target and rival"
-    return dots(("efficiency", title, ""), "efficiency", series, record.answers.targets, strokes(record.rivals), line=1)
+    return dots(
+        ("efficiency", title, ""), "efficiency", series, record.answers.targets, strokes(record.rivals), line=1.0
+    )
 
 
 def adjusted_pictures(record: Record) -> Iterator[Picture]:

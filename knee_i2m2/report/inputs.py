@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import yaml
 
 from knee_i2m2.errors import DataError
 from knee_i2m2.evaluation.answers import Answers
@@ -39,6 +41,7 @@ class Record:
         budget: One row per finished (rival, seed).
         data: What the data are.
         environment: Where and how the run was made.
+        options: Those of training.
         as_trained: The same answers before they were recalibrated, if they were.
         cases: Single cases, if they were written.
     """
@@ -54,6 +57,7 @@ class Record:
     budget: pd.DataFrame
     data: Mapping[str, Any]
     environment: Mapping[str, Any]
+    options: Mapping[str, Any] = field(default_factory=dict)
     as_trained: Answers | None = None
     cases: Cases | None = None
 
@@ -67,7 +71,7 @@ class Record:
         """What numbers are about, the smallest first."""
         return list(self.evaluation.loc[self.evaluation["split"] == "test", "unit"].unique())
 
-    @property
+    @cached_property
     def rivals(self) -> list[str]:
         """The reference first, the ceiling last, in between from best to worst."""
         values = tested(self.evaluation, target=MACRO, unit=self.answers.unit, metric=self.metric)
@@ -106,6 +110,7 @@ def read_record(run: Path) -> Record:
         budget=_last([line for line in lines if line.get("finished")], ["rival", "seed"]),
         data=_mapping(run / "data.json"),
         environment=_mapping(run / "environment.json"),
+        options=_options(run / "config.yaml"),
         as_trained=plain if recalibration else None,
         cases=read_cases(run, plain),
     )
@@ -115,6 +120,18 @@ def _settings(path: Path) -> dict[str, Any]:
     """Returns how the run was evaluated."""
     if missing := {"calibration", "prior_correction", "margin", "leaks", "notes"} - set(found := _mapping(path)):
         raise DataError(path, f"does not tell {', '.join(sorted(missing))}", "run `evaluate` again")
+    return found
+
+
+def _options(path: Path) -> dict[str, Any]:
+    """Returns the options of training, where they were written."""
+    try:
+        found = yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        reason = f"is no readable YAML ({' '.join(str(error).split())})"
+        raise DataError(path, reason, "bring it back, or delete it") from error
+    if not isinstance(found, dict):
+        raise DataError(path, "does not hold named options", "bring it back, or delete it")
     return found
 
 

@@ -12,8 +12,10 @@ from knee_i2m2.report.browser import SCRIPTS, browser_section
 from knee_i2m2.report.circumstances import circumstances
 from knee_i2m2.report.inputs import Record, read_record
 from knee_i2m2.report.latex import latex
+from knee_i2m2.report.model_card import model_card
 from knee_i2m2.report.operating import all_measures
 from knee_i2m2.report.rendering import rendered, standalone
+from knee_i2m2.report.reporting_sheet import reporting_sheet
 from knee_i2m2.report.section import Section
 from knee_i2m2.report.sections import explanations, findings
 from knee_i2m2.report.tables import csv, safe
@@ -23,7 +25,9 @@ __all__ = ["write_report"]
 
 
 def write_report(run: Path) -> Path:
-    """Writes report.html (one offline file), report.md, tables (CSV, LaTeX) and figures (SVG) of an evaluated run.
+    """Writes report.html (one offline file) of an evaluated run, and what goes into a paper.
+
+    That is report.md, reporting_sheet.md (after CLAIM), model_card.md, tables (CSV, LaTeX) and figures (SVG).
 
     Returns:
         The path of report.html.
@@ -36,6 +40,8 @@ def write_report(run: Path) -> Path:
     _write_parts(run, record, sections)
     values = _values(record, sections)
     write_text(run / "report.md", rendered("report.md.jinja", values))
+    write_text(run / "reporting_sheet.md", reporting_sheet(record))
+    write_text(run / "model_card.md", model_card(record))
     write_text(run / "report.html", rendered("report.html.jinja", values))
     return run / "report.html"
 

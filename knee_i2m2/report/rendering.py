@@ -27,7 +27,7 @@ def rendered(template: str, values: Mapping[str, Any]) -> str:
 
 def plain(text: object) -> str:
     """Returns text that Markdown takes for text."""
-    escaped = str(text).replace("&", "&amp;").replace("<", "&lt;").replace("\n", " ")
+    escaped = " ".join(str(text).splitlines()).replace("&", "&amp;").replace("<", "&lt;")
     quoted = "".join(f"\\{character}" if character in r"\`*_|" else character for character in escaped)
     return quoted.replace("](", "]\\(").replace("]:", "]\\:")  # else a name could be a link
 

@@ -7,8 +7,7 @@ References:
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
 from knee_i2m2.report.checklist import Chapter, Item
 from knee_i2m2.report.checklist_data import data, partitions, reference_standard, study_design, testing_data
@@ -21,14 +20,13 @@ from knee_i2m2.report.told import leak_told
 __all__ = ["chapters", "reporting_sheet"]
 
 
-def reporting_sheet(record: Record, options: Mapping[str, Any] | None = None) -> str:
+def reporting_sheet(record: Record) -> str:
     """Returns the sheet as Markdown: what is not known is marked TO DO, and nothing is guessed.
 
     Args:
         record: What the run left behind.
-        options: Those of training, as in `config.yaml`; without them the authors must give the training's details.
     """
-    found = chapters(record, options or {})
+    found = chapters(record)
     items = [item for chapter in found for item in chapter.items]
     values = {
         "name": record.name,
@@ -41,7 +39,7 @@ def reporting_sheet(record: Record, options: Mapping[str, Any] | None = None) ->
     return rendered("reporting_sheet.md.jinja", values)
 
 
-def chapters(record: Record, options: Mapping[str, Any]) -> tuple[Chapter, ...]:
+def chapters(record: Record) -> tuple[Chapter, ...]:
     """Returns all items under their headings, in the order of the checklist."""
     return (
         Chapter("Title and abstract", tuple(_title())),
@@ -52,7 +50,7 @@ def chapters(record: Record, options: Mapping[str, Any]) -> tuple[Chapter, ...]:
         Chapter("Methods: data partitions", tuple(partitions(record))),
         Chapter("Methods: testing data", tuple(testing_data(record))),
         Chapter("Methods: model", tuple(model(record))),
-        Chapter("Methods: training", tuple(training(record, options))),
+        Chapter("Methods: training", tuple(training(record))),
         Chapter("Methods: evaluation", tuple(evaluation(record))),
         Chapter("Results: data", tuple(results_data(record))),
         Chapter("Results: model performance", tuple(performance(record))),

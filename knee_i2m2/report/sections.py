@@ -56,12 +56,12 @@ def _headline(record: Record) -> Section:
 
 
 def _verdicts(record: Record) -> Section:
-    margin, unit = float(record.settings["margin"]), record.answers.unit
+    margin, unit, metric = float(record.settings["margin"]), record.answers.unit, METRICS[record.metric]
     effects = record.effects[record.effects["split"] == "test"]
     return Section(
         "verdicts",
         "What every target depends on",
-        (criterion(margin, effects), f"Sentences are about AUROC per {unit}.") if len(effects) else (),
+        (criterion(margin, effects, metric), f"Sentences are about {metric} per {unit}.") if len(effects) else (),
         points=tuple(Point(v.target, v.told, (*v.effects, *v.beside)) for v in verdicts(effects, unit, margin)),
         folded=found(results.effect_table(record, one) for one in record.units),
     )

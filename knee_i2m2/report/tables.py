@@ -104,7 +104,7 @@ def _marks(
     if scale is None or not all(map(math.isfinite, (low, value, high))):
         return None
     bottom, top = scale
-    places = [100 * min(max((end - bottom) / (top - bottom), 0), 1) for end in (low, value, high)]
+    places = [100 * min(max((end - bottom) / (top - bottom), 0.0), 1.0) for end in (low, value, high)]
     return places[0], places[1], places[2]
 
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from knee_i2m2.evaluation.draws import IDEAL
+from knee_i2m2.evaluation.tidy import MACRO
 from knee_i2m2.report.forest import ACCELERATION
 from knee_i2m2.report.inputs import Record
 from knee_i2m2.report.operating import calibration_table, operating_table
@@ -17,25 +18,27 @@ from knee_i2m2.report.verdicts import sentences
 from knee_i2m2.report.words import METRICS, count, facts, listing
 
 __all__ = [
+    "FOLDERS",
     "calibration_told",
     "dependence_told",
     "disjoint_told",
     "effects_told",
     "in_a_line",
+    "interval_told",
     "leak_told",
     "left_out_told",
     "metric_name",
     "model_told",
     "operating_tables",
+    "options_told",
     "preparation_told",
     "result_tables",
     "simulated_told",
+    "software_told",
     "subgroups_told",
     "titled",
+    "train_known",
 ]
-
-RECORDED = "patients_in_more_than_one_split"
-"""The entry of `data.json` that tells whether train shares a cluster with another split."""
 
 
 def in_a_line(values: Mapping[str, Any], leave_out: tuple[str, ...] = ()) -> str:
@@ -45,7 +48,7 @@ def in_a_line(values: Mapping[str, Any], leave_out: tuple[str, ...] = ()) -> str
         >>> in_a_line({"split": "patient", "columns": None, "snr": [-18, -1]})
         'split patient; columns none; snr -18, -1'
     """
-    return "; ".join(f"{name} {text or 'none'}" for name, text in facts(values, leave_out))
+    return "; ".join(f"{name} {text}" for name, text in facts(values, leave_out))
 
 
 def metric_name(metric: str) -> str:
@@ -58,7 +61,9 @@ def leak_told(record: Record) -> str:
     leaks = record.settings["leaks"]
     if not leaks:
         return ""
-    who = "1 cluster, such as a patient, stands" if len(leaks) == 1 else f"{len(leaks)} clusters, such as patients, stand"
+    who = (
+        "1 cluster, such as a patient, stands" if len(leaks) == 1 else f"{len(leaks)} clusters, such as patients, stand"
+    )
     seen = "so that rivals have seen what they are tested on"
     return (
         f"THE SPLIT LEAKS: {who} in more than one split, {seen}. "
@@ -66,12 +71,17 @@ def leak_told(record: Record) -> str:
     )
 
 
+def train_known(record: Record) -> bool:
+    """Returns whether `data.json` tells which clusters train shares with another split."""
+    return isinstance(record.data.get("patients_in_more_than_one_split"), list)
+
+
 def disjoint_told(record: Record) -> tuple[str, ...]:
-    """Returns between which splits no cluster is shared, as far as predictions and `data.json` tell."""
+    """Returns which splits share no cluster, as far as predictions and `data.json` tell."""
     if record.settings["leaks"]:
         return (leak_told(record),)
-    splits = "val and test" if RECORDED not in record.data else "train, val and test"
-    return (f"The splits are disjoint by cluster, such as a patient: none stands in two of {splits}.",)
+    splits = "train, val and test" if train_known(record) else "val and test"
+    return (f"No cluster, such as a patient, stands in more than one of {splits}.",)
 
 
 def simulated_told(record: Record) -> tuple[str, ...]:
@@ -97,6 +107,8 @@ def preparation_told(record: Record) -> tuple[str, ...]:
 
 
 _PLACE = ("array", "channel")
+FOLDERS = ("data", "out")
+"""Options that name folders of this machine."""
 
 
 def model_told(record: Record) -> tuple[str, ...]:
@@ -110,6 +122,26 @@ def _rival(record: Record, rival: str) -> str:
     experts, seeds = record.answers.experts.get(rival, ()), record.answers.rivals[rival]
     held = f"{len(experts)} expert{'s' * (len(experts) != 1)}, {listing(experts)}" if experts else "experts not told"
     return f"{rival}: {held}; seed{'s' * (len(seeds) != 1)} {listing(seeds)}."
+
+
+def options_told(record: Record) -> tuple[str, ...]:
+    """Returns the options of training, where they are known, without folders."""
+    return (f"Options of training: {in_a_line(record.options, FOLDERS)}.",) if record.options else ()
+
+
+def software_told(record: Record) -> tuple[str, ...]:
+    """Returns machine and packages, where they are known; the command is not told."""
+    packages = record.environment.get("packages")
+    machine = in_a_line(record.environment, ("command", "packages"))
+    listed = in_a_line(packages) if isinstance(packages, Mapping) else ""
+    return tuple(f"{what}: {text}." for what, text in (("Environment", machine), ("Packages", listed)) if text)
+
+
+def interval_told(record: Record) -> tuple[str, ...]:
+    """Returns how intervals were made, where that was written down."""
+    replicates = record.settings.get("replicates")
+    how = f"percentiles of {replicates} bootstrap replicates that resample whole clusters, such as patients"
+    return (f"95\u00a0% intervals: {how}, for all seeds and rivals together.",) if replicates else ()
 
 
 def effects_told(record: Record) -> tuple[str, ...]:
@@ -136,11 +168,10 @@ def calibration_told(record: Record) -> str:
 
 def subgroups_told(record: Record) -> Iterator[str]:
     """Yields the size of every subgroup of test."""
-    unit, metric = record.answers.unit, record.metric
-    rows = tested(record.evaluation, None, unit=unit, rival=record.shown, metric=metric, target=record.answers.targets[0])
-    for row in rows.to_dict("records"):
+    unit, asked = record.answers.unit, {"rival": record.shown, "metric": record.metric, "target": MACRO}
+    for row in tested(record.evaluation, None, unit=unit, **asked).to_dict("records"):
         if row["subgroup"] != ALL and not row["subgroup"].startswith(ACCELERATION):
-            yield f"Test, {row['subgroup']}: {count(row['n'])} {unit}s of {count(row['clusters'])} clusters."
+            yield f"{row['subgroup']}: {count(row['n'])} {unit}s of {count(row['clusters'])} clusters of test."
 
 
 def result_tables(record: Record) -> tuple[Table, ...]:

@@ -109,12 +109,18 @@ def phrase(row: Mapping[str, object], margin: float | None = None) -> str:
     return f"{row['effect']} {verb} {number(value)} {interval(low, high)}{ending}"
 
 
-def criterion(margin: float, effects: pd.DataFrame) -> str:
-    """Returns what decides, and which rivals each effect is the difference of."""
+def criterion(margin: float, effects: pd.DataFrame, metric: str) -> str:
+    """Returns what decides, and which rivals each effect is the difference of.
+
+    Args:
+        margin: From which difference on an effect is named.
+        effects: Table of effects.
+        metric: Of what it is a difference, in words.
+    """
     pairs = effects.drop_duplicates("effect")[["effect", "rival", "against"]].to_numpy()
     meant: Sequence[str] = [f"{effect} is {rival} − {against}" for effect, rival, against in pairs]
     return (
-        "An effect is a paired difference of two rivals' AUROC on the same resamplings of clusters. It is named when "
-        "its Holm-corrected 95\u00a0% interval (over the targets) excludes 0 and its estimate reaches the margin of "
-        f"{margin:g}. Here {'; '.join(meant)}."
+        f"An effect is a paired difference of two rivals' {metric} on the same resamplings of clusters. It is named "
+        "when its Holm-corrected 95\u00a0% interval (over the targets) excludes 0 and its estimate reaches the margin "
+        f"of {margin:g}. Here {'; '.join(meant)}."
     )

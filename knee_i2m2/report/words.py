@@ -31,6 +31,7 @@ NOT_ESTIMABLE = "not estimable"
 NOTHING = "none"
 
 METRICS = {
+    "accuracy": "accuracy",
     "auroc": "AUROC",
     "auroc_adjusted": "AUROC within strata of position",
     "auroc_delong": "DeLong",

@@ -14,7 +14,6 @@ from PIL import Image
 from knee_i2m2.cli import main
 from knee_i2m2.errors import DataError
 from knee_i2m2.pipelines.evaluate import EvaluateOptions, evaluate
-from knee_i2m2.pipelines.knee import Knee, train
 from knee_i2m2.pipelines.knee_cases import write_cases
 from knee_i2m2.pipelines.knee_data import PrepareKnee, prepare
 from knee_i2m2.sources.lesions import Strengths
@@ -25,21 +24,9 @@ TARGETS = ("abnormal", "meniscus", "acl", "cartilage")
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A small run on a phantom of hardly any noise."""
-    folder = tmp_path_factory.mktemp("cases")
-    make_phantom(Phantom(volumes=60, slices=4, matrix=32, seed=2, noise=0.01), folder / "phantom")
-    prepare(folder / "phantom", PrepareKnee(annotations=folder / "phantom" / "knee.csv", out=folder / "data"))
-    options = {
-        "rivals": ["i2m2"],
-        "network": "small",
-        "epochs": 2,
-        "fine_tune_epochs": 1,
-        "threads": 1,
-        "device": "cpu",
-    }
-    train(Knee(data=folder / "data", out=folder / "run", **options))
-    return folder / "run"
+def run(small_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The small run, with its data where it was trained on them."""
+    return shutil.copytree(small_run, tmp_path_factory.mktemp("cases") / "run")
 
 
 @pytest.fixture(scope="module")
@@ -77,8 +64,8 @@ def test_the_centre_of_kspace_is_the_centre_of_its_picture(run: Path, cases: dic
         assert np.unravel_index(bright.argmax(), bright.shape) == pytest.approx((16, 16), abs=1)
 
 
-def test_boxes_are_those_of_the_sample_and_know_their_target(run: Path, cases: dict) -> None:
-    index = pd.read_parquet(run.parent / "data/index.parquet").set_index("sample")
+def test_boxes_are_those_of_the_sample_and_know_their_target(small_run: Path, cases: dict) -> None:
+    index = pd.read_parquet(small_run.parent / "data/index.parquet").set_index("sample")
     for case in cases["cases"]:
         assert [box["label"] for box in case["boxes"]] == [box["label"] for box in index.loc[case["sample"], "boxes"]]
         assert (case["target"] in {box["target"] for box in case["boxes"]}) == bool(case["truth"])
@@ -118,9 +105,11 @@ def test_cases_written_again_are_the_same_and_leave_nothing_of_the_old_ones(run:
     assert json.loads((run / "cases" / "cases.json").read_text()) == cases
 
 
-def test_without_the_prepared_data_there_are_no_pictures_but_the_tables_are_there(run: Path, tmp_path: Path, capsys):
-    copy = shutil.copytree(run, tmp_path / "run")
-    config = (copy / "config.yaml").read_text().replace(str(run.parent / "data"), str(tmp_path / "gone"))
+def test_without_the_prepared_data_there_are_no_pictures_but_the_tables_are_there(
+    small_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    copy = shutil.copytree(small_run, tmp_path / "run")
+    config = (copy / "config.yaml").read_text().replace(str(small_run.parent / "data"), str(tmp_path / "gone"))
     (copy / "config.yaml").write_text(config)
     shutil.rmtree(copy / "cases", ignore_errors=True)
     assert main(["evaluate", str(copy), "--cases", "2", "--replicates", "10"]) == 3

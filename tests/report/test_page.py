@@ -1,6 +1,7 @@
-import json
+import base64
+import hashlib
 import re
-from html.parser import HTMLParser
+from html import unescape
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -13,36 +14,7 @@ from knee_i2m2.errors import DataError
 from knee_i2m2.evaluation.evaluate import evaluate
 from knee_i2m2.report.page import write_report
 from tests.evaluation.runs import EXPERTS, index, make_run, prediction_table
-
-NASTY = '<script>alert("1")</script>'
-
-
-class Tags(HTMLParser):
-    """Collects every tag with its attributes."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.feed(text)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-
-
-def finished(run: Path) -> Path:
-    """Adds what training leaves beside the predictions."""
-    lines = []
-    for rival in ("magnitude", "phase", "i2m2"):
-        for epoch in range(3):
-            losses = {part: {"nll": 1 / (epoch + 1)} for part in ("train", "valid")}
-            lines.append({"rival": rival, "seed": 0, "epoch": epoch, "losses": losses, "score": 0.5 + epoch / 10})
-        amounts = {"epochs": 3, "best_epoch": 2, "updates": 30, "parameters": 97_000, "flops": 1e12, "seconds": 4.2}
-        lines.append({"rival": rival, "seed": 0, "finished": True, **amounts})
-    (run / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    split = {"samples": 72, "series": 24, "clusters": 12, "positives": {"acl": 30}}
-    (run / "data.json").write_text(json.dumps({"task": "knee", "counts": {"test": split}, "kind": "patient"}))
-    (run / "environment.json").write_text(json.dumps({"command": "knee-i2m2 train knee", "torch": "2.13.0"}))
-    return run
+from tests.report.page_parts import NASTY, Tags, finished, with_cases
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +34,8 @@ def test_the_page_needs_no_network_and_no_script(html: str) -> None:
     tags = Tags(html).tags
     assert not {"script", "iframe", "object", "embed", "img"} & {tag for tag, _ in tags}
     links = [value for _, attributes in tags for name, value in attributes.items() if name in ("src", "href")]
-    assert all(link.startswith("data:") for link in links)
+    anchors = {f"#{attributes['id']}" for _, attributes in tags if attributes.get("id")}
+    assert all(link.startswith("data:") or link in anchors for link in links)
     references = [value for _, attributes in tags for name, value in attributes.items() if name == "xlink:href"]
     assert all(reference.startswith("#") for reference in references)
     assert "@import" not in html
@@ -73,28 +46,43 @@ def test_every_section_is_there(html: str) -> None:
     headings = re.findall(r"<h2>(.*?)</h2>", html)
     assert headings == [
         "AUROC by rival and target",
+        "What every target depends on",
         "Differences to i2m2",
-        "ROC curves",
-        "Efficiency against the ideal observer",
+        "What the slice’s place explains",
+        "ROC and precision-recall curves",
+        "At the threshold of the validation set",
+        "Calibration",
+        "Decision curves",
+        "Subgroups",
         "What each expert contributes to i2m2",
+        "Efficiency against the ideal observer",
+        "Three intervals side by side",
+        "What is not estimable, and why",
+        "Patients, and whether any of them leaks",
         "Training",
         "Budget",
         "Data",
         "Environment",
     ]
-    for text in ("knee-i2m2 train knee", "phase (warm start only)", "per slice", "none of them also stands in val"):
+    told = ("knee-i2m2 train knee", "phase (warm start only)", "Per slice", "none of them stands in another split")
+    for text in (*told, "torch 2.13.0, monai 1.6.1"):
         assert text in html
+    linked = re.findall(r'<a href="#([^"]*)">', html)
+    assert linked == re.findall(r'<section id="([^"]*)">', html)
 
 
 def test_the_tables_show_the_numbers_of_the_evaluation(run: Path, html: str) -> None:
     evaluation = pd.read_csv(run / "evaluation.csv", dtype={"seed": str})
-    row = evaluation.query(
-        "rival == 'i2m2' and seed == 'mean' and split == 'test' and unit == 'volume' and target == 'acl'"
-        " and subgroup == 'all'"
-    ).squeeze()
+    rows = evaluation.query(
+        "rival == 'i2m2' and seed == 'mean' and split == 'test' and unit == 'volume' and subgroup == 'all'"
+        " and metric == 'auroc'"
+    ).set_index("target")
+    row, macro = rows.loc["acl"], rows.loc["macro"]
     shown = f"{row['value']:.3f} [{row['low']:.3f}, {row['high']:.3f}]"
     table = pd.read_csv(run / "tables/auroc_volume.csv", index_col="rival")
     assert table.loc["i2m2", "acl"] == shown
+    assert table.loc["i2m2", "SD over seeds"] == f"{macro['seed_sd']:.3f}"
+    assert table.loc["ideal", "SD over seeds"] == "one seed"
     assert shown in (run / "report.md").read_text()
     assert f'<span class="value">{row["value"]:.3f}</span>' in html
     assert table.index.tolist() == ["i2m2", "magnitude", "ideal"]
@@ -102,7 +90,9 @@ def test_the_tables_show_the_numbers_of_the_evaluation(run: Path, html: str) -> 
 
 def test_figures_are_files_with_text_that_repeat_to_the_byte(run: Path, html: str) -> None:
     figures = {path.name: path.read_text() for path in (run / "figures").iterdir()}
-    assert {"roc_1_acl.svg", "roc_2_meniscus.svg", "efficiency.svg", "shares.svg", "training_loss.svg"} <= set(figures)
+    kinds = ("roc", "pr", "reliability", "decision", "forest", "adjusted")
+    assert {f"{kind}_{target}.svg" for kind in kinds for target in ("1_acl", "2_meniscus")} <= set(figures)
+    assert {"efficiency.svg", "shapley.svg", "leave_one_out.svg", "flow.svg", "training_loss.svg"} <= set(figures)
     for figure in figures.values():
         assert "text" in {element.tag.rpartition("}")[2] for element in ElementTree.fromstring(figure).iter()}
         assert "<metadata" not in figure
@@ -155,8 +145,8 @@ def test_ten_classes_have_accuracies_and_no_curves(tmp_path: Path) -> None:
     html = write_report(tmp_path).read_text()
     assert "<h2>Accuracy by rival and target</h2>" in html
     assert "For i2m2 the accuracy per sample is" in html
-    assert not (tmp_path / "figures").exists()
-    assert pd.read_csv(tmp_path / "tables/accuracy_sample.csv").columns.tolist() == ["rival", "label"]
+    assert [path.name for path in (tmp_path / "figures").iterdir()] == ["flow.svg"]
+    assert pd.read_csv(tmp_path / "tables/accuracy_sample.csv").columns.tolist() == ["rival", "label", "SD over seeds"]
 
 
 def test_predictions_alone_make_a_report(tmp_path: Path) -> None:
@@ -164,18 +154,49 @@ def test_predictions_alone_make_a_report(tmp_path: Path) -> None:
     evaluate(run, replicates=20)
     html = write_report(run).read_text()
     assert "There is no i2m2 in this run" in html
-    for absent in ("Differences", "Efficiency", "Training", "Budget", "Environment"):
+    for absent in ("Differences", "Efficiency", "Training", "Budget", "Data", "Cases"):
         assert f"<h2>{absent}" not in html
 
 
-def test_patients_in_both_val_and_test_are_counted(tmp_path: Path) -> None:
+def test_patients_in_both_val_and_test_are_named_loudly(tmp_path: Path) -> None:
     run = make_run(tmp_path, seeds=1)
     for path in run.glob("predictions/*/*/*.parquet"):
         frame = pd.read_parquet(path)
         predictions.write(frame.assign(cluster=frame["cluster"].replace({"valp003": "p", "testp005": "p"})), path)
+    evaluate(run, replicates=20, allow_leaks=True)
+    html = write_report(run).read_text()
+    assert html.count('role="alert"') == 2
+    assert "p stands in more than one split" in html
+    assert "The split leaks." in (run / "report.md").read_text()
+
+
+def test_targets_of_other_names_are_shown_by_these_names(tmp_path: Path) -> None:
+    run = make_run(tmp_path, targets=("Baker cyst", "effusion"), patients=20)
     evaluate(run, replicates=20)
-    assert "1 of them also stands in val: numbers on test may be too good" in write_report(run).read_text()
-    assert "clusters in both val and test: 1" in (run / "report.md").read_text()
+    html = write_report(run).read_text()
+    assert all(html.count(name) > 10 for name in ("Baker cyst", "effusion"))
+    assert not re.search(r"\b(acl|meniscus|cartilage)\b", html)
+
+
+def test_single_cases_come_with_their_script_and_no_other(tmp_path: Path) -> None:
+    run = with_cases(finished(make_run(tmp_path)))
+    evaluate(run, replicates=20)
+    html = write_report(run).read_text()
+    (script,) = re.findall(r"<script>(.*?)</script>", html, flags=re.DOTALL)
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert f"script-src 'sha256-{digest}'" in unescape(html)
+    assert html.count('<article class="case"') == 4
+    assert "Can the saliency maps be believed?" in html
+
+
+def test_the_page_stays_below_ten_megabytes_and_says_which_cases_it_leaves_out(tmp_path: Path) -> None:
+    run = with_cases(finished(make_run(tmp_path)), number=6, side=800)
+    evaluate(run, replicates=20)
+    html = write_report(run).read_text()
+    shown = html.count('<article class="case"')
+    assert 0 < shown < 6
+    assert f"{shown} of 6 cases are shown" in html
+    assert len(html.encode()) < 10_000_000
 
 
 def test_a_line_cut_off_by_a_crash_is_left_out(tmp_path: Path) -> None:
