@@ -36,10 +36,11 @@ def ranking_table(record: Record, unit: str) -> Table | None:
     return _measured(record, unit, "ranking", RANKING, macro=True)
 
 
-def calibration_table(record: Record, unit: str) -> Table | None:
-    """Returns the calibration of the rival in view, and before it was recalibrated if it was."""
-    after = _measured(record, unit, "calibration", CALIBRATION, macro=True)
-    before = _measured(record, unit, "calibration", [f"{metric}{BEFORE}" for metric in CALIBRATION], macro=True)
+def calibration_table(record: Record, unit: str, rival: str | None = None) -> Table | None:
+    """Returns the calibration of a rival, that in view by default, and before it was recalibrated if it was."""
+    name, earlier = "calibration" if rival is None else f"calibration_{rival}", [f"{m}{BEFORE}" for m in CALIBRATION]
+    after = _measured(record, unit, name, CALIBRATION, macro=True, rival=rival)
+    before = _measured(record, unit, name, earlier, macro=True, rival=rival)
     if after is None or before is None:
         return after
     pairs = zip(before.rows, after.rows, strict=True)
@@ -47,12 +48,15 @@ def calibration_table(record: Record, unit: str) -> Table | None:
     return replace(after, rows=rows)
 
 
-def _measured(record: Record, unit: str, name: str, metrics: Sequence[str], macro: bool) -> Table | None:
-    chosen = tested(record.evaluation, unit=unit, rival=record.shown)
+def _measured(
+    record: Record, unit: str, name: str, metrics: Sequence[str], macro: bool, rival: str | None = None
+) -> Table | None:
+    rival = rival or record.shown
+    chosen = tested(record.evaluation, unit=unit, rival=rival)
     targets = [*record.answers.targets, *([MACRO] if macro and len(record.answers.targets) > 1 else [])]
     rows = laid_out(chosen[chosen["metric"].isin(metrics)], ("target", targets), ("metric", metrics), _cell)
     columns = tuple(_named(metric.removesuffix(BEFORE)) for metric in metrics)
-    return Table(f"{name}_{unit}", f"per {unit}, {record.shown}", columns, rows, corner="target") if rows else None
+    return Table(f"{name}_{unit}", f"per {unit}, {rival}", columns, rows, corner="target") if rows else None
 
 
 def _cell(row: Row) -> Cell:

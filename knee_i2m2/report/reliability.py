@@ -31,8 +31,9 @@ def reliability_pictures(record: Record) -> Iterator[Picture]:
     if record.shown == IDEAL:  # it knows no prior, so that its probabilities mean nothing
         return
     weights = resampled(record.answers)
-    judged = {"after" if record.as_trained else record.shown: (record.answers, _AFTER)}
-    both = judged | ({"before": (record.as_trained, _BEFORE)} if record.as_trained else {})
+    both = {"after": (record.answers, _AFTER)}
+    if record.as_trained is not None and _changed(record.as_trained, record.answers, record.shown):
+        both |= {"before": (record.as_trained, _BEFORE)}
     for place, target in sure_targets(record):
         name = f"reliability_{place + 1}_{slug(target)}"
         with axes(3.5, 3.9 if len(both) > 1 else 3.5) as (figure, plot):
@@ -45,6 +46,10 @@ def reliability_pictures(record: Record) -> Iterator[Picture]:
                 legend(figure, drawn, [f"{record.shown}, {told}" for told in both], 2)
             title = f"Reliability of {record.shown} for {target}; whiskers: 95 % intervals"
             yield Picture(name, title, svg(figure, name))
+
+
+def _changed(before: Answers, after: Answers, rival: str) -> bool:
+    return any(not np.array_equal(logp, after.logp[key]) for key, logp in before.by(rival).logp.items())
 
 
 def reliability(

@@ -14,6 +14,7 @@ from knee_i2m2.report.inputs import Record
 from knee_i2m2.report.reliability import reliability_pictures
 from knee_i2m2.report.saliency import saliency_section
 from knee_i2m2.report.section import Point, Section, found
+from knee_i2m2.report.told import calibration_told
 from knee_i2m2.report.verdicts import criterion, verdicts
 from knee_i2m2.report.words import METRICS
 
@@ -125,19 +126,22 @@ def _operating(record: Record) -> Section:
 
 def _calibration(record: Record) -> Section:
     first, *others = [operating.calibration_table(record, unit) for unit in record.units]
-    chosen = record.settings["calibration"]
-    how = "as trained" if chosen == "none" else f"recalibrated on val ({chosen})"
+    corrected = [
+        operating.calibration_table(record, record.answers.unit, rival)
+        for rival in record.settings["prior_correction"]
+        if rival != record.shown
+    ]
     return Section(
         "calibration",
         "Calibration",
         (
-            f"Probabilities {how}. A slope of 1 and an intercept of 0 are calibrated; below 1 the answers are too "
-            "sure. Brier skill is the gain over always answering the prevalence. In the diagrams, whiskers are 95 % "
-            "intervals, and bins hold equal counts.",
+            f"{calibration_told(record)} A slope of 1 and an intercept of 0 are calibrated; below 1 the answers are "
+            "too sure. Brier skill is the gain over always answering the prevalence. In the diagrams, whiskers are "
+            "95 % intervals, and bins hold equal counts.",
         ),
         pictures=tuple(reliability_pictures(record)),
         tables=found([first]),
-        folded=found(others),
+        folded=found([*others, *corrected]),
     )
 
 
