@@ -117,7 +117,9 @@ def calibration_of_replicates(truth: Truth, log_odds: LogOdds, weights: Weights)
     if _separated(y, z):
         return np.full(counted.shape[1], np.nan), np.full(counted.shape[1], np.nan)
     line, alone = np.stack([np.ones_like(z), z]), np.ones_like(z)[None]
-    return _steps(line, np.zeros_like(z), y, counted)[1], _steps(alone, z, y, counted)[0]
+    both = np.logical_and(*(counted[y == side].any(axis=0) for side in (0, 1)))
+    slope, intercept = _steps(line, np.zeros_like(z), y, counted)[1], _steps(alone, z, y, counted)[0]
+    return np.where(both, slope, np.nan), np.where(both, intercept, np.nan)
 
 
 def _separated(y: Float[np.ndarray, " samples"], z: Float[np.ndarray, " samples"]) -> bool:
@@ -138,6 +140,7 @@ def _steps(
     theta = np.zeros(len(design))
     for _ in range(_NEWTON):
         step = _newton(design, offset, y, weights[:, :1], theta)[:, 0]
+        step = _descending(design, offset, y, weights[:, 0], theta, step)
         theta = theta + step
         if np.abs(step).max() < _CONVERGED:
             break
@@ -145,6 +148,26 @@ def _steps(
 
 
 _NEWTON, _CONVERGED = 100, 1e-12
+
+
+def _descending(
+    design: Float[np.ndarray, "parameters samples"],
+    offset: Float[np.ndarray, " samples"],
+    y: Float[np.ndarray, " samples"],
+    weight: Float[np.ndarray, " samples"],
+    theta: Float[np.ndarray, " parameters"],
+    step: Float[np.ndarray, " parameters"],
+) -> Float[np.ndarray, " parameters"]:
+    """Returns the step, halved until the log loss does not rise: where probabilities are 0 and 1, Newton leaps."""
+
+    def loss(at: np.ndarray) -> float:
+        z = offset + at @ design
+        return float(weight @ (np.logaddexp(0, z) - y * z))
+
+    most = loss(theta) * (1 + _CONVERGED)
+    while np.abs(step).max() > _CONVERGED and loss(theta + step) > most:
+        step = step / 2
+    return step
 
 
 def _newton(

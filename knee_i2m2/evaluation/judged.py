@@ -63,9 +63,17 @@ def judged(run: Path, recalibration: Recalibration = AS_TRAINED) -> Judged:
 def _check(recalibration: Recalibration, answers: Answers) -> None:
     if recalibration and answers.classes != 2:
         raise ConfigError("--calibration and --prior-correction are for tasks of two classes; leave them out")
+    if recalibration.calibration == "weights" and recalibration.prior_correction:
+        reason = "--calibration weights fits an intercept of its own, so that --prior-correction would change nothing"
+        raise ConfigError(f"{reason}; leave one of them out")
     for rival in recalibration.prior_correction:
         if rival not in answers.rivals:
             raise ConfigError(f"--prior-correction: there is no rival {rival}; {suggestion(rival, answers.rivals)}")
+    asked = recalibration.prior_correction if recalibration.calibration != "weights" else {*answers.rivals} - {IDEAL}
+    for rival in sorted(asked):
+        if not answers.experts.get(rival):
+            needed = "which --calibration weights and --prior-correction need; leave them out"
+            raise ConfigError(f"the predictions of {rival} hold no experts' logits, {needed}")
 
 
 def _chosen(val: Answers, unit: str) -> dict[str, str]:

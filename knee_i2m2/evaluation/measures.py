@@ -64,6 +64,8 @@ def at_thresholds(
 def calibration(answers: Answers, weights: Weights) -> Measured:
     """Returns how far probabilities are from what happens; the ideal observer knows no prior and is left out."""
     rivals = replace(answers, logp={key: said for key, said in answers.logp.items() if key[0] != IDEAL})
+    if not rivals.logp:
+        return {}
     return _per_rival(rivals, weights, lambda key, target, truth, z: _calibrated(truth, z, weights))
 
 

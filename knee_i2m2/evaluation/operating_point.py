@@ -71,7 +71,8 @@ def fit_threshold(truth: Int[np.ndarray, " samples"], score: Num[np.ndarray, " s
     below = score[known][
         score[known] < at[best]
     ].max()  # calling all positive is no better than calling none, which is first
-    return Threshold(float(below if np.isinf(at[best]) else (at[best] + below) / 2), fitted_on)
+    midway = (at[best] + below) / 2
+    return Threshold(float(midway if midway < at[best] < np.inf else below), fitted_on)
 
 
 def confusion_of_replicates(
@@ -134,7 +135,7 @@ def specificity_at_sensitivity_of_replicates(
 ) -> Drawn:
     """Returns the largest specificity at which at least that sensitivity is kept; see the other way round."""
     swapped = np.where(truth == 1, 0, np.where(truth == 0, 1, -1))
-    return sensitivity_at_specificity_of_replicates(swapped, -score, weights, sensitivity)
+    return sensitivity_at_specificity_of_replicates(swapped, -score.astype(float), weights, sensitivity)
 
 
 def _curve(
@@ -144,7 +145,7 @@ def _curve(
 ) -> tuple[Float[np.ndarray, "levels replicates"], Float[np.ndarray, "levels replicates"]]:
     """Returns the weight of negatives and of positives at or above each level of the score, from none to all."""
     known = (truth == 0) | (truth == 1)
-    order = np.flatnonzero(known)[np.argsort(-score[known], kind="stable")]
+    order = np.flatnonzero(known)[np.argsort(-score[known].astype(float), kind="stable")]
     last = np.flatnonzero(np.append(np.diff(score[order]) != 0, True)) if len(order) else np.array([], dtype=int)
     counted = [np.where(truth[order, None] == side, weights[order], 0).cumsum(axis=0, dtype=float) for side in (0, 1)]
     nothing = np.zeros((1, weights.shape[1]))

@@ -74,6 +74,9 @@ def temperature(val: Answers, key: Key, place: int) -> tuple[Change, dict[str, A
 def weights(val: Answers, key: Key, place: int) -> tuple[Change, dict[str, Any]]:
     """Fits a non-negative weight of every expert, and an intercept."""
     fitted = fit_expert_weights(val.truth[:, place], _opinions(val, key, place), "val")
+    if not {0, 1} <= set(val.truth[:, place].tolist()):  # nothing is fitted: the product keeps what its combiner adds
+        added = val.log_odds(key)[:, place] - fitted(_opinions(val, key, place))
+        fitted = replace(fitted, intercept=float(np.median(added)))
     return lambda answers: fitted(_opinions(answers, key, place)), asdict(fitted)
 
 
@@ -88,6 +91,8 @@ def _prior(rivals: Sequence[str]) -> Step:
         if key[0] not in rivals:
             return None
         known = val.truth[val.truth[:, place] >= 0, place]
+        if not len(known):
+            return None
         shift = prior_shift(float(known.mean()), len(val.opinions[key]))
         return lambda answers: answers.log_odds(key)[:, place] + shift, {"prior_shift": shift, "fitted_on": "val"}
 

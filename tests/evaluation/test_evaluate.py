@@ -337,3 +337,8 @@ def test_options_that_give_no_interval_are_refused_and_leave_the_tables_alone(
     with pytest.raises(ConfigError, match=r"give|needs"):
         evaluate(run, **options)
     assert (run / "evaluation.csv").read_bytes() == before
+
+
+def test_the_ideal_alone_is_evaluated(tmp_path: Path) -> None:
+    found = evaluate(make_run(tmp_path, {"ideal": ("ideal",)}), replicates=10)
+    assert set(found.evaluated["rival"]) == {"ideal"}
