@@ -19,11 +19,14 @@ setup: .venv/.ready
 demo: setup
 	$(BIN)/knee-i2m2 demo --out demo
 
+# two processes, a file of tests stays in one of them; each has one thread (tests/conftest.py)
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile
+
 test: setup
-	$(BIN)/python -m pytest -m "not slow"
+	$(PYTEST) -m "not slow"
 
 test-slow: setup
-	$(BIN)/python -m pytest -m slow
+	$(PYTEST) -m slow --durations=10
 
 # what the tests of the report in a browser need beside a Chromium; without it they are skipped
 browser: setup

@@ -17,7 +17,7 @@ import torch  # noqa: E402
 
 _TESTS = Path(__file__).parent
 if "OMP_NUM_THREADS" not in os.environ:
-    torch.set_num_threads(2)
+    torch.set_num_threads(1 if "PYTEST_XDIST_WORKER" in os.environ else 2)
 
 
 @pytest.fixture(autouse=True)
