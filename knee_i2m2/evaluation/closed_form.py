@@ -74,7 +74,7 @@ def paired_p(second: Answers, first: Answers, rival: str, place: int) -> float:
 def _p(
     second: Answers, theirs: tuple[str, list[str]], first: Answers, ours: tuple[str, list[str]], place: int
 ) -> float:
-    if not estimable(first)[place]:
+    if first.classes != 2 or not estimable(first)[place]:
         return float("nan")
     one, other = _components(second, *theirs, place), _components(first, *ours, place)
     return delong.paired_test(one, other, first.who["cluster"].to_numpy()).p

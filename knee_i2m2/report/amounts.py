@@ -39,6 +39,8 @@ def counts_table(record: Record) -> Table | None:
     if not isinstance(counts, dict) or not counts:
         return None
     flat = pd.DataFrame({split: _flat(held) for split, held in counts.items() if isinstance(held, dict)})
+    if flat.empty:
+        return None
     rows = tuple((split, tuple(Cell(count(n)) for n in held)) for split, held in flat.items())
     return Table("counts", "per split", tuple(flat.index), rows, corner="split")
 

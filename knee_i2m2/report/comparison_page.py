@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from knee_i2m2.evaluation.draws import IDEAL
@@ -84,8 +85,8 @@ def _headline(table: pd.DataFrame, run: str, against: str) -> str:
     begin = f"For {row['rival']} the {mean}{METRICS[row['metric']]} per {row['unit']}"
     if not math.isfinite(row["value"]):
         return f"{begin} of {run} and {against} cannot be compared."
-    way = "above" if row["value"] > 0 else "below"
-    told = f"{begin} is {number(row['second'])} in {run}, {number(abs(row['value']))} {way} that in {against}"
+    away = {1: f"{number(row['value'])} above", -1: f"{number(-row['value'])} below", 0: "equal to"}
+    told = f"{begin} is {number(row['second'])} in {run}, {away[int(np.sign(row['value']))]} that in {against}"
     return f"{told} (95\u00a0% interval of the paired difference {number(row['low'])} to {number(row['high'])})."
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from knee_i2m2.evaluation.tidy import MACRO
 from knee_i2m2.report.figures import Picture, dots
 from knee_i2m2.report.inputs import Record
 from knee_i2m2.report.style import strokes
@@ -33,7 +32,7 @@ def credit_tables(record: Record) -> Iterator[Table]:
     """Yields a table per kind of credit: experts by targets."""
     for kind, label in KINDS.items():
         found = tested(record.contributions, metric=kind)
-        targets = [t for t in (*record.answers.targets, MACRO) if t in set(found["target"])]
+        targets = [target for target in record.answers.targets if target in set(found["target"])]
         end = max([0.01, *found[["low", "high"]].abs().max().dropna()])
         experts = list(found["expert"].unique())
         rows = laid_out(found, ("expert", experts), ("target", targets), lambda row, end=end: cell(row, (-end, end)))

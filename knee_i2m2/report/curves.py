@@ -109,7 +109,7 @@ def _read(
     order = known[np.argsort(-score[known].astype(float), kind="stable")]
     last = np.append(np.flatnonzero(np.diff(score[order])), len(order) - 1)  # ties fall together
     drawn = np.full((points, weights.shape[1]), np.nan)
-    for start in range(0, weights.shape[1], _BLOCK):
+    for start in range(0, weights.shape[1] if len(order) else 0, _BLOCK):
         block = weights[order, start : start + _BLOCK]
         hits, alarms = (np.cumsum(block * (truth[order] == side)[:, None], axis=0)[last] for side in (1, 0))
         for column in np.flatnonzero((hits[-1] > 0) & (alarms[-1] > 0)):

@@ -14,7 +14,7 @@ _ESCAPES = {
     "<": r"\textless{}",
     ">": r"\textgreater{}",
     "|": r"\textbar{}",
-    '"': r"\textquotedbl{}",
+    '"': r"{\char34}",
     "\u2212": r"$-$",
     "\u00a0": "~",
     "\n": " ",
@@ -57,9 +57,8 @@ def latex(table: Table, caption: str) -> str:
 
 
 def _row(name: str, cells: tuple[Cell, ...]) -> str:
-    guarded = (
-        f"{{}}{escaped(name)}" if name.startswith(("[", "*")) else escaped(name)
-    )  # else an option of the row above
+    option = name.lstrip().startswith(("[", "*"))  # of the row above, which looks for one past spaces
+    guarded = f"{{}}{escaped(name)}" if option else escaped(name)
     return " & ".join([guarded, *map(_cell, cells)])
 
 

@@ -73,8 +73,6 @@ def _named(metric: str) -> str:
 
 
 def all_measures(record: Record) -> pd.DataFrame:
-    """Returns every measure of every rival and target on test, a row per rival, unit and target."""
-    wide = tested(record.evaluation).pivot_table(
-        index=["rival", "unit", "target"], columns="metric", values="value", sort=False, observed=True
-    )
-    return wide.reset_index().rename_axis(columns=None)
+    """Returns every measure of every rival and target on test, a row each; what is not estimable is empty."""
+    measured = tested(record.evaluation).set_index(["rival", "unit", "target", "metric"])["value"]
+    return measured.unstack(sort=False).reset_index().rename_axis(columns=None)

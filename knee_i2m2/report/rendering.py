@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -27,9 +28,10 @@ def rendered(template: str, values: Mapping[str, Any]) -> str:
 
 def plain(text: object) -> str:
     """Returns text that Markdown takes for text."""
-    escaped = " ".join(str(text).splitlines()).replace("&", "&amp;").replace("<", "&lt;")
-    quoted = "".join(f"\\{character}" if character in r"\`*_|" else character for character in escaped)
-    return quoted.replace("](", "]\\(").replace("]:", "]\\:")  # else a name could be a link
+    escaped = " ".join(str(text).splitlines()).strip().replace("&", "&amp;").replace("<", "&lt;")
+    quoted = "".join(f"\\{character}" if character in r"\`*_|~" else character for character in escaped)
+    linkless = quoted.replace("](", "]\\(").replace("]:", "]\\:")  # else a name could be a link
+    return re.sub(r"^(\d{1,9}(?=[.)](?:\s|$))|(?=[#>+=-]))", r"\1\\", linkless)  # or begin a list or a heading
 
 
 def standalone(svg: str) -> str:

@@ -120,8 +120,8 @@ def _joined(one: Cell) -> str:
 
 
 def safe(text: str) -> str:
-    """Returns text that no spreadsheet takes for a formula."""
-    return f"'{text}" if text.startswith(_FORMULA) else text
+    """Returns text that no spreadsheet takes for a formula; a lone carriage return would begin a row."""
+    return (f"'{text}" if text.startswith(_FORMULA) else text).replace("\r", " ")
 
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")

@@ -89,7 +89,9 @@ def dependence(found: Mapping[str, str]) -> str:
 
 
 def _by_itself(found: Mapping[str, str]) -> str:
-    return ", each by itself" if INTERACTION in found else "; whether they interact was not measured"
+    """Returns what is known of an interaction that does not add; what is not detected may still be there."""
+    told = {UNDETECTABLE: "; an interaction is not detectable", BELOW: ", each by itself", COSTS: ", each by itself"}
+    return told.get(found.get(INTERACTION, NOT_ESTIMABLE), "; whether they interact was not measured")
 
 
 def phrase(row: Mapping[str, object], margin: float | None = None) -> str:

@@ -68,3 +68,15 @@ def make_run(
                 table = prediction_table(asked, truth, experts, generator, targets)
                 predictions.write(table, run / "predictions" / rival / str(seed) / f"{split}.parquet")
     return run
+
+
+def make_ten_classes(run: Path, rivals: Sequence[str] = ("i2m2", "magnitude")) -> Path:
+    """Writes val and test predictions of ten classes of samples without series, as AV-MNIST's are."""
+    random = np.random.default_rng(0)
+    for split in ("val", "test"):
+        asked = index(split)[["sample", "series", "cluster"]].assign(series="-")
+        truth = random.integers(10, size=(len(asked), 1))
+        for rival in rivals:
+            table = prediction_table(asked, truth, EXPERTS[rival], random, targets=("label",), classes=10)
+            predictions.write(table, run / "predictions" / rival / "0" / f"{split}.parquet")
+    return run

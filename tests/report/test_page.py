@@ -5,7 +5,6 @@ from html import unescape
 from pathlib import Path
 from xml.etree import ElementTree
 
-import numpy as np
 import pandas as pd
 import pytest
 
@@ -13,7 +12,7 @@ from knee_i2m2 import predictions
 from knee_i2m2.errors import DataError
 from knee_i2m2.evaluation.evaluate import evaluate
 from knee_i2m2.report.page import write_report
-from tests.evaluation.runs import EXPERTS, index, make_run, prediction_table
+from tests.evaluation.runs import EXPERTS, make_run, make_ten_classes
 from tests.report.page_parts import NASTY, Tags, finished, with_cases
 
 
@@ -134,13 +133,7 @@ def test_a_single_class_is_not_estimable_in_words(tmp_path: Path) -> None:
 
 
 def test_ten_classes_have_accuracies_and_no_curves(tmp_path: Path) -> None:
-    random = np.random.default_rng(0)
-    for split in ("val", "test"):
-        asked = index(split)[["sample", "series", "cluster"]].assign(series="-")
-        truth = random.integers(10, size=(len(asked), 1))
-        for rival in ("i2m2", "magnitude"):
-            table = prediction_table(asked, truth, EXPERTS[rival], random, targets=("label",), classes=10)
-            predictions.write(table, tmp_path / "predictions" / rival / "0" / f"{split}.parquet")
+    make_ten_classes(tmp_path)
     evaluate(tmp_path, replicates=20)
     html = write_report(tmp_path).read_text()
     assert "<h2>Accuracy by rival and target</h2>" in html

@@ -3,16 +3,14 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pytest
 import yaml
 
-from knee_i2m2 import predictions
 from knee_i2m2.evaluation.evaluate import evaluate
 from knee_i2m2.report.inputs import read_record
 from knee_i2m2.report.reporting_sheet import reporting_sheet
-from tests.evaluation.runs import EXPERTS, index, make_run, prediction_table
+from tests.evaluation.runs import EXPERTS, make_run, make_ten_classes
 from tests.report.page_parts import NASTY
 
 HEADINGS = {
@@ -161,13 +159,7 @@ def test_names_are_escaped(tmp_path: Path) -> None:
 
 
 def test_another_task_is_not_taken_for_a_knee(tmp_path: Path) -> None:
-    random = np.random.default_rng(0)
-    for split in ("val", "test"):
-        asked = index(split)[["sample", "series", "cluster"]].assign(series="-")
-        truth = random.integers(10, size=(len(asked), 1))
-        for rival in ("i2m2", "magnitude"):
-            table = prediction_table(asked, truth, EXPERTS[rival], random, targets=("label",), classes=10)
-            predictions.write(table, tmp_path / "predictions" / rival / "0" / f"{split}.parquet")
+    make_ten_classes(tmp_path)
     made = {"settings": {"components": 4, "snr": [-18.0, -1.0]}, "counts": {"train": {"samples": 9}, "test": {}}}
     (tmp_path / "data.json").write_text(json.dumps({"task": "avmnist", **made}))
     sheet = sheet_of(tmp_path)
