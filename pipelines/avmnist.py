@@ -36,7 +36,7 @@ from knee_i2m2.pipelines.progress import progress
 from knee_i2m2.pipelines.recipe import Budget, Session
 from knee_i2m2.sources.avmnist import AVMNISTSettings, Progress, prepare_avmnist
 from knee_i2m2.training.fit import Stage, warm_cosine
-from knee_i2m2.training.rivals import Rival, order
+from knee_i2m2.training.rivals import Rival, order, separate
 from knee_i2m2.training.runner import launch
 
 __all__ = ["AVMNIST", "RIVALS", "PrepareAVMNIST", "prepare", "train"]
@@ -160,7 +160,7 @@ def train(config: AVMNIST) -> dict[str, Any]:
         run,
         samples,
         RIVALS,
-        expert=expert,
+        experts=partial(separate, expert),
         weights=torch.ones(samples["train"].task.answers),
         score=validation_accuracy,
         budgets=budgets,

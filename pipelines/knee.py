@@ -52,7 +52,7 @@ from knee_i2m2.sources.prepared import Prepared
 from knee_i2m2.sources.splits import SPLITS, refuse_one_sided
 from knee_i2m2.training.fit import Answers, Stage, constant, warm_cosine
 from knee_i2m2.training.folder import RunFolder
-from knee_i2m2.training.rivals import Rival, order, single
+from knee_i2m2.training.rivals import Rival, order, separate, single
 from knee_i2m2.training.runner import launch
 
 __all__ = ["RIVALS", "Knee", "mean_auroc", "train"]
@@ -147,7 +147,7 @@ def train(config: Knee) -> dict[str, Any]:
         run,
         samples,
         RIVALS,
-        expert=expert_factory(config, samples["train"]),
+        experts=partial(separate, expert_factory(config, samples["train"])),
         weights=loss_weights(samples["train"], config.class_weighting),
         score=mean_auroc,
         budgets=budgets,

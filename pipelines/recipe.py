@@ -21,6 +21,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from knee_i2m2 import predictions
 from knee_i2m2.errors import ConfigError
+from knee_i2m2.experts.experts import Experts
 from knee_i2m2.methods.method import Method
 from knee_i2m2.pipelines.progress import progress
 from knee_i2m2.sources.prepared import Prepared, read_data
@@ -29,7 +30,7 @@ from knee_i2m2.training import checkpoint
 from knee_i2m2.training.batches import InOrder, Samples, Shuffled, loader, on_device
 from knee_i2m2.training.fit import Answers, Augment, Epoch, Stage, fit, predict
 from knee_i2m2.training.folder import RunFolder
-from knee_i2m2.training.rivals import Rival, assemble, order, single, warm_start
+from knee_i2m2.training.rivals import Rival, learning, order, single, warm_start
 
 __all__ = [
     "Budget",
@@ -79,11 +80,13 @@ class Budget:
 
     Attributes:
         stage: How long.
-        optimiser: Parameters -> optimiser.
+        optimiser: Parameters, or groups of them -> optimiser.
+        groups: Method -> parameters, or groups of them.
     """
 
     stage: Stage
     optimiser: Callable[[Any], Optimizer]
+    groups: Callable[[Method], Any] = nn.Module.parameters
 
 
 @dataclass(frozen=True)
@@ -95,7 +98,7 @@ class Session:
         run: Where everything is written.
         samples: Split -> prepared samples.
         rivals: All rivals of the task by name.
-        expert: Name -> fresh network.
+        experts: (rival, seed) -> its experts with fresh networks.
         weights: Class weights of the loss, of shape (*targets, classes).
         score: (log p, truth) -> validation score, higher is better.
         budgets: Rival, or expert that a product starts from -> how it is trained.
@@ -109,7 +112,7 @@ class Session:
     run: RunFolder
     samples: Mapping[str, Prepared]
     rivals: Mapping[str, Rival]
-    expert: Callable[[str], nn.Module]
+    experts: Callable[[Rival, int], Experts]
     weights: torch.Tensor
     score: Callable[[np.ndarray, np.ndarray], float]
     budgets: Mapping[str, Budget]
@@ -123,7 +126,7 @@ class Session:
         pending = [(name, rival, seed) for seed in seeds for name, rival in order(wanted, self.rivals).items()]
         with progress() as bar:
             for number, (name, rival, seed) in enumerate(pending, 1):
-                method = assemble(rival, self.expert, self.weights, seed)
+                method = learning(rival, self.experts(rival, seed), self.weights)
                 if not self.run.finished(name, seed):
                     watch = _watched(self.run, name, seed, bar, f"[{number}/{len(pending)}] {name}, seed {seed}")
                     self._fit(method, name, rival, seed, watch)
@@ -137,7 +140,7 @@ class Session:
         _refuse_unfinished(folder, self.resume)
         for split in SPLITS[1:] if self.fabric.is_global_zero else ():  # an earlier training's are not this one's
             self.run.predictions(name, seed, split).unlink(missing_ok=True)
-        if not rival.alone:
+        if not rival.fresh:
             warm_start(method, {e: self.run.checkpoints(single(e, self.rivals), seed) / "best" for e in rival.experts})
         history, steps = self._learn(method, name, folder, seed, watch) if rival.joint else ([], 0)
         if not rival.joint and self.fabric.is_global_zero:
@@ -157,7 +160,7 @@ class Session:
             method,
             train,
             valid,
-            budget.optimiser(method.parameters()),
+            budget.optimiser(budget.groups(method)),
             self.score,
             budget.stage,
             folder,
@@ -170,7 +173,7 @@ class Session:
 
     def _spent(self, rival: Rival, seed: int, history: list[Epoch], steps: int) -> dict[str, int | None]:
         """Returns epochs, and updates including those of the experts that a product started from."""
-        before = [] if rival.alone else [self.run.finished(single(e, self.rivals), seed) for e in rival.experts]
+        before = [] if rival.fresh else [self.run.finished(single(e, self.rivals), seed) for e in rival.experts]
         best = max(history, key=lambda epoch: (epoch.score, -epoch.epoch), default=None)
         return {
             "epochs": len(history),

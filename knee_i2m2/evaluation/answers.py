@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float, Int
 from knee_i2m2 import predictions
 from knee_i2m2.errors import DataError
 
-__all__ = ["SPLITS", "Answers", "Key", "answers_of", "disagreement", "prediction_files", "read_answers"]
+__all__ = ["CHOICE", "SPLITS", "Answers", "Key", "answers_of", "disagreement", "prediction_files", "read_answers"]
 
 SPLITS = ("val", "test")
 
@@ -49,6 +49,11 @@ class Answers:
         return next(iter(self.logp.values())).shape[-1]
 
     @property
+    def detection(self) -> bool:
+        """Whether every target is a finding, there or not; else the one target, `label`, is a choice of a class."""
+        return self.classes == 2 and self.targets != (CHOICE,)
+
+    @property
     def rivals(self) -> dict[str, list[str]]:
         """Seeds of every rival."""
         return {name: [seed for rival, seed in self.logp if rival == name] for name, _ in self.logp}
@@ -79,6 +84,9 @@ class Answers:
         opinions = {key: {e: z[chosen] for e, z in said.items()} for key, said in self.opinions.items()}
         return replace(self, who=who, truth=self.truth[chosen], logp=logp, opinions=opinions)
 
+
+CHOICE = "label"
+"""The target of a task that asks which class it is."""
 
 _NO_SUBGROUP = ("sample", "series", "cluster", "position")
 

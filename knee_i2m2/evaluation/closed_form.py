@@ -48,7 +48,7 @@ def _components(answers: Answers, rival: str, seeds: list[str], place: int) -> C
 def with_p(part: Part, compared: Rows, against: str) -> Rows:
     """Returns the rows of a comparison with p and Holm's p: per target, of the mean over the seeds that both have."""
     answers = part.answers
-    if part.subgroup != ALL or answers.classes != 2:
+    if part.subgroup != ALL or not answers.detection:
         return compared
     p: dict[tuple[object, object], dict[str, float]] = {}
     for rival in {row["rival"] for row in compared}:
@@ -74,7 +74,7 @@ def paired_p(second: Answers, first: Answers, rival: str, place: int) -> float:
 def _p(
     second: Answers, theirs: tuple[str, list[str]], first: Answers, ours: tuple[str, list[str]], place: int
 ) -> float:
-    if first.classes != 2 or not estimable(first)[place]:
+    if not first.detection or not estimable(first)[place]:
         return float("nan")
     one, other = _components(second, *theirs, place), _components(first, *ours, place)
     return delong.paired_test(one, other, first.who["cluster"].to_numpy()).p

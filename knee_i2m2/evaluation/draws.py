@@ -43,8 +43,8 @@ Draws = Mapping[Key, Float[np.ndarray, "rows drawn"]]
 
 
 def metric_name(answers: Answers) -> str:
-    """Returns what is measured: `auroc` for two classes, `accuracy` for more."""
-    return "auroc" if answers.classes == 2 else "accuracy"
+    """Returns what is measured: `auroc` of findings, `accuracy` of choices."""
+    return "auroc" if answers.detection else "accuracy"
 
 
 def draws(answers: Answers, weights: Int[np.ndarray, "units drawn"]) -> dict[Key, np.ndarray]:
@@ -56,7 +56,7 @@ def draws(answers: Answers, weights: Int[np.ndarray, "units drawn"]) -> dict[Key
 def _measured(
     answers: Answers, key: Key, weights: Int[np.ndarray, "units drawn"]
 ) -> Float[np.ndarray, "targets drawn"]:
-    if answers.classes == 2:
+    if answers.detection:
         asked = zip(answers.truth.T, answers.log_odds(key).T, strict=True)
         return np.stack([auroc_of_replicates(truth, log_odds, weights) for truth, log_odds in asked])
     asked = zip(answers.truth.T, answers.logp[key].swapaxes(0, 1), strict=True)
@@ -64,8 +64,8 @@ def _measured(
 
 
 def estimable(answers: Answers) -> Bool[np.ndarray, " targets"]:
-    """Returns whether enough clusters, such as patients, hold a positive: at least `LEAST_POSITIVE`, of two classes."""
-    if answers.classes != 2:
+    """Returns whether enough clusters, such as patients, hold a positive: at least `LEAST_POSITIVE`, of findings."""
+    if not answers.detection:
         return np.ones(len(answers.targets), dtype=bool)
     return positive_clusters(answers) >= LEAST_POSITIVE
 

@@ -117,11 +117,13 @@ def parts_of(units: Sequence[Answers], split: str, replicates: int, seed: int) -
 def _tested(part: Part, before: Answers | None, thresholds: Thresholds) -> Rows:
     """Returns all that is measured on a unit of test."""
     found = part.headline()
-    if part.answers.classes == 2:
+    if part.answers.detection:
         found += closed_form(part) + part.measured(thresholds[part.answers.unit], before)
         found += part.efficiency() if part.answers.unit in SAMPLES else []
+    else:
+        found += part.chosen()
     for inside, outside in part.subgroups:
-        contrast = REFERENCE in part.answers.rivals and part.answers.classes == 2 and len(outside.answers.who)
+        contrast = REFERENCE in part.answers.rivals and part.answers.detection and len(outside.answers.who)
         found += inside.headline() + (inside.contrasted(outside, REFERENCE) if contrast else [])
     return found
 
@@ -133,5 +135,5 @@ def _compared(part: Part) -> Rows:
 
 
 def _contributed(part: Part) -> Rows:
-    answerable = part.answers.classes == 2 and REFERENCE in part.answers.experts
+    answerable = part.answers.detection and REFERENCE in part.answers.experts
     return part.contributed(REFERENCE) if answerable else []

@@ -60,7 +60,7 @@ def _refuse_one_cluster(answers: Answers, split: str, where: Path) -> None:
 
 def unanswered(answers: Answers, split: str) -> Iterator[str]:
     """Yields a sentence for every target that is not estimable."""
-    if answers.classes != 2:
+    if not answers.detection:
         return
     for target, truth, clusters in zip(answers.targets, answers.truth.T, positive_clusters(answers), strict=True):
         where = f"{target} per {answers.unit} in {split} is not estimable:"

@@ -39,7 +39,7 @@ class Judged:
 def judged(run: Path, recalibration: Recalibration = AS_TRAINED) -> Judged:
     """Returns a run's answers per slice (or sample), volume and patient.
 
-    More than two classes have no "suspicious" end, so that only their slices are judged.
+    A choice of a class has no "suspicious" end, so that only its samples are judged.
 
     Raises:
         ConfigError: The recalibration does not fit the run.
@@ -50,7 +50,7 @@ def judged(run: Path, recalibration: Recalibration = AS_TRAINED) -> Judged:
     fitted: list[dict[str, Any]] = []
     for step in steps(recalibration):
         val, test = recalibrated(val, test, step, fitted)
-    if val.classes != 2 or val.unit == "sample":
+    if not val.detection or val.unit == "sample":
         return Judged((val,), (test,), {}, fitted)
     aggregators = {unit: _chosen(val, unit) for unit in LEVELS}
     pairs = [tuple(grouped(slices, unit, names) for slices in (val, test)) for unit, names in aggregators.items()]
@@ -61,8 +61,8 @@ def judged(run: Path, recalibration: Recalibration = AS_TRAINED) -> Judged:
 
 
 def _check(recalibration: Recalibration, answers: Answers) -> None:
-    if recalibration and answers.classes != 2:
-        raise ConfigError("--calibration and --prior-correction are for tasks of two classes; leave them out")
+    if recalibration and not answers.detection:
+        raise ConfigError("--calibration and --prior-correction are for findings, there or not; leave them out")
     if recalibration.calibration == "weights" and recalibration.prior_correction:
         reason = "--calibration weights fits an intercept of its own, so that --prior-correction would change nothing"
         raise ConfigError(f"{reason}; leave one of them out")

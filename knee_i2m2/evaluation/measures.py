@@ -1,4 +1,4 @@
-"""Everything that is measured of a rival of two classes beside its AUROC, under one resampling."""
+"""Everything that is measured of a rival beside its AUROC or accuracy, under one resampling."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from knee_i2m2.evaluation.calibration import (
     calibration_of_replicates,
     ece_of_replicates,
 )
+from knee_i2m2.evaluation.choice import consistency_of_replicates, entropy_of_replicates
 from knee_i2m2.evaluation.draws import IDEAL, estimable
 from knee_i2m2.evaluation.operating_point import (
     Threshold,
@@ -25,8 +26,9 @@ from knee_i2m2.evaluation.operating_point import (
     specificity_at_sensitivity_of_replicates,
 )
 from knee_i2m2.evaluation.precision_recall import average_precision_of_replicates
+from knee_i2m2.evaluation.units import NO_SERIES
 
-__all__ = ["COUNTS", "adjusted", "at_thresholds", "calibration", "ranking"]
+__all__ = ["COUNTS", "adjusted", "at_thresholds", "calibration", "choices", "ranking"]
 
 COUNTS = ("threshold", "true_positives", "false_positives", "false_negatives", "true_negatives")
 """Measures whose mean over targets means nothing."""
@@ -67,6 +69,20 @@ def calibration(answers: Answers, weights: Weights) -> Measured:
     if not rivals.logp:
         return {}
     return _per_rival(rivals, weights, lambda key, target, truth, z: _calibrated(truth, z, weights))
+
+
+def choices(answers: Answers, weights: Weights) -> Measured:
+    """Returns of a choice of a class how sure it is, and how often it holds for a whole series, where there are any."""
+    series = answers.who["series"].to_numpy()
+    measured = {}
+    for key, said in answers.logp.items():
+        per_target = list(zip(answers.truth.T, said.swapaxes(0, 1), strict=True))
+        found = {"entropy": [entropy_of_replicates(logp, weights) for _, logp in per_target]}
+        if not (series == NO_SERIES).all():
+            found["consistency"] = [consistency_of_replicates(y, logp, series, weights) for y, logp in per_target]
+        for name, drawn in found.items():
+            measured.setdefault(name, {})[key] = np.stack(drawn)
+    return measured
 
 
 def _per_rival(answers: Answers, weights: Weights, measure: Callable[..., OneTarget]) -> Measured:

@@ -74,7 +74,7 @@ class Part:
         return self.rows(differences(self.complete, against), metric_name(self.answers), against=against)
 
     def measured(self, thresholds: Mapping[tuple[Key, str], Threshold], before: Answers | None) -> Rows:
-        """Returns all other measures of two classes.
+        """Returns all other measures of findings.
 
         Args:
             thresholds: Fitted on val, by (rival, seed) and target.
@@ -87,6 +87,11 @@ class Part:
             found |= {f"{m}_before": d for m, d in measures.calibration(before, self.weights).items()}
         joined = {metric: with_means(d) if metric in measures.COUNTS else completed(d) for metric, d in found.items()}
         return [row for metric, drawn in joined.items() for row in self.rows(drawn, metric)]
+
+    def chosen(self) -> Rows:
+        """Returns all other measures of a choice of a class."""
+        found = measures.choices(self.answers, self.weights)
+        return [row for metric, drawn in found.items() for row in self.rows(completed(drawn), metric)]
 
     def efficiency(self) -> Rows:
         """Returns how much of the ideal observer's squared detectability every rival reaches; nothing without one."""

@@ -14,8 +14,8 @@ Thresholds = Mapping[str, Mapping[tuple[Key, str], Threshold]]
 
 
 def fit_thresholds(val: Sequence[Answers]) -> Thresholds:
-    """Returns the thresholds of largest balanced accuracy on val, of two classes."""
-    return {answers.unit: _fitted(answers) for answers in val if answers.classes == 2}
+    """Returns the thresholds of largest balanced accuracy on val, of findings."""
+    return {answers.unit: _fitted(answers) for answers in val if answers.detection}
 
 
 def _fitted(answers: Answers) -> dict[tuple[Key, str], Threshold]:

@@ -57,11 +57,11 @@ Rows = list[dict[str, object]]
 def counts(answers: Answers) -> Rows:
     """Returns per target, then for `macro`, the units with a known truth, the positive ones, and their clusters.
 
-    Positives exist for two classes only, and not for `macro`.
+    Positives exist for findings only, and not for `macro`.
     """
     clusters = answers.who["cluster"].to_numpy()
     known = [*(answers.truth >= 0).T, (answers.truth >= 0).any(axis=1)]
-    positives = [int((y == 1).sum()) if answers.classes == 2 else None for y in answers.truth.T]
+    positives = [int((y == 1).sum()) if answers.detection else None for y in answers.truth.T]
     columns = zip((*answers.targets, MACRO), known, (*positives, None), strict=True)
     return [
         {"target": name, "n": int(k.sum()), "positives": p, "clusters": len(np.unique(clusters[k]))}

@@ -12,7 +12,7 @@ from jaxtyping import Float, Int
 from knee_i2m2.evaluation.aggregation import AGGREGATORS
 from knee_i2m2.evaluation.answers import Answers
 
-__all__ = ["LEVELS", "group_truth", "grouped", "said", "samples"]
+__all__ = ["LEVELS", "NO_SERIES", "group_truth", "grouped", "said", "samples"]
 
 NO_SERIES = "-"
 """What the `series` column holds where samples belong to no series."""
@@ -22,8 +22,9 @@ LEVELS = {"volume": "series", "patient": "cluster"}
 
 
 def samples(answers: Answers) -> Answers:
-    """Returns the answers with their smallest unit named: slices where samples form series, else samples."""
-    return replace(answers, unit="sample" if (answers.who["series"] == NO_SERIES).all() else "slice")
+    """Returns the answers with their smallest unit named: slices where findings are asked of series, else samples."""
+    alone = not answers.detection or bool((answers.who["series"] == NO_SERIES).all())
+    return replace(answers, unit="sample" if alone else "slice")
 
 
 def grouped(slices: Answers, unit: str, aggregators: Mapping[str, str]) -> Answers:

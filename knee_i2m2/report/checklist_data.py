@@ -95,7 +95,7 @@ def _targets(record: Record) -> Iterator[str]:
 
 def _labelled(record: Record) -> Iterator[str]:
     """Yields how the clusters of test are labelled."""
-    if record.answers.classes == 2:
+    if record.answers.detection:
         for target, (positive, negative, unknown) in tested_clusters(record).items():
             yield f"{target}: {positive} clusters of test with, {negative} without, {unknown} unknown."
 

@@ -103,7 +103,7 @@ def _always(plot: Axes, truth: Truth) -> None:
 
 def sure_targets(record: Record) -> Iterator[tuple[int, str]]:
     """Yields place and name of every target of two classes that is estimable."""
-    if record.answers.classes == 2:
+    if record.answers.detection:
         sure = estimable(record.answers) & (record.answers.truth == 0).any(axis=0)
         yield from ((int(place), record.answers.targets[place]) for place in np.flatnonzero(sure))
 

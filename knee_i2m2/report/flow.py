@@ -88,7 +88,7 @@ def _answered(record: Record, nouns: Sequence[str]) -> list[str]:
     rivals, seeds = len(record.rivals), max(map(len, record.answers.rivals.values()))
     held = record.answers.who["cluster"].nunique()
     head = f"test: {count(held)} {nouns[0]}, answered by {rivals} rivals" + (f", {seeds} seeds" if seeds > 1 else "")
-    if record.answers.classes != 2:
+    if not record.answers.detection:
         return [head]
     sure = estimable(record.answers)
     told = [

@@ -14,7 +14,7 @@ import yaml
 
 from knee_i2m2.errors import DataError
 from knee_i2m2.evaluation.answers import Answers
-from knee_i2m2.evaluation.draws import IDEAL
+from knee_i2m2.evaluation.draws import IDEAL, metric_name
 from knee_i2m2.evaluation.evaluate import REFERENCE
 from knee_i2m2.evaluation.judged import judged
 from knee_i2m2.evaluation.recalibration import Recalibration
@@ -64,7 +64,7 @@ class Record:
     @property
     def metric(self) -> str:
         """What the headline measures."""
-        return "auroc" if self.answers.classes == 2 else "accuracy"
+        return metric_name(self.answers)
 
     @property
     def units(self) -> list[str]:

@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain, islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,7 +24,7 @@ from knee_i2m2.training.batches import on_device
 from knee_i2m2.training.runner import seed_all
 from knee_i2m2.types import Batch, Modalities
 
-__all__ = ["Answers", "Augment", "Epoch", "Stage", "constant", "fit", "predict", "warm_cosine"]
+__all__ = ["Answers", "Augment", "Epoch", "Stage", "constant", "fit", "predict", "warm_cosine", "warm_linear"]
 
 Augment = Callable[[Modalities, torch.Generator], Modalities]
 """What changes a training batch, where it lies, by what it draws from a generator on the CPU."""
@@ -32,6 +33,14 @@ Augment = Callable[[Modalities, torch.Generator], Modalities]
 def constant(passed: float) -> float:
     """Returns 1."""
     return 1.0
+
+
+def warm_linear(passed: float) -> float:
+    """Returns a factor that rises from 0 to 1 in the first 10 % of a stage and falls to 0, both along straight lines.
+
+    As transformers are fine-tuned since BERT (Devlin et al., 2019).
+    """
+    return passed / 0.1 if passed < 0.1 else (1 - passed) / 0.9
 
 
 def warm_cosine(passed: float) -> float:
@@ -82,18 +91,22 @@ class Stage:
         patience: Epochs without a better validation score after which it stops.
         clip: Greatest norm of the gradient; none if infinite.
         rate: Share of the stage that has passed, in [0, 1] -> factor of the learning rate.
+        accumulate: Batches whose mean gradient makes a step.
     """
 
     epochs: int
     patience: int
     clip: float = math.inf
     rate: Callable[[float], float] = constant
+    accumulate: int = 1
 
     def __post_init__(self) -> None:
         if self.epochs < 1 or self.patience < 1:
             raise ConfigError(
                 f"{self.epochs} epochs with patience {self.patience} train nothing; give at least 1 of each"
             )
+        if self.accumulate < 1:
+            raise ConfigError(f"a step of {self.accumulate} batches learns nothing; give at least 1")
 
 
 def fit(
@@ -150,12 +163,14 @@ def _epoch(fabric, model, train, valid, optimiser, score, stage: Stage, epoch: i
     seed_all(seed, "epoch", epoch)
     train.sampler.epoch = epoch
     model.train()
-    factors = (stage.rate((epoch + step / len(train)) / stage.epochs) for step in range(len(train)))
+    steps = -(-len(train) // stage.accumulate)
+    factors = (stage.rate((epoch + step / steps) / stage.epochs) for step in range(steps))
     batches = on_device(fabric.device, train)
     if augment:
         batches = _augmented(batches, augment, (seed, epoch, fabric.global_rank))
-    steps = zip(batches, factors, strict=True)
-    trained = _mean(_step(fabric, model, optimiser, batch, stage.clip, factor) for batch, factor in steps)
+    parts = zip(_in_parts(batches, stage.accumulate, len(train)), factors, strict=True)
+    stepped = (_step(fabric, model, optimiser, part, stage.clip, factor) for part, factor in parts)
+    trained = _mean(chain.from_iterable(stepped))
     model.eval()
     with torch.no_grad():
         validated = _mean(dict(model.losses(batch.x, batch.y)) for batch in on_device(fabric.device, valid))
@@ -167,17 +182,32 @@ def _epoch(fabric, model, train, valid, optimiser, score, stage: Stage, epoch: i
     return Epoch(epoch, trained, validated, value, time.monotonic() - start)
 
 
-def _step(fabric, model, optimiser, batch: Batch, clip: float, factor: float) -> dict[str, Tensor]:
-    """Takes one optimiser step, with `factor` times the learning rate, and returns the losses."""
+def _in_parts(batches: Iterable[Batch], size: int, count: int) -> Iterator[tuple[int, Iterator[Batch]]]:
+    """Yields how many batches make a step, and those batches, which are read one after the other."""
+    source = iter(batches)
+    for start in range(0, count, size):
+        held = min(size, count - start)
+        yield held, islice(source, held)
+
+
+def _step(
+    fabric, model, optimiser, part: tuple[int, Iterator[Batch]], clip: float, factor: float
+) -> list[dict[str, Tensor]]:
+    """Takes one optimiser step along the mean gradient, with `factor` times the learning rate; returns the losses."""
     for group in optimiser.param_groups:
         group["lr"] = factor * group.setdefault("initial_lr", group["lr"])
     optimiser.zero_grad(set_to_none=True)
-    losses = dict(model.losses(batch.x, batch.y))
-    fabric.backward(sum(losses.values()))
+    count, batches = part
+    found = []
+    for n, batch in enumerate(batches, start=1):
+        with fabric.no_backward_sync(model, enabled=n < count):  # processes exchange gradients once a step
+            losses = dict(model.losses(batch.x, batch.y))
+            fabric.backward(sum(losses.values()) / count)
+        found.append({name: loss.detach() for name, loss in losses.items()})
     if math.isfinite(clip):
         fabric.clip_gradients(model, optimiser, max_norm=clip, error_if_nonfinite=False)
     optimiser.step()
-    return {name: loss.detach() for name, loss in losses.items()}
+    return found
 
 
 def _refuse_divergence(losses: dict[str, float], epoch: int) -> None:

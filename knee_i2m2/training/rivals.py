@@ -8,14 +8,14 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-from knee_i2m2.experts.experts import Separate
+from knee_i2m2.experts.experts import Experts, Separate
 from knee_i2m2.fusion.product import product_of_experts
 from knee_i2m2.methods.likelihood import Likelihood, SeparateLikelihoods
 from knee_i2m2.methods.method import Method
 from knee_i2m2.training import checkpoint
 from knee_i2m2.training.runner import seed_all
 
-__all__ = ["Rival", "assemble", "order", "single", "warm_start"]
+__all__ = ["Rival", "assemble", "learning", "order", "separate", "single", "warm_start"]
 
 
 @dataclass(frozen=True)
@@ -25,15 +25,22 @@ class Rival:
     Attributes:
         experts: Names of its experts.
         joint: Whether a product is fine-tuned as one; otherwise its experts stay as they were fitted alone.
+        warm: Whether a product starts from its experts, each fitted alone first. Experts that share a backbone cannot.
     """
 
     experts: tuple[str, ...]
     joint: bool = True
+    warm: bool = True
 
     @property
     def alone(self) -> bool:
         """Whether it is a single expert, trained from scratch."""
         return len(self.experts) == 1
+
+    @property
+    def fresh(self) -> bool:
+        """Whether it is trained from scratch: a single expert, or a product that does not start from its experts."""
+        return self.alone or not self.warm
 
 
 def single(expert: str, rivals: Mapping[str, Rival]) -> str:
@@ -44,13 +51,13 @@ def single(expert: str, rivals: Mapping[str, Rival]) -> str:
 def order(wanted: Iterable[str], rivals: Mapping[str, Rival]) -> dict[str, Rival]:
     """Returns the wanted rivals and the single experts they start from, single ones first."""
     chosen = {name: rivals[name] for name in wanted}
-    experts = dict.fromkeys(expert for rival in chosen.values() for expert in rival.experts)
+    experts = dict.fromkeys(expert for rival in chosen.values() if rival.warm for expert in rival.experts)
     alone = {single(expert, rivals): Rival((expert,)) for expert in experts}
     return {**alone, **chosen}
 
 
 def assemble(rival: Rival, expert: Callable[[str], nn.Module], weights: Tensor, seed: int) -> Method:
-    """Returns a rival with fresh networks; each expert's are drawn from (seed, expert).
+    """Returns a rival with a fresh network per expert; see `separate`.
 
     Args:
         rival: Its experts.
@@ -58,12 +65,22 @@ def assemble(rival: Rival, expert: Callable[[str], nn.Module], weights: Tensor, 
         weights: Class weights, of shape (*targets, classes).
         seed: With the expert's name it seeds its weights.
     """
+    return learning(rival, separate(expert, rival, seed), weights)
+
+
+def separate(expert: Callable[[str], nn.Module], rival: Rival, seed: int) -> Separate:
+    """Returns a rival's experts with fresh networks, each drawn from (seed, expert)."""
     networks = {}
     for name in rival.experts:
         seed_all(seed, "weights", name)
         networks[name] = expert(name)
+    return Separate(networks)
+
+
+def learning(rival: Rival, experts: Experts, weights: Tensor) -> Method:
+    """Returns a rival's experts with the way in which they learn and answer together."""
     method = Likelihood if rival.joint else SeparateLikelihoods
-    return method(Separate(networks), product_of_experts, weights)
+    return method(experts, product_of_experts, weights)
 
 
 def warm_start(method: Method, folders: Mapping[str, Path]) -> None:

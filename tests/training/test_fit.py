@@ -12,7 +12,7 @@ import torch
 from knee_i2m2.errors import ConfigError, DataError
 from knee_i2m2.training import checkpoint
 from knee_i2m2.training.batches import InOrder, loader, on_device
-from knee_i2m2.training.fit import Stage, constant, predict, warm_cosine
+from knee_i2m2.training.fit import Stage, constant, predict, warm_cosine, warm_linear
 from knee_i2m2.types import Batch, Modalities
 
 STAGE_SCORES = [0.1, 0.5, 0.4, 0.5, 0.3, 0.9]
@@ -51,6 +51,25 @@ def test_it_stops_by_patience_and_keeps_the_first_of_the_best_weights(tiny: Modu
     assert [epoch.score for epoch in history] == STAGE_SCORES[:5]  # the best was epoch 1; three more were not better
     assert tiny.same(tiny.state(method), seen[1])
     assert not tiny.same(tiny.state(method), seen[3])  # as good, but later
+
+
+@pytest.mark.parametrize("samples", [32, 40])  # of 40, the last step of an epoch has one batch instead of two
+def test_accumulated_batches_make_the_step_of_one_large_batch(tiny: ModuleType, tmp_path: Path, samples: int) -> None:
+    options = {"epochs": 3, "rate": constant, "optimiser": torch.optim.SGD, "clip": 0.5, "samples": samples}
+    large, small = tiny.product(random=False), tiny.product(random=False)
+    tiny.learn(tmp_path / "large", large, batch_size=16, **options)
+    tiny.learn(tmp_path / "small", small, batch_size=8, accumulate=2, **options)
+    for name, values in tiny.state(large).items():
+        torch.testing.assert_close(tiny.state(small)[name], values)
+
+
+def test_the_rate_warms_up_and_falls_along_straight_lines() -> None:
+    assert [warm_linear(passed) for passed in (0.0, 0.05, 0.1, 0.55, 1.0)] == pytest.approx([0, 0.5, 1, 0.5, 0])
+
+
+def test_a_step_of_no_batch_is_refused() -> None:
+    with pytest.raises(ConfigError, match="a step of 0 batches learns nothing"):
+        Stage(1, 1, accumulate=0)
 
 
 def test_without_loss_of_patience_it_takes_all_epochs(tiny: ModuleType, tmp_path: Path) -> None:

@@ -62,7 +62,7 @@ def on_cpu(**options) -> Fabric:
 def learn(
     folder: Path, method=None, *, epochs=4, patience=9, seed=0, resume=False, clip=math.inf, rate=warm_cosine,
     lr=0.05, score=accuracy, report=lambda epoch: None, fabric=None, batch_size=8, samples=33,
-    optimiser=torch.optim.AdamW, augment=None,
+    optimiser=torch.optim.AdamW, augment=None, accumulate=1,
 ):  # fmt: skip
     """Returns a product after its training, and the epochs."""
     method, fabric = method or product(seed), fabric or on_cpu()
@@ -75,7 +75,7 @@ def learn(
         loader(valid, InOrder(len(valid), 8)),
         optimiser(method.parameters(), lr=lr),
         score,
-        Stage(epochs, patience, clip, rate),
+        Stage(epochs, patience, clip, rate, accumulate),
         folder,
         seed,
         report,
