@@ -34,7 +34,7 @@ ARROWS: dict[str, set[str]] = {
 }
 """Stage -> the stages that it may import, beside itself and what all may."""
 FOR_ALL = {"errors", "types", "files"}
-OWNERS = {"h5py": {"sources"}, "monai": {"experts"}}
+OWNERS = {"h5py": {"sources"}, "monai": {"experts"}, "transformers": {"experts"}}
 AGNOSTIC = {"fusion", "methods", "training", "evaluation"}
 SPECIFIC = re.compile(r"knee(?![-_]i2m2|Error)|k-?space|monai|h5py", re.IGNORECASE)
 

@@ -9,7 +9,7 @@ from torch import nn
 
 from knee_i2m2.types import Modalities, Opinions
 
-__all__ = ["Experts", "Separate", "modalities_of"]
+__all__ = ["Experts", "Separate", "modalities_of", "module_key"]
 
 
 def modalities_of(expert: str) -> tuple[str, ...]:
@@ -57,7 +57,7 @@ class Separate(Experts):
     def __init__(self, networks: Mapping[str, nn.Module]) -> None:
         super().__init__()
         self.sees = {name: frozenset(modalities_of(name)) for name in networks}
-        self.networks = nn.ModuleDict({_key(name): network for name, network in networks.items()})
+        self.networks = nn.ModuleDict({module_key(name): network for name, network in networks.items()})
 
     def forward(self, x: Modalities) -> Opinions:
         """Returns `{expert: logits (batch, *targets, classes)}`."""
@@ -65,9 +65,9 @@ class Separate(Experts):
 
     def network(self, name: str) -> nn.Module:
         """Returns the network of an expert."""
-        return self.networks[_key(name)]
+        return self.networks[module_key(name)]
 
 
-def _key(name: str) -> str:
+def module_key(name: str) -> str:
     """Returns the name as torch allows it: a dot separates modules there."""
     return name.replace(".", "#")

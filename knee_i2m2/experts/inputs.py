@@ -1,0 +1,64 @@
+"""What enters a backbone of pictures and text: normalised pictures, token ids."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor
+
+from knee_i2m2.experts.fiber_attention import PADDING
+
+__all__ = ["Vocabulary", "normalised", "vocabulary_of"]
+
+_MEAN, _DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+"""Of ImageNet's red, green and blue, in [0, 1]."""
+
+_START, _END, _UNKNOWN = 0, 2, 3
+_FIRST = 4
+"""Below are special tokens, with RoBERTa's ids."""
+
+
+def normalised(pictures: Float[Tensor, "*batch 3 rows columns"]) -> Float[Tensor, "*batch 3 rows columns"]:
+    """Returns pictures with values in [0, 1] as the backbones were trained on: ImageNet's mean 0, deviation 1."""
+    mean, deviation = (torch.tensor(values).reshape(3, 1, 1) for values in (_MEAN, _DEVIATION))
+    return (pictures - mean) / deviation
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """Words with their ids, for text encoders that are trained from scratch.
+
+    Attributes:
+        words: In the order of their ids, which begin behind the special tokens.
+    """
+
+    words: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return _FIRST + len(self.words)
+
+    def __call__(self, sentences: Sequence[str], longest: int) -> Int64[Tensor, "sentences tokens"]:
+        """Returns token ids `<s> ... </s>`, cut to `longest` and padded to the longest of these."""
+        place = {word: _FIRST + n for n, word in enumerate(self.words)}
+        told = [[place.get(word, _UNKNOWN) for word in _split(sentence)][: longest - 2] for sentence in sentences]
+        tokens = torch.full((len(told), 2 + max(map(len, told), default=0)), PADDING)
+        for row, ids in zip(tokens, told, strict=True):
+            row[: len(ids) + 2] = torch.tensor([_START, *ids, _END])
+        return tokens
+
+
+def vocabulary_of(sentences: Iterable[str], least: int = 1) -> Vocabulary:
+    """Returns the words that occur at least so often, the most frequent first, those that tie by the alphabet."""
+    counts = Counter(word for sentence in sentences for word in _split(sentence))
+    kept = [word for word, count in counts.items() if count >= least]
+    return Vocabulary(tuple(sorted(kept, key=lambda word: (-counts[word], word))))
+
+
+def _split(sentence: str) -> list[str]:
+    """Returns words and marks in lower case."""
+    return re.findall(r"\w+|[^\w\s]", sentence.lower())

@@ -1,0 +1,110 @@
+"""Experts on shared encoders: what is encoded once, and the heads that answer from it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from knee_i2m2.experts.experts import Experts, modalities_of, module_key
+from knee_i2m2.types import Modalities, Opinions
+
+__all__ = ["Concatenated", "Encoders", "EncodesAll", "Shared"]
+
+
+@runtime_checkable
+class EncodesAll(Protocol):
+    """A module that makes every encoding: `Encoders`, or one backbone with several passes.
+
+    Attributes:
+        names: Its encodings, named like experts by the modalities that they see: `image`, `image+audio`.
+    """
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The encodings."""
+
+    def __call__(self, x: Modalities, wanted: Collection[str]) -> Mapping[str, Tensor]:
+        """Returns the wanted encodings, `{name: features (batch, ...)}`."""
+
+
+class Encoders(nn.ModuleDict):
+    """One network per encoding, each on its modalities as arguments, in the order of the name.
+
+    Example:
+        >>> encoders = Encoders({"image": nn.Flatten(), "audio": nn.Flatten()})
+        >>> encoders({"image": torch.ones(2, 3, 3), "audio": torch.ones(2, 4)}, ["image"])["image"].shape
+        torch.Size([2, 9])
+    """
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The encodings."""
+        return tuple(self.keys())
+
+    def forward(self, x: Modalities, wanted: Collection[str]) -> dict[str, Tensor]:
+        """Returns the wanted encodings."""
+        return {name: self[name](*(x[m] for m in modalities_of(name))) for name in wanted}
+
+
+class Concatenated(nn.Module):
+    r"""Answers with :math:`h([z_1, \dots, z_m])` from several encodings.
+
+    Args:
+        head: From all features to logits.
+    """
+
+    def __init__(self, head: nn.Module) -> None:
+        super().__init__()
+        self.head = head
+
+    def forward(self, *features: Float[Tensor, "batch ..."]) -> Tensor:
+        """Returns the logits."""
+        return self.head(torch.cat([z.flatten(1) for z in features], dim=1))
+
+
+class Shared(Experts):
+    """Experts that share encoders: every encoding that is needed is made once, whatever the number of its readers.
+
+    A head reads the encoding that has its expert's name, a copy's number apart; where there is none, those of the
+    expert's modalities, as arguments in the order of the name.
+
+    Args:
+        encoders: Makes the encodings.
+        heads: Expert name -> network from its encodings to logits (batch, *targets, classes).
+
+    Raises:
+        ValueError: A head has nothing to read.
+    """
+
+    def __init__(self, encoders: EncodesAll, heads: Mapping[str, nn.Module]) -> None:
+        super().__init__()
+        self.encoders = encoders
+        self.heads = nn.ModuleDict({module_key(name): head for name, head in heads.items()})
+        self.sees = {name: frozenset(modalities_of(name)) for name in heads}
+        self.reads = {name: _reads(name, encoders.names) for name in heads}
+
+    def forward(self, x: Modalities) -> Opinions:
+        """Returns `{expert: logits (batch, *targets, classes)}`."""
+        able = self.able(x)
+        wanted = dict.fromkeys(encoding for name in able for encoding in self.reads[name])
+        features = self.encoders(x, tuple(wanted))
+        return {name: self.head(name)(*(features[e] for e in self.reads[name])) for name in able}
+
+    def head(self, name: str) -> nn.Module:
+        """Returns the head of an expert."""
+        return self.heads[module_key(name)]
+
+
+def _reads(expert: str, encodings: Collection[str]) -> tuple[str, ...]:
+    """Returns the encodings that an expert's head reads."""
+    names = modalities_of(expert)
+    reads = ("+".join(names),) if "+".join(names) in encodings else names
+    if not set(reads) <= set(encodings):
+        raise ValueError(
+            f"expert {expert}: there is an encoding of {', '.join(encodings)}, and none that it could read"
+        )
+    return reads
