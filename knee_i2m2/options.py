@@ -27,7 +27,7 @@ from knee_i2m2.errors import ConfigError
 
 __all__ = ["SECTIONS", "parse"]
 
-SECTIONS = ("phantom", "prepare", "train", "evaluate", "compare", "predict", "bench")
+SECTIONS = ("phantom", "scenes", "prepare", "train", "evaluate", "compare", "predict", "bench")
 """Verbs whose options may stand in a file."""
 
 _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?$", re.IGNORECASE)

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import pandas as pd
@@ -31,8 +31,10 @@ from knee_i2m2.training.batches import InOrder, Samples, Shuffled, loader, on_de
 from knee_i2m2.training.fit import Answers, Augment, Epoch, Stage, fit, predict
 from knee_i2m2.training.folder import RunFolder
 from knee_i2m2.training.rivals import Rival, learning, order, single, warm_start
+from knee_i2m2.types import Task
 
 __all__ = [
+    "Asked",
     "Budget",
     "Session",
     "in_order",
@@ -42,7 +44,7 @@ __all__ = [
     "prediction_table",
 ]
 
-_WHO = ("sample", "series", "cluster", "position", "sequence", "field_strength", "width")
+_WHO = ("sample", "series", "cluster", "position", "sequence", "field_strength", "width", "balance")
 
 
 def open_samples(data: Path, task: str) -> dict[str, Prepared]:
@@ -74,6 +76,19 @@ def open_run(config: Any) -> RunFolder:
     return RunFolder.open(config.out, options(config), read_data(config.data), defaults)
 
 
+@runtime_checkable
+class Asked(Samples, Protocol):
+    """Samples that know who they are and what is asked of them."""
+
+    @property
+    def index(self) -> pd.DataFrame:
+        """One row a sample."""
+
+    @property
+    def task(self) -> Task:
+        """What is asked."""
+
+
 @dataclass(frozen=True)
 class Budget:
     """How a rival is trained.
@@ -96,7 +111,7 @@ class Session:
     Attributes:
         fabric: Launched.
         run: Where everything is written.
-        samples: Split -> prepared samples.
+        samples: Split -> samples with their index and task.
         rivals: All rivals of the task by name.
         experts: (rival, seed) -> its experts with fresh networks.
         weights: Class weights of the loss, of shape (*targets, classes).
@@ -110,7 +125,7 @@ class Session:
 
     fabric: Fabric
     run: RunFolder
-    samples: Mapping[str, Prepared]
+    samples: Mapping[str, Asked]
     rivals: Mapping[str, Rival]
     experts: Callable[[Rival, int], Experts]
     weights: torch.Tensor
@@ -204,7 +219,7 @@ def in_order(samples: Samples, batch_size: int, workers: int = 0) -> DataLoader:
     return loader(samples, InOrder(len(samples), 4 * batch_size), workers)
 
 
-def prediction_table(answers: Answers, samples: Prepared) -> pd.DataFrame:
+def prediction_table(answers: Answers, samples: Asked) -> pd.DataFrame:
     """Returns the table of what a method answered to the samples."""
     index = samples.index.iloc[answers.key][[name for name in _WHO if name in samples.index]]
     return predictions.table(index, samples.task.targets, answers.y, answers.logp, answers.opinions, answers.bias)

@@ -6,14 +6,17 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
+from knee_i2m2.errors import CheckpointError
 from knee_i2m2.experts.fiber_attention import PADDING
 
-__all__ = ["Vocabulary", "normalised", "vocabulary_of"]
+__all__ = ["Tokeniser", "Vocabulary", "local_tokeniser", "normalised", "vocabulary_of"]
 
 _MEAN, _DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """Of ImageNet's red, green and blue, in [0, 1]."""
@@ -62,3 +65,43 @@ def vocabulary_of(sentences: Iterable[str], least: int = 1) -> Vocabulary:
 def _split(sentence: str) -> list[str]:
     """Returns words and marks in lower case."""
     return re.findall(r"\w+|[^\w\s]", sentence.lower())
+
+
+@dataclass(frozen=True)
+class Tokeniser:
+    """A tokeniser of `transformers`, read from a folder.
+
+    Attributes:
+        held: What it is.
+    """
+
+    held: Any
+
+    def __len__(self) -> int:
+        return len(self.held)
+
+    def __call__(self, sentences: Sequence[str], longest: int) -> Int64[Tensor, "sentences tokens"]:
+        """Returns token ids, cut to `longest` and padded to the longest of these."""
+        told = self.held(list(sentences), truncation=True, max_length=longest, padding="longest", return_tensors="pt")
+        return told["input_ids"]
+
+
+def local_tokeniser(folder: Path) -> Tokeniser:
+    """Returns the tokeniser of a folder in the format of `transformers`; nothing is ever downloaded.
+
+    Raises:
+        CheckpointError: There is none that can be read, or its padding has another id than RoBERTa's.
+    """
+    where = "put the folder that `save_pretrained` of RoBERTa's tokeniser wrote there"
+    if not folder.is_dir():
+        raise CheckpointError(folder, "there is no folder of a tokeniser", where)
+    from transformers import AutoTokenizer
+
+    try:
+        held = AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
+    except (OSError, ValueError, KeyError) as error:
+        raise CheckpointError(folder, f"holds no tokeniser that can be read ({error})", where) from error
+    if held.pad_token_id != PADDING:
+        reason = f"is no tokeniser of RoBERTa: its padding is {held.pad_token_id}, not {PADDING}"
+        raise CheckpointError(folder, reason, where)
+    return Tokeniser(held)

@@ -14,7 +14,7 @@ from knee_i2m2.report.inputs import Record
 from knee_i2m2.report.reliability import reliability_pictures
 from knee_i2m2.report.saliency import saliency_section
 from knee_i2m2.report.section import Point, Section, found
-from knee_i2m2.report.told import calibration_told
+from knee_i2m2.report.told import calibration_told, titled
 from knee_i2m2.report.verdicts import criterion, verdicts
 from knee_i2m2.report.words import METRICS
 
@@ -27,6 +27,7 @@ def findings(record: Record) -> Iterator[Section]:
     yield _verdicts(record)
     yield _differences(record)
     yield _position(record)
+    yield _choices(record)
     yield _curves(record)
     yield _operating(record)
     yield _calibration(record)
@@ -92,6 +93,21 @@ def _position(record: Record) -> Section:
         ),
         pictures=tuple(adjusted_pictures(record)),
         tables=found([results.adjusted_table(record)]),
+    )
+
+
+def _choices(record: Record) -> Section:
+    unit = record.answers.unit
+    tables = {m.capitalize(): results.results_table(record, unit, m) for m in ("consistency", "entropy")}
+    return Section(
+        "choices",
+        "Beside the accuracy",
+        (
+            "Consistency is the share of series, such as a sentence with all its pictures, that are answered right "
+            "as a whole. Entropy, in nats, says how unsure a rival is: 0 is sure, log of the number of classes is a "
+            "guess.",
+        ),
+        tables=tuple(table for what, one in tables.items() for table in titled(what, one)),
     )
 
 

@@ -163,4 +163,4 @@ def test_ten_classes_have_an_accuracy_and_no_operating_point(tmp_path: Path) -> 
     evaluate(make_ten_classes(tmp_path), replicates=5)
     record = read_record(tmp_path)
     assert [f(record, "sample") for f in (operating_table, ranking_table, calibration_table)] == [None] * 3
-    assert all_measures(record).columns.tolist() == ["rival", "unit", "target", "accuracy"]
+    assert all_measures(record).columns.tolist() == ["rival", "unit", "target", "accuracy", "entropy"]

@@ -1,0 +1,102 @@
+"""NLVR2's recipe, small: scenes are drawn, prepared, trained on and judged; every rival starts from one backbone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+
+from knee_i2m2.cli import main
+from knee_i2m2.errors import CheckpointError, ConfigError
+from knee_i2m2.evaluation.evaluate import evaluate
+from knee_i2m2.pipelines import recipe
+from knee_i2m2.pipelines.nlvr2 import NLVR2, RIVALS, experts_of, layer_wise, size_of, told, train
+from knee_i2m2.report.page import write_report
+from knee_i2m2.training.rivals import learning
+
+SMALL = {"size": "tiny", "epochs": 1, "batch_size": 20, "lr": 1e-3, "threads": 1, "device": "cpu", "gates": 0.5}
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("nlvr2")
+    sizes = ["--train", "80", "--val", "40", "--test", "80", "--kinds", "existence", "--most", "2"]
+    assert main(["scenes", str(folder / "scenes"), *sizes]) == 0
+    assert main(["prepare", "nlvr2", str(folder / "scenes"), "--side", "32", "--out", str(folder / "data")]) == 0
+    return folder / "data"
+
+
+@pytest.fixture(scope="module")
+def run(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("run") / "run"
+    train(NLVR2(data, out, accumulate=2, **SMALL))
+    return out
+
+
+def test_every_rival_answers_and_is_judged_by_accuracy(run: Path) -> None:
+    found = evaluate(run, replicates=20)
+    rows = found.evaluated.query("split == 'test' and seed == 'mean' and target == 'label'")
+    assert set(rows["rival"]) == set(RIVALS)
+    assert set(rows["metric"]) == {"accuracy", "consistency", "entropy"}
+    assert set(rows["subgroup"]) == {"all", "balance=balanced"}
+    assert (rows.query("metric == 'accuracy' and subgroup == 'all'")["clusters"] == 20).all()
+    assert set(found.effects["effect"]) == {"images", "sentence", "interaction"}
+    assert "Accuracy by rival and target" in write_report(run).read_text()
+
+
+def test_a_product_has_the_opinions_of_its_experts(run: Path) -> None:
+    frame = pd.read_parquet(run / "predictions/i2m2/0/test.parquet")
+    assert {c[6:-2] for c in frame if c.startswith("logit_") and "bias" not in c} == set(RIVALS["i2m2"].experts)
+    assert (frame["cluster"].str.count("-") == 1).all()
+
+
+def test_all_rivals_of_a_seed_start_from_the_same_backbone_and_share_it(data: Path, tmp_path: Path) -> None:
+    config = NLVR2(data, tmp_path, **SMALL)
+    samples, words = told(recipe.open_samples(data, "nlvr2"), config)
+    size = size_of(config, samples["train"].pictures, words)
+    made = {name: experts_of(config, size, 2, rival, 0) for name, rival in RIVALS.items()}
+    backbones = {name: dict(one.encoders.named_parameters()) for name, one in made.items()}
+    for name, parameters in backbones.items():
+        assert all(torch.equal(parameters[p], v) for p, v in backbones["inter"].items()), name
+    sizes = {name: sum(p.numel() for p in parameters.values()) for name, parameters in backbones.items()}
+    assert len(set(sizes.values())) == 1  # not three copies
+    other = dict(experts_of(config, size, 2, RIVALS["inter"], 1).encoders.named_parameters())
+    assert not all(torch.equal(other[p], v) for p, v in backbones["inter"].items())
+
+
+def test_heads_and_what_lies_between_the_towers_learn_faster(data: Path, tmp_path: Path) -> None:
+    config = NLVR2(data, tmp_path, head_rate=50.0, cross_rate=5.0, **SMALL)
+    samples, words = told(recipe.open_samples(data, "nlvr2"), config)
+    size = size_of(config, samples["train"].pictures, words)
+    method = learning(RIVALS["i2m2"], experts_of(config, size, 2, RIVALS["i2m2"], 0), torch.ones(2))
+    rate = {id(p): group["lr"] for group in layer_wise(config, method) for p in group["params"]}
+    named = {name: p for name, p in method.named_parameters() if p.requires_grad}
+    assert len(rate) == len(named)
+    for name, parameter in named.items():
+        between = any(part in name for part in ("cross_modal", "i2t", "t2i"))
+        factor = 50 if ".heads." in name else 5 if between else 1
+        assert rate[id(parameter)] == pytest.approx(factor * config.lr), name
+
+
+def test_the_same_seed_gives_the_same_answers(data: Path, run: Path, tmp_path: Path) -> None:
+    train(NLVR2(data, tmp_path / "run", rivals=["inter"], accumulate=2, **SMALL))
+    paths = [folder / "predictions/inter/0/test.parquet" for folder in (run, tmp_path / "run")]
+    pd.testing.assert_frame_equal(*map(pd.read_parquet, paths))
+
+
+@pytest.mark.parametrize("option", ["fiber", "swin", "roberta"])
+def test_weights_that_are_not_there_are_a_sentence(data: Path, tmp_path: Path, option: str) -> None:
+    with pytest.raises(CheckpointError, match="gone"):
+        train(NLVR2(data, tmp_path / "run", **SMALL, **{option: tmp_path / "gone"}))
+    assert not (tmp_path / "run").exists()
+
+
+def test_options_that_exclude_each_other_are_a_sentence(data: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="--fiber holds both towers"):
+        train(NLVR2(data, tmp_path / "run", fiber=tmp_path, swin=tmp_path, **SMALL))
+    with pytest.raises(ConfigError, match="a text has a start, an end and a word"):
+        train(NLVR2(data, tmp_path / "run", longest=2, **SMALL))
+    with pytest.raises(ConfigError, match="did you mean i2m2"):
+        train(NLVR2(data, tmp_path / "run", rivals=["i2m"], **SMALL))
