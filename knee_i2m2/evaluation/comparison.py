@@ -53,12 +53,14 @@ def compare(
     if len(runs) < 2 or len(set(runs)) < len(runs):
         raise ConfigError("compare: give two or more different runs, the one to compare with first")
     found = [judged(run) for run in runs]
+    notes = []
     for run, one in zip(runs, found, strict=True):
-        checked(run, one.val[0], one.test[0], allow_leaks)
+        if leaks := checked(run, one.val[0], one.test[0], allow_leaks):
+            notes.append(f"THE SPLIT OF {run} LEAKS: {len(leaks)} clusters (patients) stand in more than one split")
         if reason := disagreement(found[0].test[0], one.test[0], str(runs[0]), str(run)):
             raise DataError(run, reason, "only runs on the same prepared data and split can be paired")
     first, *others = ([*parts_of(one.test, "test", replicates, seed)] for one in found)
-    table, notes = [], []
+    table = []
     for run, parts in zip(runs[1:], others, strict=True):
         alone = sorted({*first[0].answers.rivals} ^ {*parts[0].answers.rivals})
         notes += [f"{rival} is in {runs[0]} or {run} only, and is not compared" for rival in alone]

@@ -78,7 +78,7 @@ def evaluate(
     leaks = checked(run, found.val[0], found.test[0], allow_leaks)
     faster = dict(read_accelerated(accelerated, found.test[0]))
     val, test = (parts_of(getattr(found, split), split, replicates, seed) for split in SPLITS)
-    before = judged(run).test if recalibration else (None,) * len(test)
+    before = judged(run, aggregators=found.aggregators).test if recalibration else (None,) * len(test)
     thresholds = fit_thresholds(found.val)
     parts = [*val, *(test[0].accelerated(times, said) for times, said in faster.items())]
     evaluated = [row for part in parts for row in part.headline()]

@@ -13,7 +13,14 @@ from knee_i2m2.errors import ConfigError, suggestion
 from knee_i2m2.evaluation.aggregation import choose
 from knee_i2m2.evaluation.answers import Answers, read_answers
 from knee_i2m2.evaluation.draws import IDEAL
-from knee_i2m2.evaluation.recalibration import AS_TRAINED, Recalibration, recalibrated, steps, temperature
+from knee_i2m2.evaluation.recalibration import (
+    AS_TRAINED,
+    Recalibration,
+    recalibrated,
+    steps,
+    temperature,
+    weighted,
+)
 from knee_i2m2.evaluation.units import LEVELS, group_truth, grouped, samples
 
 __all__ = ["Judged", "judged"]
@@ -36,10 +43,17 @@ class Judged:
     fitted: Sequence[Mapping[str, Any]] = ()
 
 
-def judged(run: Path, recalibration: Recalibration = AS_TRAINED) -> Judged:
+def judged(
+    run: Path, recalibration: Recalibration = AS_TRAINED, aggregators: Mapping[str, Mapping[str, str]] | None = None
+) -> Judged:
     """Returns a run's answers per slice (or sample), volume and patient.
 
     A choice of a class has no "suspicious" end, so that only its samples are judged.
+
+    Args:
+        run: The run folder.
+        recalibration: How answers are changed before they are judged.
+        aggregators: Unit -> target -> how the slices of a group are joined; chosen on val by default.
 
     Raises:
         ConfigError: The recalibration does not fit the run.
@@ -50,9 +64,10 @@ def judged(run: Path, recalibration: Recalibration = AS_TRAINED) -> Judged:
     fitted: list[dict[str, Any]] = []
     for step in steps(recalibration):
         val, test = recalibrated(val, test, step, fitted)
+    val, test = (weighted(split, fitted) for split in (val, test))
     if not val.detection or val.unit == "sample":
         return Judged((val,), (test,), {}, fitted)
-    aggregators = {unit: _chosen(val, unit) for unit in LEVELS}
+    aggregators = aggregators or {unit: _chosen(val, unit) for unit in LEVELS}
     pairs = [tuple(grouped(slices, unit, names) for slices in (val, test)) for unit, names in aggregators.items()]
     if recalibration.calibration != "none":  # a maximum of calibrated slices is not calibrated
         pairs = [recalibrated(*pair, temperature, fitted) for pair in pairs]

@@ -77,7 +77,7 @@ def choices(answers: Answers, weights: Weights) -> Measured:
     measured = {}
     for key, said in answers.logp.items():
         per_target = list(zip(answers.truth.T, said.swapaxes(0, 1), strict=True))
-        found = {"entropy": [entropy_of_replicates(logp, weights) for _, logp in per_target]}
+        found = {"entropy": [entropy_of_replicates(logp[y >= 0], weights[y >= 0]) for y, logp in per_target]}
         if not (series == NO_SERIES).all():
             found["consistency"] = [consistency_of_replicates(y, logp, series, weights) for y, logp in per_target]
         for name, drawn in found.items():

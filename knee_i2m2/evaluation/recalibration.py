@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
@@ -14,7 +14,7 @@ from knee_i2m2.evaluation.calibration import fit_expert_weights, fit_temperature
 from knee_i2m2.evaluation.draws import IDEAL
 from knee_i2m2.evaluation.units import said
 
-__all__ = ["AS_TRAINED", "Recalibration", "recalibrated", "steps", "temperature"]
+__all__ = ["AS_TRAINED", "Recalibration", "recalibrated", "steps", "temperature", "weighted"]
 
 Change = Callable[[Answers], Float[np.ndarray, " units"]]
 """Answers -> log-odds of one rival and target."""
@@ -63,6 +63,15 @@ def recalibrated(val: Answers, test: Answers, step: Step, fitted: list[dict[str,
             fitted.append({"unit": val.unit, "rival": key[0], "seed": key[1], "target": target, **numbers})
     vals, tests = ({key: said(z[split]) for key, z in log_odds.items()} for split in range(2))
     return replace(val, logp={**val.logp, **vals}), replace(test, logp={**test.logp, **tests})
+
+
+def weighted(answers: Answers, fitted: Sequence[Mapping[str, Any]]) -> Answers:
+    """Returns the answers with the opinions of every expert times its weight, where weights were fitted: its share."""
+    opinions = {key: {e: z.copy() for e, z in said.items()} for key, said in answers.opinions.items()}
+    for note in fitted:
+        for expert, weight in note.get("weights", {}).items():
+            opinions[note["rival"], note["seed"]][expert][:, answers.targets.index(note["target"])] *= weight
+    return replace(answers, opinions=opinions)
 
 
 def temperature(val: Answers, key: Key, place: int) -> tuple[Change, dict[str, Any]]:

@@ -9,12 +9,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import yaml
 
 from knee_i2m2.errors import DataError
 from knee_i2m2.evaluation.answers import Answers
-from knee_i2m2.evaluation.draws import IDEAL, metric_name
+from knee_i2m2.evaluation.draws import IDEAL, draws, metric_name
 from knee_i2m2.evaluation.evaluate import REFERENCE
 from knee_i2m2.evaluation.judged import judged
 from knee_i2m2.evaluation.recalibration import Recalibration
@@ -99,6 +100,7 @@ def read_record(run: Path) -> Record:
     test = judged(run, recalibration).test[0] if recalibration else plain
     if set(evaluation["rival"]) != set(test.rivals) or set(evaluation["target"]) != {*test.targets, MACRO}:
         raise DataError(run / "evaluation.csv", "does not belong to the run's predictions", "run `evaluate` again")
+    _refuse_stale(evaluation, test, run)
     lines = _lines(run / "metrics.jsonl")
     return Record(
         name=run.resolve().name,
@@ -114,6 +116,17 @@ def read_record(run: Path) -> Record:
         as_trained=plain if recalibration else None,
         cases=read_cases(run, plain),
     )
+
+
+def _refuse_stale(evaluation: pd.DataFrame, test: Answers, run: Path) -> None:
+    """Raises DataError if the table was made of other predictions: curves are drawn from those that are there."""
+    once = draws(test, np.ones((len(test.who), 1), dtype=np.int64))
+    here = evaluation.query("split == 'test' and subgroup == 'all'")
+    here = here[(here["unit"] == test.unit) & (here["metric"] == metric_name(test))]
+    told = here.set_index(["rival", "seed", "target"])["value"]
+    now = {(*key, target): v[0] for key, drawn in once.items() for target, v in zip(test.targets, drawn, strict=True)}
+    if not np.allclose([told.get(key, np.inf) for key in now], list(now.values()), atol=1e-9, equal_nan=True):
+        raise DataError(run / "evaluation.csv", "was made of other predictions", "run `evaluate` again")
 
 
 def _settings(path: Path) -> dict[str, Any]:

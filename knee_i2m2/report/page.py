@@ -19,6 +19,7 @@ from knee_i2m2.report.reporting_sheet import reporting_sheet
 from knee_i2m2.report.section import Section
 from knee_i2m2.report.sections import explanations, findings
 from knee_i2m2.report.tables import csv, safe
+from knee_i2m2.report.told import leak_told
 from knee_i2m2.report.words import METRICS, headline
 
 __all__ = ["write_report"]
@@ -81,6 +82,6 @@ def _values(record: Record, sections: Sequence[Section]) -> dict[str, Any]:
         "targets": record.answers.targets,
         "reference": REFERENCE,
         "headline": headline(record.evaluation, record.comparisons, record.answers.unit),
-        "loud": bool(record.settings["leaks"]),
+        "leak": leak_told(record),
         "scripts": SCRIPTS if any(section.html for section in sections) else "",
     }

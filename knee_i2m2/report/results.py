@@ -99,7 +99,7 @@ def interval_table(record: Record, unit: str) -> Table | None:
 
 
 _METHODS = {
-    "auroc": "patient-clustered bootstrap",
+    "auroc": "clustered bootstrap",
     "auroc_obuchowski": f"{METRICS['auroc_obuchowski']}, clustered",
     "auroc_delong": f"{METRICS['auroc_delong']}, as if independent",
 }

@@ -76,7 +76,8 @@ def _differences(record: Record) -> Section:
         f"Differences to {REFERENCE}",
         (
             f"Rival minus {REFERENCE} on the same resamplings. An interval that includes 0 does not tell the two "
-            "apart. p is that of the clustered DeLong test, corrected over the targets (Holm).",
+            "apart; it is not corrected for the number of targets. p is that of the clustered DeLong test, corrected "
+            "over the targets (Holm): the two can disagree.",
         ),
         tables=found([first]),
         folded=found(others),
@@ -117,8 +118,8 @@ def _curves(record: Record) -> Section:
         "ROC and precision-recall curves",
         (
             f"Per {record.answers.unit}, means over seeds at equal false positive rate or recall. The band is the "
-            f"pointwise 95 % interval of {record.shown}; areas stand in the legends. Precision depends on the "
-            "prevalence, which a score that tells nothing reaches.",
+            f"pointwise 95 % interval of {record.shown}, from 300 replicates; areas stand in the legends. Precision "
+            "depends on the prevalence, which a score that tells nothing reaches.",
         ),
         pictures=(*roc_pictures(record), *precision_pictures(record)),
         tables=found([operating.ranking_table(record, record.answers.unit)]),
@@ -152,8 +153,8 @@ def _calibration(record: Record) -> Section:
         "Calibration",
         (
             f"{calibration_told(record)} A slope of 1 and an intercept of 0 are calibrated; below 1 the answers are "
-            "too sure. Brier skill is the gain over always answering the prevalence. In the diagrams, whiskers are "
-            "95 % intervals, and bins hold equal counts.",
+            "too sure. Brier skill is the gain over always answering the prevalence. The diagrams pool all seeds; "
+            "whiskers are 95 % intervals of 300 replicates, and bins hold equal counts.",
         ),
         pictures=tuple(reliability_pictures(record)),
         tables=found([first]),
@@ -179,7 +180,7 @@ def _subgroups(record: Record) -> Section:
         "Subgroups",
         (
             f"{record.shown} in every subgroup; the line is the whole test set. Δ is inside minus outside the "
-            "subgroup, on the same resamplings.",
+            "subgroup, on the same resamplings. No Δ is corrected for how many there are: hints, not findings.",
         ),
         pictures=tuple(forest_pictures(record)),
         folded=found([forest_table(record)]),

@@ -165,11 +165,14 @@ def _compared(rival: str, row: pd.Series, difference: pd.Series) -> str:
     """Returns how the best other rival stands to the reference."""
     value, low, high = (difference[column] for column in ("value", "low", "high"))
     way = "above" if value > 0 else "below"
-    first = f"The best other rival, {rival}, reaches {number(row['value'])}, {number(abs(value))} {way} it"
+    first = (
+        f"The best other rival on this test set, {rival}, reaches {number(row['value'])}, {number(abs(value))} {way} it"
+    )
     if not interval(low, high):
         return f"{first}."
     verdict = "includes 0: this test set does not tell them apart" if low <= 0 <= high else "excludes 0"
-    return f"{first}; the 95\u00a0% interval of the paired difference, {number(low)} to {number(high)}, {verdict}."
+    paired = "the 95\u00a0% interval of the paired difference, not corrected for its having been picked,"
+    return f"{first}; {paired} {number(low)} to {number(high)}, {verdict}."
 
 
 def facts(values: Mapping[str, Any], leave_out: tuple[str, ...] = ()) -> Iterator[tuple[str, str]]:

@@ -73,3 +73,12 @@ def test_one_run_or_none_in_common_is_refused(runs: list[Path], tmp_path: Path) 
         compare([runs[0], runs[0]], replicates=20)
     with pytest.raises(ConfigError, match="no rival in common"):
         compare([runs[0], make_run(tmp_path, {"phase": ("phase",)})], replicates=20)
+
+
+def test_a_leak_that_is_allowed_is_told(tmp_path: Path) -> None:
+    runs = [make_run(tmp_path / name, seeds=1) for name in ("a", "b")]
+    for path in tmp_path.glob("*/predictions/*/*/test.parquet"):
+        frame = pd.read_parquet(path)
+        predictions.write(frame.assign(cluster=frame["cluster"].replace({"testp000": "valp000"})), path)
+    _, notes = compare(runs, replicates=5, allow_leaks=True)
+    assert [note.endswith("LEAKS: 1 clusters (patients) stand in more than one split") for note in notes] == [True] * 2

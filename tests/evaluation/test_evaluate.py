@@ -269,7 +269,9 @@ def test_ten_classes_without_series_have_an_accuracy_per_sample(tmp_path: Path) 
         table = prediction_table(asked, truth, ("magnitude",), random, targets=("label",), classes=10)
         predictions.write(table, tmp_path / "predictions/image/0" / f"{split}.parquet")
     evaluation, comparisons, *_ = evaluate(tmp_path, replicates=50)
-    row = evaluation.query("seed == 'mean' and target == 'label' and split == 'test'").squeeze()
+    row = evaluation.query(
+        "seed == 'mean' and target == 'label' and split == 'test' and metric == 'accuracy'"
+    ).squeeze()
     frame = table.sort_values("sample")
     answer = frame[[f"logp_{c}" for c in range(10)]].to_numpy().argmax(axis=1)
     assert (row["unit"], row["metric"]) == ("sample", "accuracy")

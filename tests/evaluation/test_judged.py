@@ -50,7 +50,7 @@ def samples_of(run: Path, classes: int = 2) -> Path:
     for split in ("val", "test"):
         asked = index(split)[["sample", "series", "cluster"]].assign(series="-")
         truth = random.integers(classes, size=(len(asked), 1))
-        table = prediction_table(asked, truth, ("magnitude",), random, ("label",), classes)
+        table = prediction_table(asked, truth, ("magnitude",), random, ("acl" if classes == 2 else "label",), classes)
         predictions.write(table, run / "predictions/magnitude/0" / f"{split}.parquet")
     return run
 
@@ -133,13 +133,13 @@ def test_samples_that_form_no_series_are_all_there_is(tmp_path: Path, classes: i
 
 def test_samples_of_two_classes_are_recalibrated_too(tmp_path: Path) -> None:
     found = judged(samples_of(tmp_path), Recalibration("temperature"))
-    assert [(note["unit"], note["target"]) for note in found.fitted] == [("sample", "label")]
+    assert [(note["unit"], note["target"]) for note in found.fitted] == [("sample", "acl")]
 
 
-def test_more_than_two_classes_are_not_recalibrated(tmp_path: Path) -> None:
+def test_choices_of_a_class_are_not_recalibrated(tmp_path: Path) -> None:
     run = samples_of(tmp_path, classes=10)
     for recalibration in (Recalibration("temperature"), Recalibration(prior_correction=("magnitude",))):
-        with pytest.raises(ConfigError, match="for tasks of two classes"):
+        with pytest.raises(ConfigError, match="are for findings, there or not"):
             judged(run, recalibration)
 
 
@@ -162,3 +162,8 @@ def test_predictions_without_experts_have_none_to_weigh(tmp_path: Path, asked: R
         predictions.write(frame.drop(columns=experts), path)
     with pytest.raises(ConfigError, match="the predictions of i2m2 hold no experts' logits"):
         judged(run, asked)
+
+
+def test_aggregators_that_were_chosen_elsewhere_are_used(run: Path) -> None:
+    wanted = {unit: dict.fromkeys(TARGETS, "mean") for unit in LEVELS}
+    assert judged(run, aggregators=wanted).aggregators == wanted

@@ -17,6 +17,7 @@ from knee_i2m2.evaluation.recalibration import (
     recalibrated,
     steps,
     temperature,
+    weighted,
     weights,
 )
 from tests.evaluation.runs import TARGETS, make_run
@@ -168,3 +169,12 @@ def test_without_a_known_truth_on_val_no_prior_is_taken_out(splits: Splits) -> N
     after = recalibrated(unknown, test, PRIOR, notes)[1]
     assert {note["target"] for note in notes} == {TARGETS[1]}
     np.testing.assert_allclose(after.log_odds(KEYS[0])[:, 0], test.log_odds(KEYS[0])[:, 0], atol=1e-12)
+
+
+def test_weights_are_seen_in_what_experts_put_in(splits: Splits) -> None:
+    notes: list[dict] = []
+    after = weighted(recalibrated(*splits, weights, notes)[1], notes)
+    for note in notes:
+        key, place = (note["rival"], note["seed"]), TARGETS.index(note["target"])
+        parts = [z[:, place, 1] - z[:, place, 0] for z in after.opinions[key].values()]
+        np.testing.assert_allclose(np.sum(parts, axis=0) + note["intercept"], after.log_odds(key)[:, place], atol=1e-9)

@@ -161,7 +161,7 @@ def test_patients_in_both_val_and_test_are_named_loudly(tmp_path: Path) -> None:
     html = write_report(run).read_text()
     assert html.count('role="alert"') == 2
     assert "p stands in more than one split" in html
-    assert "The split leaks." in (run / "report.md").read_text()
+    assert "THE SPLIT LEAKS" in (run / "report.md").read_text().split("##")[0]
 
 
 def test_targets_of_other_names_are_shown_by_these_names(tmp_path: Path) -> None:
@@ -214,3 +214,14 @@ def test_a_run_that_is_not_evaluated_or_damaged_says_so(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="does not belong to the run's predictions"):
         write_report(run)
     assert not (run / "report.html").exists()
+
+
+def test_a_table_of_other_predictions_is_refused(tmp_path: Path) -> None:
+    run = make_run(tmp_path, seeds=1)
+    evaluate(run, replicates=5)
+    for path in run.glob("predictions/i2m2/0/test.parquet"):
+        frame = pd.read_parquet(path)
+        swapped = {c: c[:-1] + str(1 - int(c[-1])) for c in frame if c.startswith(("logp", "logit"))}
+        predictions.write(frame.rename(columns=swapped)[frame.columns], path)
+    with pytest.raises(DataError, match="was made of other predictions; run `evaluate` again"):
+        write_report(run)
