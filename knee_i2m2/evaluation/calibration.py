@@ -118,16 +118,12 @@ def calibration_of_replicates(truth: Truth, log_odds: LogOdds, weights: Weights)
     if apart[:1].any():
         return np.full(counted.shape[1], np.nan), np.full(counted.shape[1], np.nan)
     line, alone = np.stack([np.ones_like(z), z]), np.ones_like(z)[None]
-    found = _fitted_columns(line, np.zeros_like(z), y, counted)[1], _fitted_columns(alone, z, y, counted)[0]
-    slope, intercept = (_told(one, apart) for one in found)
-    return slope, intercept
-
-
-def _told(found: Drawn, apart: Bool[np.ndarray, " replicates"]) -> Drawn:
-    told = np.where(apart, np.nan, found)
-    if np.isnan(told[1:]).mean() > _FEW if len(told) > 1 else False:
-        told[1:] = np.nan
-    return told
+    if apart[1:].sum() > _FEW * len(apart[1:]):
+        apart[1:] = True
+    told = np.full((2, len(apart)), np.nan)
+    told[0, ~apart] = _fitted_columns(line, np.zeros_like(z), y, counted[:, ~apart])[1]
+    told[1, ~apart] = _fitted_columns(alone, z, y, counted[:, ~apart])[0]
+    return told[0], told[1]
 
 
 _FEW = 1 / 40
@@ -167,7 +163,6 @@ def _fitted_columns(
 
 
 _BLOCK = 64
-_NEWTON, _CONVERGED = 100, 1e-9
 
 
 def _newton(
@@ -177,21 +172,34 @@ def _newton(
     weights: Float[np.ndarray, "samples replicates"],
     start: Float[np.ndarray, "parameters one"],
 ) -> Float[np.ndarray, "parameters replicates"]:
-    """Returns where Newton's method leads from `start`; a step that raises a column's loss is halved there."""
+    """Returns where Newton's method leads from `start`, in every column."""
     theta = np.repeat(start, weights.shape[1], axis=1)
-    loss = _losses(design, offset, y, weights, theta)
     for _ in range(_NEWTON):
         step = _step(design, offset, y, weights, theta)
-        for _ in range(_HALVINGS):
-            after = _losses(design, offset, y, weights, theta + step)
-            worse = after > loss * (1 + 1e-12)
-            if not worse.any():
-                break
-            step = np.where(worse, step / 2, step)
-        theta, loss = theta + step, after
+        if np.abs(design.T @ step).max(initial=0) > _LEAP:
+            step = _descending(design, offset, y, weights, theta, step)
+        theta = theta + step
         if np.abs(step).max() < _CONVERGED:
             break
     return theta
+
+
+_NEWTON, _CONVERGED = 100, 1e-5
+"""Steps at most; after a step as small as this the next one would be about its square."""
+
+_LEAP = 1.0
+"""Log-odds that change by more in one step are looked after: where probabilities are 0 and 1, Newton leaps."""
+
+
+def _descending(design, offset, y, weights, theta, step) -> Float[np.ndarray, "parameters replicates"]:
+    """Returns the step, halved in those columns whose loss it raises."""
+    most = _losses(design, offset, y, weights, theta) * (1 + 1e-12)
+    for _ in range(_HALVINGS):
+        worse = _losses(design, offset, y, weights, theta + step) > most
+        if not worse.any():
+            break
+        step = np.where(worse, step / 2, step)
+    return step
 
 
 _HALVINGS = 60
