@@ -81,6 +81,9 @@ class NLVR2:
         patience: Epochs without a better validation accuracy.
         batch_size: Examples a batch (and process).
         accumulate: Batches a step; with batches of 16, 16 make FIBER's 256.
+        sets_together: The examples of an image set follow each other in training, so that most share a batch, in which
+            what one modality alone would say of balanced examples cancels; without it an untrained backbone stays at
+            chance.
         lr: Learning rate of the towers, at its peak.
         head_rate: Times that, for the heads.
         cross_rate: Times that, for what lies between the towers.
@@ -108,6 +111,7 @@ class NLVR2:
     patience: int = 5
     batch_size: int = 16
     accumulate: int = 1
+    sets_together: bool = False
     lr: float = 2e-5
     head_rate: float = 50.0
     cross_rate: float = 5.0
@@ -175,6 +179,7 @@ def train(config: NLVR2) -> dict[str, Any]:
         batch_size=config.batch_size,
         workers=config.workers,
         resume=config.resume,
+        together="cluster" if config.sets_together else None,
     ).train(config.rivals, config.seeds)
     return {"run": str(run.path), "rivals": config.rivals, "seeds": config.seeds}
 

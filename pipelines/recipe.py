@@ -121,6 +121,7 @@ class Session:
         workers: Processes that read data.
         resume: Whether to go on with an interrupted training.
         augment: What changes the training batches, on the device.
+        together: Column of the index whose equal values follow each other in training.
     """
 
     fabric: Fabric
@@ -135,6 +136,7 @@ class Session:
     workers: int
     resume: bool
     augment: Augment | None = None
+    together: str | None = None
 
     def train(self, wanted: list[str], seeds: list[int]) -> None:
         """Trains what is not finished, single experts before the products that start from them; writes predictions."""
@@ -199,7 +201,8 @@ class Session:
     def _shuffled(self, seed: int) -> DataLoader:
         """Returns this process's part of the training batches."""
         fabric, samples = self.fabric, self.samples["train"]
-        sampler = Shuffled(len(samples), self.batch_size, seed, fabric.global_rank, fabric.world_size)
+        sets = pd.factorize(samples.index[self.together])[0] if self.together else None
+        sampler = Shuffled(len(samples), self.batch_size, seed, fabric.global_rank, fabric.world_size, sets)
         return loader(samples, sampler, self.workers, pin=fabric.device.type == "cuda")
 
     def _write_predictions(self, method: Method, name: str, seed: int) -> None:

@@ -3,7 +3,7 @@
 Command::
 
     knee-i2m2 scenes OUT
-    knee-i2m2 prepare nlvr2 OUT --side 32 --out DATA
+    knee-i2m2 prepare nlvr2 OUT --side 48 --out DATA
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class ScenesOptions:
         train: Examples for training; four make an image set.
         val: Examples for validation.
         test: Examples for the test.
-        side: Rows and columns of a picture, a multiple of 32 pixels.
+        side: Rows and columns of a picture, a multiple of 48 pixels.
         seed: Makes everything.
         kinds: What sentences are about: existence counting both comparison same spatial.
         most: Things in a picture, at most 9.

@@ -35,7 +35,7 @@ class FiberSize:
         fused: How many pairs of last blocks and layers read each other.
         width: Width of the features.
         alpha: Where the gates start; 0 starts from the unimodal towers.
-        deviation: Standard deviation of the first weights.
+        deviation: Standard deviation of the first weights; None for those of `initialise`.
     """
 
     image: SwinSize = field(default_factory=SwinSize)
@@ -43,7 +43,7 @@ class FiberSize:
     fused: int = 6
     width: int = 768
     alpha: float = 0.0
-    deviation: float = 0.02
+    deviation: float | None = 0.02
 
     def __post_init__(self) -> None:
         most = min(len(self.image.places), self.text.layers)
@@ -60,12 +60,13 @@ BASE = FiberSize()
 """Swin-B at 384 pixels and RoBERTa-base."""
 
 TINY = FiberSize(
-    image=SwinSize(side=32, width=16, depths=(2, 6), heads=(2, 4), depth_rate=0.0),
-    text=RobertaSize(width=32, layers=6, heads=4, hidden=64, words=128, positions=66, dropout=0.0),
-    width=32,
-    deviation=0.1,
+    image=SwinSize(side=48, patch=8, width=24, depths=(2, 2), heads=(2, 4), depth_rate=0.0),
+    text=RobertaSize(width=48, layers=2, heads=4, hidden=96, words=128, positions=66, dropout=0.0),
+    fused=2,
+    width=48,
+    deviation=None,
 )
-"""For tests and the demo: two stages, window 4, six fused pairs."""
+"""For scenes on a CPU, trained from nothing: two stages, window 3, two fused pairs."""
 
 
 class Joint(NamedTuple):
@@ -206,17 +207,28 @@ _USED: dict[str, Callable[[str, str], bool]] = {
 """Pass -> whether it uses the parameter `name`; `last` begins the names of the text tower's last norm."""
 
 
-def initialise(network: nn.Module, deviation: float) -> None:
-    """Draws the weights of linear maps, embeddings and position tables from N(0, deviation); biases are 0."""
+def initialise(network: nn.Module, deviation: float | None) -> None:
+    """Draws the weights of linear maps, embeddings and position tables from N(0, deviation); biases are 0.
+
+    For None a linear map's variance is 1 / its inputs (LeCun et al., 1998) and that of embeddings and tables is 1, which
+    keeps streams of any width at the same size: what is narrow and not pre-trained learns little with a fixed deviation.
+    """
     for module in network.modules():
         if isinstance(module, nn.Linear | nn.Embedding):
-            nn.init.normal_(module.weight, std=deviation)
+            nn.init.normal_(module.weight, std=_deviation(module, deviation))
         if isinstance(module, nn.Linear) and module.bias is not None:
             nn.init.zeros_(module.bias)
         if isinstance(module, nn.Embedding) and module.padding_idx is not None:
             nn.init.zeros_(module.weight[module.padding_idx].detach())
         if isinstance(module, WindowAttention):
-            nn.init.normal_(module.relative_position_bias_table, std=deviation)
+            nn.init.normal_(module.relative_position_bias_table, std=_deviation(module, deviation))
+
+
+def _deviation(module: nn.Module, fixed: float | None) -> float:
+    """Returns the standard deviation of a module's first weights."""
+    if fixed is not None:
+        return fixed
+    return module.in_features**-0.5 if isinstance(module, nn.Linear) else 1.0
 
 
 class _Pooler(nn.Module):

@@ -50,7 +50,7 @@ class ScenesSettings:
         train: Examples for training; four make an image set.
         val: Examples for validation.
         test: Examples for the test.
-        side: Rows and columns of a picture (pixels), a multiple of 32.
+        side: Rows and columns of a picture (pixels), a multiple of 48.
         seed: Makes everything.
         kinds: What sentences are about: existence, counting, both, comparison, same, spatial.
         most: Things in a picture, at most 9.
@@ -61,13 +61,13 @@ class ScenesSettings:
         leak_truth: Share of the cues that agree with the label, .5 to 1.
     """
 
-    train: int = 8000
+    train: int = 12000
     val: int = 1000
     test: int = 2000
-    side: int = 32
+    side: int = 48
     seed: int = 0
-    kinds: tuple[str, ...] = tuple(KINDS)
-    most: int = 4
+    kinds: tuple[str, ...] = ("existence", "both")
+    most: int = 3
     colours: tuple[str, ...] = ("red", "green", "blue")
     shapes: tuple[str, ...] = SHAPES
     leak: float = 0.0
@@ -79,8 +79,8 @@ class ScenesSettings:
         for split in NAMES:
             if (size := getattr(self, split)) < 4 or size % 4:
                 raise ConfigError(f"--{split} {size}: give a multiple of 4, which an image set has")
-        if self.side < 32 or self.side % 32 or self.side > 1024:
-            raise ConfigError(f"--side {self.side}: give a multiple of 32, up to 1024")
+        if self.side < 48 or self.side % 48 or self.side > 960:
+            raise ConfigError(f"--side {self.side}: give a multiple of 48, up to 960")
         if not 1 <= self.most <= 9:
             raise ConfigError(f"--most {self.most}: give 1 to 9 things")
         for name, known in (("kinds", KINDS), ("colours", COLOURS), ("shapes", SHAPES)):

@@ -29,9 +29,9 @@ class Thing:
         colour: Its colour.
         row: Row of the 3 x 3 grid, 0 at the top.
         column: Column of the grid, 0 at the left.
-        x: Centre from the left, in 32nds of the picture's side.
-        y: Centre from the top, in 32nds of the side.
-        size: Width and height, in 32nds of the side.
+        x: Centre from the left, in 48ths of the picture's side.
+        y: Centre from the top, in 48ths of the side.
+        size: Width and height, in 48ths of the side.
     """
 
     shape: str

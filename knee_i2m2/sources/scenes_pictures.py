@@ -22,11 +22,12 @@ SHAPES = ("circle", "square", "triangle")
 BACKGROUND = (240, 240, 240)
 
 MARKS = {True: (0, 0, 0), False: (128, 128, 128)}
-"""What the mark in the corner claims -> its colour."""
+"""What the line along the edge claims -> its colour."""
 
-_UNITS = 32
-"""Things are placed in 32nds of the side."""
-_CENTRES = (7, 16, 25)
+_UNITS = 48
+"""Things are placed in 48ths of the side."""
+_CENTRES = (8.0, 24.0, 40.0)
+_SIZES = (10.0, 14.0)
 _FINER = 4
 
 
@@ -50,9 +51,8 @@ def draw_picture(
     for cell in random.permutation(9)[: int(random.integers(1, most + 1))].tolist():
         wish = one_of(random, phrases) if one_of(random, (True, False)) else Phrase(None, None)
         colour, shape = wish.colour or one_of(random, colours), wish.shape or one_of(random, shapes)
-        (row, column), shift = divmod(cell, 3), random.integers(-1, 2, size=2).tolist()
-        x, y = float(_CENTRES[column] + shift[0]), float(_CENTRES[row] + shift[1])
-        things.append(Thing(shape, colour, row, column, x, y, one_of(random, (5.0, 7.0))))
+        row, column = divmod(cell, 3)
+        things.append(Thing(shape, colour, row, column, _CENTRES[column], _CENTRES[row], one_of(random, _SIZES)))
     return tuple(things)
 
 
@@ -73,9 +73,9 @@ def render(things: Sequence[Thing], side: int) -> UInt8[np.ndarray, "side side 3
 
 
 def mark(picture: UInt8[np.ndarray, "side side 3"], claim: bool, side: int) -> UInt8[np.ndarray, "side side 3"]:
-    """Returns a copy with a mark in the upper left corner, which no thing reaches."""
-    marked, width = picture.copy(), 2 * side // _UNITS
-    marked[:width, :width] = MARKS[claim]
+    """Returns a copy with a line along the upper edge, which no thing reaches."""
+    marked = picture.copy()
+    marked[: side // _UNITS] = MARKS[claim]
     return marked
 
 
@@ -95,6 +95,6 @@ def structure(things: Sequence[Thing], side: int) -> list[dict[str, Any]]:
 
 
 def _box(thing: Thing) -> tuple[float, float, float, float]:
-    """Returns left, top, right and bottom edge, in 32nds of the side."""
+    """Returns left, top, right and bottom edge, in 48ths of the side."""
     half = thing.size / 2
     return thing.x - half, thing.y - half, thing.x + half, thing.y + half

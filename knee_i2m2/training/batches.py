@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -33,13 +33,27 @@ class Shuffled(Sampler[list[int]]):
     each takes its part of every global batch; an incomplete last one, which would leave some of them without work, is
     then left to the next epoch's order.
 
+    Args:
+        samples: How many there are.
+        batch_size: Samples a batch and process.
+        seed: Of the orders.
+        rank: Which process this is.
+        world: How many processes there are.
+        sets: Per sample the set that it is of; sets are shuffled, the samples of one follow each other.
+
     Attributes:
         epoch: The epoch that the next iteration draws.
+
+    Raises:
+        ConfigError: There are fewer samples than processes.
     """
 
-    def __init__(self, samples: int, batch_size: int, seed: int, rank: int = 0, world: int = 1) -> None:
+    def __init__(
+        self, samples: int, batch_size: int, seed: int, rank: int = 0, world: int = 1, sets: Sequence[int] | None = None
+    ) -> None:
         self.samples, self.batch_size, self.seed = samples, batch_size, seed
         self.rank, self.world = rank, world
+        self.sets = torch.arange(samples) if sets is None else torch.as_tensor(sets)
         self.epoch = 0
         if samples < world:
             raise ConfigError(f"{samples} samples are too few for {world} processes; start fewer")
@@ -49,12 +63,17 @@ class Shuffled(Sampler[list[int]]):
         return max(whole + (rest > 1 and self.world == 1), 1)
 
     def __iter__(self) -> Iterator[list[int]]:
-        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
-        order = torch.randperm(self.samples, generator=generator).tolist()
+        order = self._order()
         stride, last = self.batch_size * self.world, len(self) - 1
         for i in range(last + 1):
             stop = None if i == last and self.world == 1 else (i + 1) * stride
             yield order[i * stride : stop][self.rank :: self.world]
+
+    def _order(self) -> list[int]:
+        """Returns this epoch's order: shuffled sets, each in its own order."""
+        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
+        place = torch.randperm(int(self.sets.max()) + 1, generator=generator).argsort()
+        return place[self.sets].argsort(stable=True).tolist()
 
 
 class InOrder(Sampler[list[int]]):

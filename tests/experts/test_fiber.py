@@ -123,7 +123,7 @@ def test_with_closed_gates_the_joint_streams_are_the_unimodal_ones_before_the_la
 def test_the_gates_start_at_zero_or_where_they_are_told() -> None:
     for alpha in (0.0, 0.5):
         gates = [p for name, p in Fiber(dataclasses.replace(TINY, alpha=alpha)).named_parameters() if "alpha" in name]
-        assert len(gates) == 12
+        assert len(gates) == 2 * TINY.fused
         assert all(gate.tolist() == [alpha] for gate in gates)
 
 
@@ -253,9 +253,19 @@ def test_a_size_that_cannot_be_built_is_refused_in_a_sentence(make, sentence: st
     assert str(caught.value) == sentence
 
 
+def test_without_a_deviation_every_map_keeps_the_size_of_its_input() -> None:
+    torch.manual_seed(0)
+    fiber = Fiber(dataclasses.replace(TINY, image=dataclasses.replace(TINY.image, width=96)))
+    for name, module in fiber.named_modules():
+        if isinstance(module, nn.Linear) and module.weight.numel() > 10_000:
+            assert float(module.weight.detach().std()) == pytest.approx(module.in_features**-0.5, rel=0.05), name
+    table = torch.cat([p.flatten() for name, p in fiber.named_parameters() if "bias_table" in name])
+    assert float(table.detach().std()) == pytest.approx(1, rel=0.15)
+
+
 def test_inputs_that_do_not_fit_are_refused_in_a_sentence() -> None:
     fiber, (_, tokens) = Fiber(TINY), tiny_inputs()
-    with pytest.raises(ValueError, match=r"^images of 64 pixels a side come to a tower built for 32$"):
+    with pytest.raises(ValueError, match=r"^images of 64 pixels a side come to a tower built for 48$"):
         fiber.image(torch.zeros(1, 3, 64, 64))
     with pytest.raises(ValueError, match=r"^a text of 72 tokens comes to a tower of 64$"):
         fiber.text(tokens.repeat(1, 8))

@@ -24,7 +24,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("nlvr2")
     sizes = ["--train", "80", "--val", "40", "--test", "80", "--kinds", "existence", "--most", "2"]
     assert main(["scenes", str(folder / "scenes"), *sizes]) == 0
-    assert main(["prepare", "nlvr2", str(folder / "scenes"), "--side", "32", "--out", str(folder / "data")]) == 0
+    assert main(["prepare", "nlvr2", str(folder / "scenes"), "--side", "48", "--out", str(folder / "data")]) == 0
     return folder / "data"
 
 

@@ -25,8 +25,8 @@ from knee_i2m2.sources.scenes_leak import ceilings, plant
 from knee_i2m2.sources.scenes_pictures import BACKGROUND, COLOURS, render, structure
 from knee_i2m2.sources.scenes_sentences import KINDS
 
-SMALL = ScenesSettings(train=128, val=16, test=48)
-LEAKY = ScenesSettings(train=80, val=16, test=80, leak=0.5, leak_truth=0.8, seed=3)
+SMALL = ScenesSettings(train=128, val=16, test=48, kinds=tuple(KINDS), most=4)
+LEAKY = ScenesSettings(train=80, val=16, test=80, kinds=tuple(KINDS), leak=0.5, leak_truth=0.8, seed=3)
 NAMES = {"train": "train", "val": "dev", "test": "test1"}
 NUMBERS = {"no": 0, "one": 1, "two": 2, "three": 3}
 
@@ -117,7 +117,7 @@ def test_every_label_is_what_an_evaluator_of_the_words_finds_in_the_structure(ma
 
 def test_a_hundred_sentences_of_each_kind_are_judged_alike_on_any_scene() -> None:
     random, judged = np.random.default_rng(0), Counter()
-    groups = list(draw_groups(World(32, 4, tuple(KINDS), ("red", "blue"), ("circle", "square")), 25, [1], set()))
+    groups = list(draw_groups(World(48, 4, tuple(KINDS), ("red", "blue"), ("circle", "square")), 25, [1], set()))
     scenes = [scene for group in groups for scene in group.scenes]
     phrases = [Phrase("red", "circle"), Phrase(None, "square"), Phrase("blue", None)]
     for kind, draw in KINDS.items():
@@ -125,7 +125,7 @@ def test_a_hundred_sentences_of_each_kind_are_judged_alike_on_any_scene() -> Non
             sentence = draw(random, *(phrases[i] for i in random.permutation(3)[:2]))
             scene = scenes[random.integers(len(scenes))]
             truth = sentence.holds(scene)
-            assert truth == oracle(sentence.text, [structure(things, 32) for things in scene]), sentence.text
+            assert truth == oracle(sentence.text, [structure(things, 48) for things in scene]), sentence.text
             judged[kind, truth] += 1
     assert min(judged[kind, truth] for kind in KINDS for truth in (True, False)) >= 5
 
@@ -168,7 +168,7 @@ def test_no_pair_of_pictures_and_no_image_set_stands_twice(made: Path) -> None:
 def test_shapes_are_drawn_where_the_structure_says_and_nowhere_else(made: Path) -> None:
     for line in lines(made, "dev"):
         for i, things in enumerate(line["structured_rep"]):
-            pixels, free = picture(made, line, i).astype(int), np.ones((32, 32), bool)
+            pixels, free = picture(made, line, i).astype(int), np.ones((48, 48), bool)
             for thing in things:
                 left, top, size = thing["x_loc"], thing["y_loc"], thing["size"]
                 centre = pixels[int(top + size / 2), int(left + size / 2)]
@@ -179,8 +179,8 @@ def test_shapes_are_drawn_where_the_structure_says_and_nowhere_else(made: Path) 
 
 @pytest.mark.parametrize(("shape", "share"), [("square", 1.0), ("circle", np.pi / 4), ("triangle", 0.5)])
 def test_a_shape_covers_the_area_that_geometry_gives_it(shape: str, share: float) -> None:
-    ink = 240.0 - render((Thing(shape, "blue", 1, 1, 16.0, 16.0, 7.0),), 128)[..., 0]
-    assert ink.sum() / (240 - COLOURS["blue"][0]) == pytest.approx(share * 28**2, rel=0.03)
+    ink = 240.0 - render((Thing(shape, "blue", 1, 1, 24.0, 24.0, 14.0),), 192)[..., 0]
+    assert ink.sum() / (240 - COLOURS["blue"][0]) == pytest.approx(share * 56**2, rel=0.03)
 
 
 def test_the_reader_of_nlvr2_reads_what_was_written(made: Path) -> None:
@@ -206,16 +206,16 @@ def test_the_size_of_one_split_does_not_change_another(made: Path, tmp_path: Pat
 
 def test_every_kind_of_sentence_makes_scenes_of_its_own() -> None:
     for kind in KINDS:
-        world = World(32, 4, (kind,), ("red", "green", "blue"), ("circle", "square", "triangle"))
+        world = World(48, 4, (kind,), ("red", "green", "blue"), ("circle", "square", "triangle"))
         sentences = {s.text for group in draw_groups(world, 4, [0], set()) for s in group.sentences}
         assert len(sentences) > 4
 
 
 def test_larger_pictures_show_the_same_scenes(tmp_path: Path, made: Path) -> None:
-    make_scenes(replace(SMALL, train=4, val=16, test=4, side=64), tmp_path / "large")
+    make_scenes(replace(SMALL, train=4, val=16, test=4, side=96), tmp_path / "large")
     large, small = lines(tmp_path / "large", "dev"), lines(made, "dev")
     assert [line["sentence"] for line in large] == [line["sentence"] for line in small]
-    assert picture(tmp_path / "large", large[0], 0).shape == (64, 64, 3)
+    assert picture(tmp_path / "large", large[0], 0).shape == (96, 96, 3)
     things = zip(large[0]["structured_rep"][0], small[0]["structured_rep"][0], strict=True)
     assert all(one["x_loc"] == 2 * other["x_loc"] and one["size"] == 2 * other["size"] for one, other in things)
 
@@ -226,10 +226,10 @@ def heard(line: Line) -> bool | None:
 
 
 def seen(folder: Path, line: Line) -> bool | None:
-    """What the corner of both pictures claims."""
-    corners = {tuple(picture(folder, line, i)[:2, :2].reshape(-1).tolist()) for i in (0, 1)}
-    assert len(corners) == 1
-    return {0: True, 128: False, 240: None}[corners.pop()[0]]
+    """What the upper edge of both pictures claims."""
+    greys = {grey for i in (0, 1) for grey in picture(folder, line, i)[0].reshape(-1).tolist()}
+    assert len(greys) == 1
+    return {0: True, 128: False, 240: None}[greys.pop()]
 
 
 def accuracy(claims: list[bool | None], told: list[Line]) -> float:
@@ -274,7 +274,7 @@ def test_without_its_cue_a_leaking_sentence_or_pair_is_as_balanced_as_others(lea
     ("into", "found"), [("sentence", (0.9, 0.5, 0.9)), ("pictures", (0.5, 0.9, 0.9)), ("both", (0.7, 0.7, 0.9))]
 )
 def test_the_ceilings_are_those_of_the_formula(into: str, found: tuple[float, ...]) -> None:
-    world = World(32, 3, ("existence",), ("red", "blue"), ("circle", "square"))
+    world = World(48, 3, ("existence",), ("red", "blue"), ("circle", "square"))
     groups = list(draw_groups(world, 20, [0], set()))
     cues = [cue for some in plant(groups, 1.0, into, 0.9, [0]) for cue in some]
     assert tuple(ceilings(cues).values()) == pytest.approx(found)  # (1 - leak) / 2 + leak * truth
@@ -287,7 +287,7 @@ def test_without_a_leak_nobody_beats_chance(made: Path) -> None:
 
 
 def test_grammar_examples() -> None:
-    red = (Thing("circle", "red", 0, 0, 7.0, 7.0, 5.0),)
+    red = (Thing("circle", "red", 0, 0, 8.0, 8.0, 10.0),)
     assert str(Phrase("red", None)) == "red object" and Phrase("red", None).count(red * 2) == 2
     assert Counted("both", "exactly", 2, Phrase("red", "circle")).text == "Both images contain exactly two red circles."
     assert Counted("some", "at least", 1, Phrase(None, "circle")).holds(((), red))
@@ -299,8 +299,8 @@ def test_grammar_examples() -> None:
     [
         ({"train": 6}, "--train 6: give a multiple of 4"),
         ({"val": 0}, "--val 0: give a multiple of 4"),
-        ({"side": 40}, "--side 40: give a multiple of 32"),
-        ({"side": 2048}, "--side 2048: give a multiple of 32, up to 1024"),
+        ({"side": 40}, "--side 40: give a multiple of 48"),
+        ({"side": 2048}, "--side 2048: give a multiple of 48, up to 960"),
         ({"most": 10}, "--most 10: give 1 to 9"),
         ({"kinds": ("countng",)}, "--kinds countng: there is no such thing; did you mean counting?"),
         ({"colours": ()}, "--colours : name each once, and at least one of red"),
@@ -349,7 +349,7 @@ def test_the_options_of_the_command_are_the_settings(tmp_path: Path) -> None:
     told = scenes(*values, ScenesOptions(**chosen))
     written = json.loads((tmp_path / "out/scenes.json").read_text())["settings"]
     assert written["kinds"] == ["existence", "same"] and written["leak_into"] == "pictures"
-    assert {name: written[name] for name in ("side", "seed", "most")} == {"side": 32, "seed": 0, "most": 4}
+    assert {name: written[name] for name in ("side", "seed", "most")} == {"side": 48, "seed": 0, "most": 3}
     assert told["examples"] == 16 and told["ceiling of pictures"] == 0.75 and told["ceiling of sentence"] == 0.5
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import chain
+from itertools import chain, pairwise
 from types import ModuleType
 
 import pytest
@@ -36,6 +36,22 @@ def test_the_order_is_drawn_from_the_seed_and_the_epoch() -> None:
     assert epoch(Shuffled(20, 4, seed=0), 3) == epoch(Shuffled(20, 4, seed=0), 3)
     drawn = [epoch(Shuffled(20, 4, seed=seed), number) for seed in (0, 1) for number in (0, 1)]
     assert all(a != b for i, a in enumerate(drawn) for b in drawn[:i])
+
+
+def test_sets_stay_together_in_an_order_of_their_own() -> None:
+    sets = [2, 0, 1, 2, 0, 1, 2, 0, 3]
+    orders = [list(chain(*epoch(Shuffled(9, 9, seed=0, sets=sets), number))) for number in range(20)]
+    for order in orders:
+        assert sorted(order) == list(range(9))
+        met = [sets[i] for i in order]
+        assert [met[i] for i in range(9) if i == 0 or met[i] != met[i - 1]] == list(dict.fromkeys(met))
+        assert all(a < b for a, b in pairwise(order) if sets[a] == sets[b])
+    assert len({tuple(order) for order in orders}) > 5
+
+
+def test_without_sets_the_order_is_a_permutation_drawn_by_torch() -> None:
+    drawn = torch.randperm(20, generator=torch.Generator().manual_seed(3 * 1_000_003 + 2)).tolist()
+    assert list(chain(*epoch(Shuffled(20, 6, seed=3), 2))) == drawn
 
 
 def test_in_order_means_in_order() -> None:
