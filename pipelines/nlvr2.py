@@ -41,7 +41,9 @@ from knee_i2m2.experts.inputs import local_tokeniser, normalised, vocabulary_of
 from knee_i2m2.experts.nlvr2 import nlvr2_experts
 from knee_i2m2.experts.shared import Shared
 from knee_i2m2.methods.method import Method
+from knee_i2m2.modalities.picture_augmentation import SIDED, PictureAugmentation
 from knee_i2m2.pipelines import checks, recipe
+from knee_i2m2.pipelines.nlvr2_answers import MAJORITY, write_majority, write_official
 from knee_i2m2.pipelines.recipe import Budget, Session
 from knee_i2m2.sources.prepared import Prepared
 from knee_i2m2.training.fit import Stage, warm_linear
@@ -58,6 +60,7 @@ RIVALS = {
     "intra": Rival(("images", "sentence"), warm=False),
     "inter": Rival((JOINT,)),
     "i2m2": Rival(("images", "sentence", JOINT), warm=False),
+    "inter3": Rival((JOINT, f"{JOINT}.2", f"{JOINT}.3"), warm=False),
 }
 SIZES = {"base": BASE, "tiny": TINY}
 
@@ -69,12 +72,13 @@ class NLVR2:
     Attributes:
         data: Folder that `prepare nlvr2` wrote.
         out: Run folder; run again, it goes on with what is missing.
-        rivals: Rows of the table: images sentence intra inter i2m2.
+        rivals: Rows of the table: images sentence intra inter i2m2, and the control inter3.
         seeds: Each trains all rivals anew.
         size: base: Swin-B and RoBERTa-base; tiny: for scenes, on a CPU.
         fiber: File in the layout of fiber_pretrain.ckpt to start from.
         swin: Folder with a Swin of transformers' format to start from.
         roberta: Folder with a RoBERTa of transformers' format to start from; its tokeniser is used.
+        frozen: Only the heads learn; the backbone stays as it was loaded, also in its dropout.
         gates: Where the gates between the towers start; 0 starts from the unimodal towers.
         longest: Tokens of a sentence at most.
         epochs: At most.
@@ -89,6 +93,7 @@ class NLVR2:
         cross_rate: Times that, for what lies between the towers.
         weight_decay: AdamW's.
         clip: Greatest norm of the gradient.
+        augment: Train on random crops, mirror images (where no sentence says left or right) and other light.
         recompute: Compute blocks again for the gradient: less memory, more time.
         device: auto, cpu, cuda or one card such as cuda:0.
         precision: 32 or bf16.
@@ -99,12 +104,13 @@ class NLVR2:
 
     data: Path
     out: Path
-    rivals: list[str] = field(default_factory=lambda: list(RIVALS))
+    rivals: list[str] = field(default_factory=lambda: [name for name in RIVALS if name != "inter3"])
     seeds: list[int] = field(default_factory=lambda: [0])
     size: Literal["base", "tiny"] = "base"
     fiber: Path | None = None
     swin: Path | None = None
     roberta: Path | None = None
+    frozen: bool = False
     gates: float = 0.0
     longest: int = 50
     epochs: int = 5
@@ -117,6 +123,7 @@ class NLVR2:
     cross_rate: float = 5.0
     weight_decay: float = 0.01
     clip: float = 1.0
+    augment: bool = False
     recompute: bool = False
     device: str = "auto"
     precision: str = "32"
@@ -127,10 +134,17 @@ class NLVR2:
 
 @dataclass(frozen=True)
 class Told:
-    """Samples whose pictures are normalised and whose sentences are tokens."""
+    """Samples whose pictures are normalised and whose sentences are tokens.
+
+    Attributes:
+        pictures: The samples.
+        tokens: Of every sentence.
+        sided: Whether a sentence says left or right, where the augmentation is to know it.
+    """
 
     pictures: Prepared
     tokens: Tensor
+    sided: Tensor | None = None
 
     @property
     def index(self) -> pd.DataFrame:
@@ -148,7 +162,8 @@ class Told:
     def __getitem__(self, positions: list[int]) -> Batch:
         batch = self.pictures[positions]
         images = normalised(batch.x["image"].unflatten(1, (-1, 3)))
-        return batch._replace(x={"images": images, "sentence": self.tokens[positions]})
+        beside = {} if self.sided is None else {SIDED: self.sided[positions]}
+        return batch._replace(x={"images": images, "sentence": self.tokens[positions], **beside})
 
 
 def train(config: NLVR2) -> dict[str, Any]:
@@ -179,8 +194,12 @@ def train(config: NLVR2) -> dict[str, Any]:
         batch_size=config.batch_size,
         workers=config.workers,
         resume=config.resume,
+        augment=PictureAugmentation() if config.augment else None,
         together="cluster" if config.sets_together else None,
     ).train(config.rivals, config.seeds)
+    if fabric.is_global_zero:
+        write_majority(samples, run, config.seeds)
+        write_official(run, [*config.rivals, MAJORITY], config.seeds)
     return {"run": str(run.path), "rivals": config.rivals, "seeds": config.seeds}
 
 
@@ -204,6 +223,9 @@ def told(prepared: Mapping[str, Prepared], config: NLVR2) -> tuple[dict[str, Tol
     sentences = {split: samples.index["sentence"].astype(str).tolist() for split, samples in prepared.items()}
     tokenise = local_tokeniser(config.roberta) if config.roberta else vocabulary_of(sentences["train"])
     found = {split: Told(prepared[split], tokenise(said, config.longest)) for split, said in sentences.items()}
+    if config.augment:
+        sided = torch.from_numpy(prepared["train"].index["sided"].to_numpy(dtype=bool, copy=True))
+        found["train"] = replace(found["train"], sided=sided)
     return found, len(tokenise)
 
 
@@ -225,6 +247,8 @@ def experts_of(config: NLVR2, size: FiberSize, pictures: int, rival: Rival, seed
         load_swin(config.swin, experts.encoders.fiber.vit_model)
     if config.roberta:
         load_roberta(config.roberta, experts.encoders.fiber.text_transformer)
+    if config.frozen:
+        experts.freeze()
     return experts
 
 

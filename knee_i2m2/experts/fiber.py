@@ -210,8 +210,8 @@ _USED: dict[str, Callable[[str, str], bool]] = {
 def initialise(network: nn.Module, deviation: float | None) -> None:
     """Draws the weights of linear maps, embeddings and position tables from N(0, deviation); biases are 0.
 
-    For None a linear map's variance is 1 / its inputs (LeCun et al., 1998) and that of embeddings and tables is 1, which
-    keeps streams of any width at the same size: what is narrow and not pre-trained learns little with a fixed deviation.
+    For None a linear map's variance is 1 / its inputs (LeCun et al., 1998) and that of embeddings and tables is 1. This
+    keeps streams of any width at the same size; what is narrow and not pre-trained learns little otherwise.
     """
     for module in network.modules():
         if isinstance(module, nn.Linear | nn.Embedding):

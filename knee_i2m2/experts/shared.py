@@ -86,6 +86,20 @@ class Shared(Experts):
         self.heads = nn.ModuleDict({module_key(name): head for name, head in heads.items()})
         self.sees = {name: frozenset(modalities_of(name)) for name in heads}
         self.reads = {name: _reads(name, encoders.names) for name in heads}
+        self.frozen = False
+
+    def freeze(self) -> None:
+        """Fixes the encoders: they get no gradient and stay in evaluation mode, so that only the heads learn."""
+        self.frozen = True
+        self.encoders.requires_grad_(False)
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> Shared:
+        """Sets training or evaluation mode; frozen encoders are always in the latter."""
+        super().train(mode)
+        if self.frozen:
+            self.encoders.eval()
+        return self
 
     def forward(self, x: Modalities) -> Opinions:
         """Returns `{expert: logits (batch, *targets, classes)}`."""

@@ -115,6 +115,16 @@ def test_copies_have_heads_of_their_own_and_all_is_saved_once() -> None:
     torch.testing.assert_close(dict(again(given)), dict(experts(given)))
 
 
+def test_frozen_encoders_learn_nothing_and_stay_in_evaluation_mode() -> None:
+    experts = late()
+    experts.freeze()
+    assert not experts.train().encoders.training and experts.heads.training
+    sum(z.sum() for z in experts(x()).values()).backward()
+    assert all(p.grad is None for p in experts.encoders.parameters())
+    assert all(p.grad is not None for p in experts.heads.parameters())
+    assert not experts.eval().heads.training
+
+
 def test_a_head_that_has_nothing_to_read_is_refused_in_a_sentence() -> None:
     sentence = r"^expert image\+text: there is an encoding of image, audio, and none that it could read$"
     with pytest.raises(ValueError, match=sentence):

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
 
 from knee_i2m2.cli import main
 from knee_i2m2.errors import CheckpointError, ConfigError
+from knee_i2m2.evaluation.accuracy import accuracy
 from knee_i2m2.evaluation.evaluate import evaluate
 from knee_i2m2.pipelines import recipe
 from knee_i2m2.pipelines.nlvr2 import NLVR2, RIVALS, experts_of, layer_wise, size_of, told, train
 from knee_i2m2.report.page import write_report
+from knee_i2m2.training import checkpoint
 from knee_i2m2.training.rivals import learning
 
+RIVALS_OF_RUN = ("images", "sentence", "intra", "inter", "i2m2")
 SMALL = {"size": "tiny", "epochs": 1, "batch_size": 20, "lr": 1e-3, "threads": 1, "device": "cpu", "gates": 0.5}
 
 
@@ -38,7 +42,7 @@ def run(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_every_rival_answers_and_is_judged_by_accuracy(run: Path) -> None:
     found = evaluate(run, replicates=20)
     rows = found.evaluated.query("split == 'test' and seed == 'mean' and target == 'label'")
-    assert set(rows["rival"]) == set(RIVALS)
+    assert set(rows["rival"]) == {*RIVALS_OF_RUN, "majority"}
     assert set(rows["metric"]) == {"accuracy", "consistency", "entropy"}
     assert set(rows["subgroup"]) == {"all", "balance=balanced"}
     assert (rows.query("metric == 'accuracy' and subgroup == 'all'")["clusters"] == 20).all()
@@ -100,3 +104,47 @@ def test_options_that_exclude_each_other_are_a_sentence(data: Path, tmp_path: Pa
         train(NLVR2(data, tmp_path / "run", longest=2, **SMALL))
     with pytest.raises(ConfigError, match="did you mean i2m2"):
         train(NLVR2(data, tmp_path / "run", rivals=["i2m"], **SMALL))
+
+
+def test_who_knows_only_the_majority_says_what_training_says_most(run: Path, data: Path) -> None:
+    index = pd.read_parquet(data / "index.parquet")
+    frame = pd.read_parquet(run / "predictions/majority/0/test.parquet")
+    share = index.query("split == 'train'")["label"].mean()  # balanced, so that Laplace's rule changes nothing
+    assert np.exp(frame[["logp_0", "logp_1"]].to_numpy()) == pytest.approx(np.full((80, 2), [1 - share, share]))
+    rows = evaluate(run, replicates=20).evaluated.query("rival == 'majority' and metric == 'accuracy'")
+    assert rows.query("split == 'test' and seed == 'mean' and subgroup == 'all'")["value"].eq(0.5).all()
+
+
+def test_answers_are_written_as_the_authors_read_them(run: Path, data: Path) -> None:
+    index = pd.read_parquet(data / "index.parquet").query("split == 'test'")
+    for rival in (*RIVALS_OF_RUN, "majority"):
+        lines = (run / f"official/{rival}/0/test1.csv").read_text().splitlines()
+        told = dict(line.split(",") for line in lines)  # as metrics.py does
+        assert list(told) == index["sample"].tolist() and set(told.values()) <= {"True", "False"}
+        right = np.mean([(told[s] == "True") == bool(y) for s, y in zip(index["sample"], index["label"], strict=True)])
+        frame = pd.read_parquet(run / f"predictions/{rival}/0/test.parquet")
+        assert right == pytest.approx(accuracy(frame["truth"].to_numpy(), frame[["logp_0", "logp_1"]].to_numpy()))
+
+
+def test_a_frozen_backbone_stays_as_it_was_and_only_heads_learn(data: Path, tmp_path: Path) -> None:
+    config = NLVR2(data, tmp_path / "run", rivals=["i2m2", "inter3"], frozen=True, **SMALL)
+    train(config)
+    samples, words = told(recipe.open_samples(data, "nlvr2"), config)
+    for name in config.rivals:
+        fresh = experts_of(config, size_of(config, samples["train"].pictures, words), 2, RIVALS[name], 0)
+        before = {f"experts.{key}": value.clone() for key, value in fresh.state_dict().items()}
+        method = learning(RIVALS[name], fresh, torch.ones(2))
+        checkpoint.load_weights(tmp_path / f"run/experts/{name}/0/best", method)
+        same = {key: torch.equal(value, before[key]) for key, value in method.state_dict().items() if key in before}
+        assert all(kept for key, kept in same.items() if ".encoders." in key)
+        assert not any(kept for key, kept in same.items() if ".heads." in key and key.endswith("3.weight"))
+
+
+def test_augmentation_reaches_the_training_only_and_knows_which_sentences_are_sided(data: Path, tmp_path: Path) -> None:
+    config = NLVR2(data, tmp_path / "run", rivals=["images"], augment=True, **SMALL)
+    samples, _ = told(recipe.open_samples(data, "nlvr2"), config)
+    sided = samples["train"][list(range(80))].x["sided"].tolist()
+    assert sided == [bool({"left", "right"} & set(s.lower().split())) for s in samples["train"].index["sentence"]]
+    assert set(samples["val"][[0]].x) == set(samples["test"][[0]].x) == {"images", "sentence"}
+    train(config)
+    assert (tmp_path / "run/predictions/images/0/test.parquet").is_file()
