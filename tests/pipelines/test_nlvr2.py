@@ -14,10 +14,13 @@ from knee_i2m2.errors import CheckpointError, ConfigError
 from knee_i2m2.evaluation.accuracy import accuracy
 from knee_i2m2.evaluation.evaluate import evaluate
 from knee_i2m2.pipelines import recipe
-from knee_i2m2.pipelines.nlvr2 import NLVR2, RIVALS, experts_of, layer_wise, size_of, told, train
+from knee_i2m2.pipelines.nlvr2 import NLVR2, RIVALS, experts_of, layer_wise, told, train
+from knee_i2m2.pipelines.nlvr2_backbones import backbone_of
+from knee_i2m2.predictions import experts
 from knee_i2m2.report.page import write_report
 from knee_i2m2.training import checkpoint
 from knee_i2m2.training.rivals import learning
+from tests.experts import tiny_transformers as tiny
 
 RIVALS_OF_RUN = ("images", "sentence", "intra", "inter", "i2m2")
 SMALL = {"size": "tiny", "epochs": 1, "batch_size": 20, "lr": 1e-3, "threads": 1, "device": "cpu", "gates": 0.5}
@@ -58,23 +61,21 @@ def test_a_product_has_the_opinions_of_its_experts(run: Path) -> None:
 
 def test_all_rivals_of_a_seed_start_from_the_same_backbone_and_share_it(data: Path, tmp_path: Path) -> None:
     config = NLVR2(data, tmp_path, **SMALL)
-    samples, words = told(recipe.open_samples(data, "nlvr2"), config)
-    size = size_of(config, samples["train"].pictures, words)
-    made = {name: experts_of(config, size, 2, rival, 0) for name, rival in RIVALS.items()}
+    backbone = backbone_of(config, recipe.open_samples(data, "nlvr2")["train"])
+    made = {name: experts_of(config, backbone, rival, 0) for name, rival in RIVALS.items()}
     backbones = {name: dict(one.encoders.named_parameters()) for name, one in made.items()}
     for name, parameters in backbones.items():
         assert all(torch.equal(parameters[p], v) for p, v in backbones["inter"].items()), name
     sizes = {name: sum(p.numel() for p in parameters.values()) for name, parameters in backbones.items()}
     assert len(set(sizes.values())) == 1  # not three copies
-    other = dict(experts_of(config, size, 2, RIVALS["inter"], 1).encoders.named_parameters())
+    other = dict(experts_of(config, backbone, RIVALS["inter"], 1).encoders.named_parameters())
     assert not all(torch.equal(other[p], v) for p, v in backbones["inter"].items())
 
 
 def test_heads_and_what_lies_between_the_towers_learn_faster(data: Path, tmp_path: Path) -> None:
     config = NLVR2(data, tmp_path, head_rate=50.0, cross_rate=5.0, **SMALL)
-    samples, words = told(recipe.open_samples(data, "nlvr2"), config)
-    size = size_of(config, samples["train"].pictures, words)
-    method = learning(RIVALS["i2m2"], experts_of(config, size, 2, RIVALS["i2m2"], 0), torch.ones(2))
+    backbone = backbone_of(config, recipe.open_samples(data, "nlvr2")["train"])
+    method = learning(RIVALS["i2m2"], experts_of(config, backbone, RIVALS["i2m2"], 0), torch.ones(2))
     rate = {id(p): group["lr"] for group in layer_wise(config, method) for p in group["params"]}
     named = {name: p for name, p in method.named_parameters() if p.requires_grad}
     assert len(rate) == len(named)
@@ -90,15 +91,15 @@ def test_the_same_seed_gives_the_same_answers(data: Path, run: Path, tmp_path: P
     pd.testing.assert_frame_equal(*map(pd.read_parquet, paths))
 
 
-@pytest.mark.parametrize("option", ["fiber", "swin", "roberta"])
+@pytest.mark.parametrize("option", ["fiber", "swin", "roberta", "vilt", "flava", "sentences"])
 def test_weights_that_are_not_there_are_a_sentence(data: Path, tmp_path: Path, option: str) -> None:
     with pytest.raises(CheckpointError, match="gone"):
-        train(NLVR2(data, tmp_path / "run", **SMALL, **{option: tmp_path / "gone"}))
+        train(NLVR2(data, tmp_path / "run", rivals=["inter"], **SMALL, **{option: tmp_path / "gone"}))
     assert not (tmp_path / "run").exists()
 
 
 def test_options_that_exclude_each_other_are_a_sentence(data: Path, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="--fiber holds both towers"):
+    with pytest.raises(ConfigError, match="--fiber and --swin name several backbones"):
         train(NLVR2(data, tmp_path / "run", fiber=tmp_path, swin=tmp_path, **SMALL))
     with pytest.raises(ConfigError, match="a text has a start, an end and a word"):
         train(NLVR2(data, tmp_path / "run", longest=2, **SMALL))
@@ -129,9 +130,9 @@ def test_answers_are_written_as_the_authors_read_them(run: Path, data: Path) -> 
 def test_a_frozen_backbone_stays_as_it_was_and_only_heads_learn(data: Path, tmp_path: Path) -> None:
     config = NLVR2(data, tmp_path / "run", rivals=["i2m2", "inter3"], frozen=True, **SMALL)
     train(config)
-    samples, words = told(recipe.open_samples(data, "nlvr2"), config)
+    backbone = backbone_of(config, recipe.open_samples(data, "nlvr2")["train"])
     for name in config.rivals:
-        fresh = experts_of(config, size_of(config, samples["train"].pictures, words), 2, RIVALS[name], 0)
+        fresh = experts_of(config, backbone, RIVALS[name], 0)
         before = {f"experts.{key}": value.clone() for key, value in fresh.state_dict().items()}
         method = learning(RIVALS[name], fresh, torch.ones(2))
         checkpoint.load_weights(tmp_path / f"run/experts/{name}/0/best", method)
@@ -142,9 +143,27 @@ def test_a_frozen_backbone_stays_as_it_was_and_only_heads_learn(data: Path, tmp_
 
 def test_augmentation_reaches_the_training_only_and_knows_which_sentences_are_sided(data: Path, tmp_path: Path) -> None:
     config = NLVR2(data, tmp_path / "run", rivals=["images"], augment=True, **SMALL)
-    samples, _ = told(recipe.open_samples(data, "nlvr2"), config)
+    prepared = recipe.open_samples(data, "nlvr2")
+    samples = told(prepared, config, backbone_of(config, prepared["train"]))
     sided = samples["train"][list(range(80))].x["sided"].tolist()
     assert sided == [bool({"left", "right"} & set(s.lower().split())) for s in samples["train"].index["sentence"]]
     assert set(samples["val"][[0]].x) == set(samples["test"][[0]].x) == {"images", "sentence"}
     train(config)
     assert (tmp_path / "run/predictions/images/0/test.parquet").is_file()
+
+
+@pytest.mark.parametrize(("option", "rivals"), [("vilt", ["inter"]), ("flava", ["i2m2"]), ("sentences", ["i2m2"])])
+def test_other_backbones_are_trained_from_their_folders(
+    data: Path, tmp_path: Path, option: str, rivals: list[str]
+) -> None:
+    {"vilt": tiny.vilt, "flava": tiny.flava, "sentences": tiny.bert}[option](tmp_path / option)
+    train(NLVR2(data, tmp_path / "run", rivals=rivals, **SMALL, **{option: tmp_path / option}))
+    frame = pd.read_parquet(tmp_path / f"run/predictions/{rivals[0]}/0/test.parquet")
+    assert set(experts(frame)) == set(RIVALS[rivals[0]].experts)
+
+
+def test_vilt_alone_with_one_modality_is_refused_before_a_folder_is_made(data: Path, tmp_path: Path) -> None:
+    tiny.vilt(tmp_path / "vilt")
+    with pytest.raises(ConfigError, match="ViLT reads pictures and sentence together only"):
+        train(NLVR2(data, tmp_path / "run", rivals=["inter", "i2m2"], vilt=tmp_path / "vilt", **SMALL))
+    assert not (tmp_path / "run").exists()
