@@ -242,7 +242,7 @@ def experts_of(config: NLVR2, backbone: Backbone, rival: Rival, seed: int) -> Sh
 def budget(config: NLVR2) -> Budget:
     """Returns AdamW with FIBER's rates: heads and what lies between the towers learn faster."""
     stage = Stage(config.epochs, config.patience, config.clip, warm_linear, config.accumulate)
-    optimiser = partial(AdamW, lr=config.lr, betas=(0.9, 0.98), eps=1e-8, weight_decay=config.weight_decay)
+    optimiser = partial(AdamW, lr=config.lr, betas=(0.9, 0.98), weight_decay=config.weight_decay, fused=True)
     return Budget(stage, optimiser, partial(layer_wise, config))
 
 
