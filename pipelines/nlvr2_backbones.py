@@ -7,7 +7,7 @@ image tower, which meet in the heads alone.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple, Protocol, runtime_checkable
@@ -22,6 +22,7 @@ from knee_i2m2.experts.fiber_checkpoint import load_fiber
 from knee_i2m2.experts.fiber_huggingface import load_roberta, load_swin
 from knee_i2m2.experts.flava import flava_experts
 from knee_i2m2.experts.inputs import IMAGENET, Colours, local_colours, local_tokeniser, vocabulary_of
+from knee_i2m2.experts.local import config_of
 from knee_i2m2.experts.nlvr2 import nlvr2_experts
 from knee_i2m2.experts.sentences import late_experts, minilm_folder
 from knee_i2m2.experts.shared import Shared
@@ -33,7 +34,11 @@ __all__ = ["SIZES", "Backbone", "backbone_of", "check_backbone"]
 SIZES = {"base": BASE, "tiny": TINY}
 _FOLDERS = ("fiber", "swin", "roberta", "vilt", "flava", "sentences")
 _TOGETHER = ({"swin", "roberta"}, {"swin", "sentences"})
+_IDLE = {"vilt": ("gates", "size"), "flava": ("gates", "size"), "sentences": ("gates", "recompute")}
+"""Backbone -> options that it has no use for."""
+
 _MINILM = "minilm"
+_VILT_TOKENS = 40
 _BERT_PADDING = 0
 _HALF = Colours((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 _CLIP = Colours((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711))
@@ -51,6 +56,7 @@ class Asked(Protocol):
     flava: Path | None
     sentences: Path | None
     gates: float
+    longest: int
     recompute: bool
 
 
@@ -69,11 +75,16 @@ class Backbone(NamedTuple):
 
 
 def check_backbone(config: Asked) -> None:
-    """Raises ConfigError for options that name several backbones."""
+    """Raises ConfigError for options that name several backbones, or that the one they name has no use for."""
     given = {name for name in _FOLDERS if getattr(config, name)}
     if len(given) > 1 and given not in _TOGETHER:
         names = " and ".join(f"--{name}" for name in _FOLDERS if name in given)
         raise ConfigError(f"{names} name several backbones; give one, or --swin with --roberta or --sentences")
+    defaults = {field.name: field.default for field in fields(config)}
+    for name in given & _IDLE.keys():
+        for option in _IDLE[name]:
+            if getattr(config, option) != defaults[option]:
+                raise ConfigError(f"--{name} has no use for --{option}; leave it out")
 
 
 def backbone_of(config: Asked, train: Prepared) -> Backbone:
@@ -84,13 +95,22 @@ def backbone_of(config: Asked, train: Prepared) -> Backbone:
         CheckpointError: Its tokeniser is missing.
     """
     pictures = train[[0]].x["image"].shape[1] // 3
+    whole = {"pictures": pictures, "recompute": config.recompute}
     if config.vilt:
-        return _from_folder(config.vilt, partial(vilt_experts, config.vilt, pictures=pictures), _HALF)
+        _check_longest(config)
+        return _from_folder(config.vilt, partial(vilt_experts, config.vilt, **whole), _HALF)
     if config.flava:
-        return _from_folder(config.flava, partial(flava_experts, config.flava, pictures=pictures), _CLIP)
+        return _from_folder(config.flava, partial(flava_experts, config.flava, **whole), _CLIP)
     if config.sentences:
         return _late(config, train.matrix[0], pictures)
     return _fiber(config, train, pictures)
+
+
+def _check_longest(config: Asked) -> None:
+    """Raises ConfigError for sentences that may be longer than ViLT has positions."""
+    most = config_of(config.vilt).get("max_position_embeddings", _VILT_TOKENS)
+    if config.longest > most:
+        raise ConfigError(f"--longest {config.longest}: this ViLT reads {most} tokens; give --longest {most}")
 
 
 def _from_folder(folder: Path, experts: Callable[[Collection[str]], Shared], colours: Colours) -> Backbone:
@@ -110,7 +130,8 @@ def _late(config: Asked, side: int, pictures: int) -> Backbone:
             load_swin(config.swin, made.encoders["images"].tower)
         return made
 
-    return Backbone(local_tokeniser(folder, _BERT_PADDING), IMAGENET, experts)
+    padding = config_of(folder).get("pad_token_id") or _BERT_PADDING
+    return Backbone(local_tokeniser(folder, padding), IMAGENET, experts)
 
 
 def _fiber(config: Asked, train: Prepared, pictures: int) -> Backbone:

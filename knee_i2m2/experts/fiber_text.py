@@ -7,7 +7,6 @@ the layers are put together here, because FIBER adds its cross term before the r
 from __future__ import annotations
 
 from dataclasses import dataclass
-from importlib import import_module
 from types import ModuleType
 from typing import TYPE_CHECKING
 
@@ -17,6 +16,7 @@ from torch import Tensor, nn
 from knee_i2m2.errors import ConfigError
 from knee_i2m2.experts.fiber_attention import PADDING, Text, attend, padding_bias
 from knee_i2m2.experts.fiber_fusion import TextQueriesImage, gate
+from knee_i2m2.experts.local import transformers
 
 if TYPE_CHECKING:
     from transformers import RobertaConfig
@@ -131,16 +131,8 @@ def _asking(config: RobertaConfig, image_width: int) -> TextQueriesImage:
 
 
 def _roberta() -> ModuleType:
-    """Returns where `transformers` has RoBERTa's parts.
-
-    Raises:
-        ConfigError: It is not installed.
-    """
-    try:
-        return import_module("transformers.models.roberta.modeling_roberta")
-    except ModuleNotFoundError as error:
-        reason = "experts of text need the package transformers"
-        raise ConfigError(f"{reason}; install it with `pip install 'knee_i2m2[nlvr2]'`") from error
+    """Returns where `transformers` has RoBERTa's parts."""
+    return transformers(".models.roberta.modeling_roberta")
 
 
 def _config(size: RobertaSize) -> RobertaConfig:

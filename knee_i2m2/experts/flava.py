@@ -25,7 +25,9 @@ __all__ = ["FlavaEncoder", "flava_experts"]
 _NAMES = ("images", "sentence", "images+sentence")
 
 
-def flava_experts(folder: Path, names: Collection[str], pictures: int = 2, classes: int = 2) -> Shared:
+def flava_experts(
+    folder: Path, names: Collection[str], pictures: int = 2, classes: int = 2, recompute: bool = False
+) -> Shared:
     """Returns experts on the FLAVA of a folder; what none of them uses is frozen.
 
     Args:
@@ -33,6 +35,7 @@ def flava_experts(folder: Path, names: Collection[str], pictures: int = 2, class
         names: Of `images`, `sentence` and `images+sentence`, and copies.
         pictures: Pictures per sentence.
         classes: Answers.
+        recompute: Whether its layers are computed again for the gradient.
 
     Raises:
         ConfigError: A name is unknown.
@@ -40,12 +43,13 @@ def flava_experts(folder: Path, names: Collection[str], pictures: int = 2, class
     """
     check_names(names, _NAMES)
     config_of(folder, ["flava"])
-    encoder = FlavaEncoder(pretrained("FlavaModel", folder, _HEADS))
+    encoder = FlavaEncoder(pretrained("FlavaModel", folder, _HEADS, recompute=recompute).network)
     encoder.keep({"+".join(modalities_of(name)) for name in names})
-    width, joint = encoder.flava.config.hidden_size, encoder.flava.config.multimodal_config.hidden_size
-    widths = {"images": pictures * width, "sentence": width, "images+sentence": pictures * joint}
+    config = encoder.flava.config
+    image, text, joint = (c.hidden_size for c in (config.image_config, config.text_config, config.multimodal_config))
+    widths = {"images": pictures * image, "sentence": text, "images+sentence": pictures * joint}
     read = {name: "+".join(modalities_of(name)) for name in names}
-    return Shared(encoder, {name: answering_head(widths[read[name]], 2 * width, classes, 0.02) for name in names})
+    return Shared(encoder, {name: answering_head(widths[read[name]], 2 * joint, classes, 0.02) for name in names})
 
 
 _HEADS = ("image_codebook.", "mim_head.", "mlm_head.", "itm_head.", "mmm_image_head.", "mmm_text_head.")
@@ -114,7 +118,8 @@ class FlavaEncoder(nn.Module):
             self.flava.image_to_mm_projection(images),
             self.flava.text_to_mm_projection(text).repeat_interleave(each, dim=0),
         ]
-        seen = torch.cat([mask.new_ones(len(images), images.shape[1] + 1), mask.repeat_interleave(each, dim=0)], dim=1)
+        first = images.shape[1] + self.flava.multimodal_model.use_cls_token
+        seen = torch.cat([mask.new_ones(len(images), first), mask.repeat_interleave(each, dim=0)], dim=1)
         held = self.flava.multimodal_model(torch.cat(joined, dim=1), attention_mask=seen, return_dict=True)
         return held.last_hidden_state[:, 0]
 

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from knee_i2m2.errors import CheckpointError
 from knee_i2m2.experts.fiber_attention import PADDING
+from knee_i2m2.experts.local import transformers
 
 __all__ = [
     "IMAGENET",
@@ -132,15 +133,14 @@ def local_tokeniser(folder: Path, padding: int = PADDING) -> Tokeniser:
         padding: Id of what fills a short sentence, for the network that reads it: 1 in RoBERTa, 0 in BERT.
 
     Raises:
+        ConfigError: `transformers` is not installed.
         CheckpointError: There is none that can be read, or its padding has another id.
     """
     where = "put what `save_pretrained` of the network's own tokeniser writes there"
     if not folder.is_dir():
         raise CheckpointError(folder, "there is no folder of a tokeniser", where)
-    from transformers import AutoTokenizer
-
     try:
-        held = AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
+        held = transformers().AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
     except (OSError, ValueError, KeyError) as error:
         raise CheckpointError(folder, f"holds no tokeniser that can be read ({error})", where) from error
     if held.pad_token_id != padding:

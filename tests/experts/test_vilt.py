@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from transformers import ViltForImagesAndTextClassification, ViltForMaskedLM
+from transformers import ViltForImagesAndTextClassification, ViltForMaskedLM, ViltForQuestionAnswering
 
 from knee_i2m2.errors import CheckpointError, ConfigError
 from knee_i2m2.experts.vilt import JOINT, vilt_experts
@@ -106,3 +106,45 @@ def test_weights_that_are_missing_or_left_over_are_named(folder: Path, theirs, t
         save_file(changed, place / "model.safetensors", metadata={"format": "pt"})
         with pytest.raises(CheckpointError, match=sentence):
             vilt_experts(place, [JOINT])
+
+
+def test_layers_computed_again_give_the_same_gradient(folder: Path, theirs) -> None:
+    names, gradients = [JOINT], []
+    for recompute in (False, True):
+        torch.manual_seed(0)
+        experts = vilt_experts(folder, names, recompute=recompute).double().train()
+        sum(z.square().sum() for z in experts(tiny.sample()).values()).backward()
+        gradients.append({name: p.grad for name, p in experts.named_parameters() if p.grad is not None})
+    assert len(gradients[0]) > 20
+    for name, gradient in gradients[0].items():
+        torch.testing.assert_close(gradients[1][name], gradient, rtol=0, atol=1e-10, msg=name)
+
+
+def test_the_head_is_new_where_the_folder_has_another(folder: Path, theirs, tmp_path: Path) -> None:
+    config = tiny.vilt(tmp_path / "other").config
+    config.num_labels = 5
+    asked = tiny.saved(ViltForQuestionAnswering(config), tmp_path / "asked")
+    experts = vilt_experts(tmp_path / "asked", [JOINT]).double().eval()
+    assert torch.equal(experts.encoders.vilt.pooler.dense.weight, asked.vilt.pooler.dense.weight)
+    assert experts(tiny.sample())[JOINT].shape == (3, 2)
+    assert vilt_experts(folder, [JOINT], classes=3).double()(tiny.sample())[JOINT].shape == (3, 3)
+    assert vilt_experts(folder, [JOINT], pictures=1).double()(tiny.sample(pictures=1))[JOINT].shape == (3, 2)
+
+
+def test_nothing_of_the_folder_s_head_is_in_a_new_one(folder: Path, theirs) -> None:
+    held, other = vilt_experts(folder, [JOINT, f"{JOINT}.2"]).double().heads.values()
+    torch.testing.assert_close(held.state_dict(), theirs.classifier.state_dict())
+    assert torch.equal(other[1].weight, torch.ones_like(other[1].weight)) and not other[1].bias.any()
+    assert not torch.equal(held[1].weight, other[1].weight)
+
+
+def test_every_parameter_learns(folder: Path, theirs) -> None:
+    experts = vilt_experts(folder, [JOINT, f"{JOINT}.2"]).double().train()
+    sum(z.square().sum() for z in experts(tiny.sample()).values()).backward()
+    assert [name for name, p in experts.named_parameters() if p.grad is None] == []
+
+
+def test_a_text_of_more_tokens_than_vilt_has_places_is_refused(folder: Path, theirs) -> None:
+    x = tiny.sample()
+    with pytest.raises(ConfigError, match="a text of 41 tokens comes to a ViLT that reads 40; give --longest 40"):
+        vilt_experts(folder, [JOINT]).double()({**x, "sentence": torch.ones(3, 41, dtype=torch.long)})

@@ -26,6 +26,12 @@ RIVALS_OF_RUN = ("images", "sentence", "intra", "inter", "i2m2")
 SMALL = {"size": "tiny", "epochs": 1, "batch_size": 20, "lr": 1e-3, "threads": 1, "device": "cpu", "gates": 0.5}
 
 
+def options_with(backbone: str) -> dict[str, object]:
+    """Returns the options that a backbone has a use for."""
+    idle = {"vilt": ("gates", "size"), "flava": ("gates", "size"), "sentences": ("gates",)}.get(backbone, ())
+    return {name: value for name, value in SMALL.items() if name not in idle}
+
+
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("nlvr2")
@@ -94,13 +100,15 @@ def test_the_same_seed_gives_the_same_answers(data: Path, run: Path, tmp_path: P
 @pytest.mark.parametrize("option", ["fiber", "swin", "roberta", "vilt", "flava", "sentences"])
 def test_weights_that_are_not_there_are_a_sentence(data: Path, tmp_path: Path, option: str) -> None:
     with pytest.raises(CheckpointError, match="gone"):
-        train(NLVR2(data, tmp_path / "run", rivals=["inter"], **SMALL, **{option: tmp_path / "gone"}))
+        train(NLVR2(data, tmp_path / "run", ["inter"], **options_with(option), **{option: tmp_path / "gone"}))
     assert not (tmp_path / "run").exists()
 
 
 def test_options_that_exclude_each_other_are_a_sentence(data: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="--fiber and --swin name several backbones"):
         train(NLVR2(data, tmp_path / "run", fiber=tmp_path, swin=tmp_path, **SMALL))
+    with pytest.raises(ConfigError, match="--flava has no use for --gates; leave it out"):
+        train(NLVR2(data, tmp_path / "run", flava=tmp_path, **{**SMALL, "size": "base"}))
     with pytest.raises(ConfigError, match="a text has a start, an end and a word"):
         train(NLVR2(data, tmp_path / "run", longest=2, **SMALL))
     with pytest.raises(ConfigError, match="did you mean i2m2"):
@@ -157,13 +165,15 @@ def test_other_backbones_are_trained_from_their_folders(
     data: Path, tmp_path: Path, option: str, rivals: list[str]
 ) -> None:
     {"vilt": tiny.vilt, "flava": tiny.flava, "sentences": tiny.bert}[option](tmp_path / option)
-    train(NLVR2(data, tmp_path / "run", rivals=rivals, **SMALL, **{option: tmp_path / option}))
+    train(NLVR2(data, tmp_path / "run", rivals, longest=40, **options_with(option), **{option: tmp_path / option}))
     frame = pd.read_parquet(tmp_path / f"run/predictions/{rivals[0]}/0/test.parquet")
     assert set(experts(frame)) == set(RIVALS[rivals[0]].experts)
 
 
 def test_vilt_alone_with_one_modality_is_refused_before_a_folder_is_made(data: Path, tmp_path: Path) -> None:
     tiny.vilt(tmp_path / "vilt")
+    with pytest.raises(ConfigError, match="--longest 50: this ViLT reads 40 tokens; give --longest 40"):
+        train(NLVR2(data, tmp_path / "run", rivals=["inter"], vilt=tmp_path / "vilt", device="cpu"))
     with pytest.raises(ConfigError, match="ViLT reads pictures and sentence together only"):
-        train(NLVR2(data, tmp_path / "run", rivals=["inter", "i2m2"], vilt=tmp_path / "vilt", **SMALL))
+        train(NLVR2(data, tmp_path / "run", rivals=["inter", "i2m2"], vilt=tmp_path / "vilt", longest=40, device="cpu"))
     assert not (tmp_path / "run").exists()
