@@ -26,7 +26,7 @@ class Likelihood(Method):
 
     def losses(self, x: Modalities, y: Int64[Tensor, "batch *targets"]) -> Mapping[str, Float[Tensor, ""]]:
         """Returns the class-weighted cross-entropy of the combined answer."""
-        return {"likelihood": cross_entropy(self.combine(self.experts(x)), y, self.weights)}
+        return {"likelihood": cross_entropy(self.combine(self.opinions(x)), y, self.weights)}
 
 
 class SeparateLikelihoods(Method):
@@ -42,5 +42,6 @@ class SeparateLikelihoods(Method):
     def losses(self, x: Modalities, y: Int64[Tensor, "batch *targets"]) -> Mapping[str, Float[Tensor, ""]]:
         """Returns each expert's class-weighted cross-entropy."""
         return {
-            name: cross_entropy(logits.log_softmax(dim=-1), y, self.weights) for name, logits in self.experts(x).items()
+            name: cross_entropy(logits.log_softmax(dim=-1), y, self.weights)
+            for name, logits in self.opinions(x).items()
         }

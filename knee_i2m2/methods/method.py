@@ -56,7 +56,11 @@ class Method(nn.Module, ABC):
 
     def forward(self, x: Modalities) -> Float[Tensor, "batch *targets classes"]:
         """Returns log p."""
-        return self.answer(self.experts(x))
+        return self.answer(self.opinions(x))
+
+    def opinions(self, x: Modalities) -> Opinions:
+        """Returns what the experts say, in 32 bit where they computed in 16: sums of logits need the digits."""
+        return {name: logits.float() if logits.itemsize < 4 else logits for name, logits in self.experts(x).items()}
 
     def answer(self, opinions: Opinions) -> Float[Tensor, "batch *targets classes"]:
         """Returns log p from opinions."""

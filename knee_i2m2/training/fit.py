@@ -173,7 +173,7 @@ def _epoch(fabric, model, train, valid, optimiser, score, stage: Stage, epoch: i
     trained = _mean(chain.from_iterable(stepped))
     model.eval()
     with torch.no_grad():
-        validated = _mean(dict(model.losses(batch.x, batch.y)) for batch in on_device(fabric.device, valid))
+        validated = _mean(_losses(fabric, model, batch) for batch in on_device(fabric.device, valid))
     _refuse_divergence({**trained, **validated}, epoch)
     answers = predict(model.module, valid, fabric.device)
     value = float(score(answers.logp, answers.y))
@@ -201,13 +201,19 @@ def _step(
     found = []
     for n, batch in enumerate(batches, start=1):
         with fabric.no_backward_sync(model, enabled=n < count):  # processes exchange gradients once a step
-            losses = dict(model.losses(batch.x, batch.y))
+            losses = _losses(fabric, model, batch)
             fabric.backward(sum(losses.values()) / count)
         found.append({name: loss.detach() for name, loss in losses.items()})
     if math.isfinite(clip):
         fabric.clip_gradients(model, optimiser, max_norm=clip, error_if_nonfinite=False)
     optimiser.step()
     return found
+
+
+def _losses(fabric: Fabric, model, batch: Batch) -> dict[str, Tensor]:
+    """Returns the losses in the precision asked for, which Fabric itself sees to in `forward` alone."""
+    with fabric.autocast():
+        return dict(model.losses(batch.x, batch.y))
 
 
 def _refuse_divergence(losses: dict[str, float], epoch: int) -> None:

@@ -125,10 +125,22 @@ def test_a_score_that_cannot_be_estimated_is_refused(tiny: ModuleType, tmp_path:
         tiny.learn(tmp_path, score=lambda logp, truth: math.nan)
 
 
-def test_half_precision_trains_and_its_answers_are_whole(tiny: ModuleType, tmp_path: Path) -> None:
-    method, history = tiny.learn(tmp_path, epochs=2, fabric=tiny.on_cpu(precision="bf16-mixed"))
+def test_half_precision_trains_and_its_answers_are_whole(
+    tiny: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen, linear = set(), torch.nn.functional.linear
+    monkeypatch.setattr(torch.nn.functional, "linear", lambda *given: _noted(linear(*given), seen))
+    tiny.learn(tmp_path / "32", epochs=2)
+    assert seen == {torch.float32}
+    method, history = tiny.learn(tmp_path / "16", epochs=2, fabric=tiny.on_cpu(precision="bf16-mixed"))
+    assert seen == {torch.float32, torch.bfloat16}  # the former where it answers
     assert all(math.isfinite(epoch.train["likelihood"]) for epoch in history)
     assert {parameter.dtype for parameter in method.parameters()} == {torch.float32}
+
+
+def _noted(values: torch.Tensor, seen: set[torch.dtype]) -> torch.Tensor:
+    seen.add(values.dtype)
+    return values
 
 
 # Repetition -----------------------------------------------------------------------------------------------------------
