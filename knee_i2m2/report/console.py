@@ -36,7 +36,7 @@ def verdict_lines(effects: pd.DataFrame, margin: float | None = None) -> str:
         effects: Table of effects, as `evaluate` returns it.
         margin: From which difference on an effect is named.
     """
-    units = effects["unit"].unique()[:1]
+    units = [] if effects.empty else effects["unit"].unique()[:1]
     return "\n".join(line for unit in units for line in sentences(effects, unit, margin).values())
 
 

@@ -118,6 +118,10 @@ def test_without_effects_there_is_no_verdict() -> None:
     assert verdict_lines(pd.DataFrame(columns=EFFECTS)) == ""
 
 
+def test_a_run_without_effects_is_told_without_a_verdict() -> None:
+    assert verdict_lines(pd.DataFrame([])) == ""  # as it comes through JSON, without columns
+
+
 def test_every_way_has_its_time_beside_the_peers_and_the_limits() -> None:
     rows = [
         {"what": "read", "unit": "volume", "ms": 12.3456, "times_peer": 2.5, "times_limit": 0.75},
