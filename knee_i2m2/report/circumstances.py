@@ -42,7 +42,7 @@ def _audit(record: Record) -> Section:
     held = f"Test holds {clusters} clusters, such as patients"
     return Section(
         "patients",
-        "Patients, and whether any of them leaks",
+        f"{'Patients' if record.answers.detection else 'Clusters'}, and whether any of them leaks",
         () if leaks else (f"{held}; {_audited(record)}.",),
         warning=_leak(leaks, held) if leaks else "",
         pictures=(flow_picture(record),),

@@ -56,7 +56,8 @@ def test_every_rival_answers_and_is_judged_by_accuracy(run: Path) -> None:
     assert set(rows["subgroup"]) == {"all", "balance=balanced"}
     assert (rows.query("metric == 'accuracy' and subgroup == 'all'")["clusters"] == 20).all()
     assert set(found.effects["effect"]) == {"images", "sentence", "interaction"}
-    assert "Accuracy by rival and target" in write_report(run).read_text()
+    page = write_report(run).read_text()
+    assert "Accuracy by rival and target" in page and "Clusters, and whether any of them leaks" in page
 
 
 def test_a_product_has_the_opinions_of_its_experts(run: Path) -> None:
