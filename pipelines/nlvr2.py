@@ -94,7 +94,7 @@ class NLVR2:
         batch_size: Examples a batch (and process).
         accumulate: Batches a step; with batches of 16, 16 make FIBER's 256.
         sets_together: The examples of an image set follow each other in training, so that most share a batch, in which
-            what one modality alone would say of balanced examples cancels; without it an untrained backbone stays at
+            what one modality alone would say of balanced examples cancels; without it an untrained backbone stayed at
             chance.
         lr: Learning rate of the towers, at its peak.
         head_rate: Times that, for the heads.
