@@ -201,7 +201,7 @@ class Session:
     def _shuffled(self, seed: int) -> DataLoader:
         """Returns this process's part of the training batches."""
         fabric, samples = self.fabric, self.samples["train"]
-        sets = pd.factorize(samples.index[self.together])[0] if self.together else None
+        sets = pd.factorize(samples.index[self.together])[0].tolist() if self.together else None
         sampler = Shuffled(len(samples), self.batch_size, seed, fabric.global_rank, fabric.world_size, sets)
         return loader(samples, sampler, self.workers, pin=fabric.device.type == "cuda")
 

@@ -23,7 +23,16 @@ from knee_i2m2.training.rivals import learning
 from tests.experts import tiny_transformers as tiny
 
 RIVALS_OF_RUN = ("images", "sentence", "intra", "inter", "i2m2")
-SMALL = {"size": "tiny", "epochs": 1, "batch_size": 20, "lr": 1e-3, "threads": 1, "device": "cpu", "gates": 0.5}
+SMALL = {
+    "size": "tiny",
+    "epochs": 1,
+    "batch_size": 20,
+    "lr": 1e-3,
+    "threads": 1,
+    "device": "cpu",
+    "gates": 0.5,
+    "sets_together": True,
+}
 
 
 def options_with(backbone: str) -> dict[str, object]:
