@@ -45,7 +45,7 @@ _CLIP = Colours((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.
 
 
 @runtime_checkable
-class Asked(Protocol):
+class BackboneOptions(Protocol):
     """The options that choose a backbone; see `pipelines.nlvr2.NLVR2`."""
 
     size: str
@@ -74,7 +74,7 @@ class Backbone(NamedTuple):
     experts: Callable[[Collection[str]], Shared]
 
 
-def check_backbone(config: Asked) -> None:
+def check_backbone(config: BackboneOptions) -> None:
     """Raises ConfigError for options that name several backbones, or that the one they name has no use for."""
     given = {name for name in _FOLDERS if getattr(config, name)}
     if len(given) > 1 and given not in _TOGETHER:
@@ -87,7 +87,7 @@ def check_backbone(config: Asked) -> None:
                 raise ConfigError(f"--{name} has no use for --{option}; leave it out")
 
 
-def backbone_of(config: Asked, train: Prepared) -> Backbone:
+def backbone_of(config: BackboneOptions, train: Prepared) -> Backbone:
     """Returns the backbone that the options name, for pictures and words of the training samples.
 
     Raises:
@@ -106,7 +106,7 @@ def backbone_of(config: Asked, train: Prepared) -> Backbone:
     return _fiber(config, train, pictures)
 
 
-def _check_longest(config: Asked) -> None:
+def _check_longest(config: BackboneOptions) -> None:
     """Raises ConfigError for sentences that may be longer than ViLT has positions."""
     most = config_of(config.vilt).get("max_position_embeddings", _VILT_TOKENS)
     if config.longest > most:
@@ -118,7 +118,7 @@ def _from_folder(folder: Path, experts: Callable[[Collection[str]], Shared], col
     return Backbone(local_tokeniser(folder, _BERT_PADDING), local_colours(folder, colours), experts)
 
 
-def _late(config: Asked, side: int, pictures: int) -> Backbone:
+def _late(config: BackboneOptions, side: int, pictures: int) -> Backbone:
     """Returns a sentence encoder, and an image tower that is drawn anew or read."""
     folder = minilm_folder() if str(config.sentences) == _MINILM else config.sentences
     size = SIZES[config.size]
@@ -134,7 +134,7 @@ def _late(config: Asked, side: int, pictures: int) -> Backbone:
     return Backbone(local_tokeniser(folder, padding), IMAGENET, experts)
 
 
-def _fiber(config: Asked, train: Prepared, pictures: int) -> Backbone:
+def _fiber(config: BackboneOptions, train: Prepared, pictures: int) -> Backbone:
     """Returns FIBER's backbone; without a folder of RoBERTa the words are those of the training sentences."""
     said = train.index["sentence"].astype(str)
     tokenise = local_tokeniser(config.roberta, PADDING) if config.roberta else vocabulary_of(said)
@@ -148,7 +148,7 @@ def _fiber(config: Asked, train: Prepared, pictures: int) -> Backbone:
     return Backbone(tokenise, IMAGENET, experts)
 
 
-def _size_of(config: Asked, side: int, words: int) -> FiberSize:
+def _size_of(config: BackboneOptions, side: int, words: int) -> FiberSize:
     """Returns FIBER's size, with as many token ids as there are and the side of the pictures."""
     size = SIZES[config.size]
     if config.size == "tiny" or not (config.fiber or config.roberta):
@@ -156,7 +156,7 @@ def _size_of(config: Asked, side: int, words: int) -> FiberSize:
     return replace(size, image=replace(size.image, side=side), alpha=config.gates)
 
 
-def _load(config: Asked, experts: Shared) -> None:
+def _load(config: BackboneOptions, experts: Shared) -> None:
     """Loads the weights that the options name."""
     fiber = experts.encoders.fiber
     if config.fiber:

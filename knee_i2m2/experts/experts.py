@@ -9,7 +9,7 @@ from torch import nn
 
 from knee_i2m2.types import Modalities, Opinions
 
-__all__ = ["Experts", "Separate", "modalities_of", "module_key"]
+__all__ = ["Experts", "Separate", "encoding_of", "modalities_of", "module_key"]
 
 
 def modalities_of(expert: str) -> tuple[str, ...]:
@@ -19,7 +19,12 @@ def modalities_of(expert: str) -> tuple[str, ...]:
         >>> modalities_of("magnitude+phase.2")
         ('magnitude', 'phase')
     """
-    return tuple(expert.split(".", maxsplit=1)[0].split("+"))
+    return tuple(encoding_of(expert).split("+"))
+
+
+def encoding_of(expert: str) -> str:
+    """Returns an expert's name without a copy's number: that of what it reads."""
+    return expert.split(".", maxsplit=1)[0]
 
 
 class Experts(nn.Module, ABC):

@@ -14,15 +14,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from knee_i2m2.experts.experts import modalities_of
+from knee_i2m2.experts.experts import encoding_of, modalities_of
 from knee_i2m2.experts.local import config_of, mask_of, pretrained
-from knee_i2m2.experts.nlvr2 import answering_head, check_names, side_by_side
+from knee_i2m2.experts.nlvr2 import ENCODINGS, answering_head, check_names, side_by_side
 from knee_i2m2.experts.shared import Shared
 from knee_i2m2.types import Modalities
 
 __all__ = ["FlavaEncoder", "flava_experts"]
-
-_NAMES = ("images", "sentence", "images+sentence")
 
 
 def flava_experts(
@@ -41,15 +39,15 @@ def flava_experts(
         ConfigError: A name is unknown.
         CheckpointError: The folder has no weights, or those of another network.
     """
-    check_names(names, _NAMES)
+    check_names(names)
     config_of(folder, ["flava"])
     encoder = FlavaEncoder(pretrained("FlavaModel", folder, _HEADS, recompute=recompute).network)
-    encoder.keep({"+".join(modalities_of(name)) for name in names})
+    encoder.keep({encoding_of(name) for name in names})
     config = encoder.flava.config
     image, text, joint = (c.hidden_size for c in (config.image_config, config.text_config, config.multimodal_config))
     widths = {"images": pictures * image, "sentence": text, "images+sentence": pictures * joint}
-    read = {name: "+".join(modalities_of(name)) for name in names}
-    return Shared(encoder, {name: answering_head(widths[read[name]], 2 * joint, classes, 0.02) for name in names})
+    heads = {name: answering_head(widths[encoding_of(name)], 2 * joint, classes, 0.02) for name in names}
+    return Shared(encoder, heads)
 
 
 _HEADS = ("image_codebook.", "mim_head.", "mlm_head.", "itm_head.", "mmm_image_head.", "mmm_text_head.")
@@ -72,7 +70,7 @@ class FlavaEncoder(nn.Module):
         flava: A `FlavaModel`.
     """
 
-    names = _NAMES
+    names = ENCODINGS
 
     def __init__(self, flava: nn.Module) -> None:
         super().__init__()

@@ -12,15 +12,18 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from knee_i2m2.errors import ConfigError, suggestion
-from knee_i2m2.experts.experts import modalities_of
+from knee_i2m2.experts.experts import encoding_of, modalities_of
 from knee_i2m2.experts.fiber import Fiber, FiberSize, initialise
 from knee_i2m2.experts.shared import Shared
 from knee_i2m2.types import Modalities
 
-__all__ = ["PairEncoder", "answering_head", "check_names", "nlvr2_experts", "side_by_side"]
+__all__ = ["ENCODINGS", "PairEncoder", "answering_head", "check_names", "nlvr2_experts", "side_by_side"]
 
 _PASSES = {"images": "image", "sentence": "text", "images+sentence": "joint"}
 """Encoding -> pass of the backbone."""
+
+ENCODINGS = tuple(_PASSES)
+"""What NLVR2's experts can read, whatever the backbone."""
 
 
 def nlvr2_experts(
@@ -41,23 +44,22 @@ def nlvr2_experts(
     Raises:
         ConfigError: A name is unknown.
     """
-    check_names(names, _PASSES)
+    check_names(names)
     encoder = PairEncoder(Fiber(size, recompute))
     widths = {"images": pictures * size.width, "sentence": size.width, "images+sentence": 2 * pictures * size.width}
-    read = {name: "+".join(modalities_of(name)) for name in names}
-    used = encoder.fiber.parameters_of({_PASSES[encoding] for encoding in read.values()})
+    used = encoder.fiber.parameters_of({_PASSES[encoding_of(name)] for name in names})
     for name, parameter in encoder.fiber.named_parameters():
         parameter.requires_grad_(name in used)
     hidden, deviation = 2 * size.width, size.deviation
-    heads = {name: answering_head(widths[read[name]], hidden, classes, deviation) for name in names}
+    heads = {name: answering_head(widths[encoding_of(name)], hidden, classes, deviation) for name in names}
     return Shared(encoder, heads)
 
 
-def check_names(names: Collection[str], encodings: Collection[str]) -> None:
-    """Raises ConfigError for an expert that reads none of the encodings."""
+def check_names(names: Collection[str]) -> None:
+    """Raises ConfigError for an expert that reads none of `ENCODINGS`."""
     for name in names:
-        if "+".join(modalities_of(name)) not in encodings:
-            raise ConfigError(f"expert {name}: NLVR2 has none; {suggestion(name, encodings)}")
+        if encoding_of(name) not in ENCODINGS:
+            raise ConfigError(f"expert {name}: NLVR2 has none; {suggestion(name, ENCODINGS)}")
 
 
 class PairEncoder(nn.Module):
@@ -77,7 +79,7 @@ class PairEncoder(nn.Module):
     @property
     def names(self) -> tuple[str, ...]:
         """The encodings."""
-        return tuple(_PASSES)
+        return ENCODINGS
 
     def forward(self, x: Modalities, wanted: Collection[str]) -> dict[str, Tensor]:
         """Returns the wanted encodings; what they have in common is computed once."""

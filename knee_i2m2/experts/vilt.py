@@ -14,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from knee_i2m2.errors import ConfigError
-from knee_i2m2.experts.experts import modalities_of
+from knee_i2m2.experts.experts import encoding_of
 from knee_i2m2.experts.local import config_of, mask_of, pretrained
 from knee_i2m2.experts.nlvr2 import answering_head
 from knee_i2m2.experts.shared import Shared
@@ -46,7 +46,7 @@ def vilt_experts(
         CheckpointError: The folder has no weights, or those of another network.
     """
     for name in names:
-        if "+".join(modalities_of(name)) != JOINT:
+        if encoding_of(name) != JOINT:
             hint = "leave that rival out, or take FLAVA or FIBER's backbone"
             raise ConfigError(f"expert {name}: ViLT reads pictures and sentence together only ({JOINT}); {hint}")
     config_of(folder, ["vilt"])

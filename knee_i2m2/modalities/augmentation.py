@@ -22,7 +22,17 @@ from knee_i2m2.errors import ConfigError
 from knee_i2m2.modalities.magnitude_phase import parts_of, polar
 from knee_i2m2.types import Modalities
 
-__all__ = ["Augmentation", "Draw", "add_noise", "apply", "check_modalities", "flip", "move", "offset_phase"]
+__all__ = [
+    "Augmentation",
+    "Draw",
+    "add_noise",
+    "apply",
+    "check_modalities",
+    "flip",
+    "move",
+    "offset_phase",
+    "symmetric",
+]
 
 Images = Complex[Tensor, "batch channels rows columns"]
 
@@ -75,9 +85,9 @@ class Augmentation:
         lowest, highest = self.snr
         return Draw(
             flipped=torch.rand(batch, generator=generator) < self.flip,
-            shift=self.shift * _symmetric((batch, 2), generator),
-            angle=math.radians(self.rotation) * _symmetric((batch,), generator),
-            offsets=self.phase * _symmetric((batch, _POLYNOMIAL), generator),
+            shift=self.shift * symmetric((batch, 2), generator),
+            angle=math.radians(self.rotation) * symmetric((batch,), generator),
+            offsets=self.phase * symmetric((batch, _POLYNOMIAL), generator),
             snr=lowest + (highest - lowest) * torch.rand(batch, generator=generator),
             seeds=torch.randint(2**62, (batch,), generator=generator),
         )
@@ -180,7 +190,7 @@ def _seeded(seed: int, images: Images, generator: torch.Generator) -> Complex[Te
     return torch.randn(images.shape[1:], dtype=images.dtype, device=images.device, generator=generator)
 
 
-def _symmetric(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
+def symmetric(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
     """Returns numbers uniform in [-1, 1)."""
     return 2 * torch.rand(shape, generator=generator) - 1
 

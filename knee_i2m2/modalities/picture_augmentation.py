@@ -14,6 +14,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn.functional import affine_grid, grid_sample
 
+from knee_i2m2.modalities.augmentation import symmetric
 from knee_i2m2.types import Modalities
 
 __all__ = ["SIDED", "PictureAugmentation", "PictureDraw", "apply"]
@@ -55,9 +56,9 @@ class PictureAugmentation:
         """Returns a draw, uniform within the strengths, from a generator on the CPU."""
         many = len(sided)
         half = (self.area + (1 - self.area) * torch.rand(many, generator=generator)).sqrt()[:, None]
-        centre = (1 - half) * (2 * torch.rand(many, 2, generator=generator) - 1)
+        centre = (1 - half) * symmetric((many, 2), generator)
         flipped = (torch.rand(many, generator=generator) < self.flip) & ~sided
-        light = self.light * (2 * torch.rand(many, 2, generator=generator) - 1) + torch.tensor([1.0, 0.0])
+        light = self.light * symmetric((many, 2), generator) + torch.tensor([1.0, 0.0])
         return PictureDraw(torch.cat([centre, half, half], dim=1), flipped, light)
 
     def __call__(self, x: Modalities, generator: torch.Generator) -> Modalities:
