@@ -16,7 +16,7 @@ __all__ = ["FUNCTIONS", "RECIPES", "VERBS", "audit", "demo", "main", "report"]
 
 RECIPES = {
     "phantom": ("demo", "PhantomOptions", "phantom"),
-    "prepare knee": ("knee_data", "PrepareKnee", "prepare"),
+    "prepare knee": ("knee", "PrepareKnee", "prepare"),
     "prepare avmnist": ("avmnist", "PrepareAVMNIST", "prepare"),
     "prepare nlvr2": ("nlvr2_data", "PrepareNLVR2", "prepare"),
     "scenes": ("scenes", "ScenesOptions", "scenes"),
@@ -30,7 +30,7 @@ RECIPES = {
     "bench step": ("bench", "BenchStep", "step"),
     "bench statistics": ("bench", "BenchStatistics", "statistics"),
 }
-"""Command -> module of `knee_i2m2.pipelines`, the dataclass of its options, and the function that takes them."""
+"""Command -> module of `knee_i2m2.recipes`, the dataclass of its options, and the function that takes them."""
 
 
 def demo(*, out: Path = Path("demo"), seed: int = 0) -> dict[str, Any]:
@@ -40,7 +40,7 @@ def demo(*, out: Path = Path("demo"), seed: int = 0) -> dict[str, Any]:
         out: Run folder; the volumes go to OUT/phantom, the prepared data to OUT/data.
         seed: Makes the phantom; the training always has seed 0.
     """
-    from knee_i2m2.pipelines.demo import demo as run
+    from knee_i2m2.recipes.demo import demo as run
 
     found, page = run(out, seed)
     tables = {"evaluation": _rows(found.evaluated), "effects": _rows(found.effects)}
@@ -67,7 +67,7 @@ def audit(
         split: The division whose leaks are looked for first.
         seed: Of the split.
     """
-    from knee_i2m2.sources.audit import audit as run
+    from knee_i2m2.sources.fastmri.audit import audit as run
 
     return run(fastmri, annotations, file_list, abnormal, split, seed)
 
@@ -154,7 +154,7 @@ def _call(name: str, arguments: list[str]) -> int:
 
     if name in RECIPES:
         module, config, function = RECIPES[name]
-        pipeline = importlib.import_module(f"knee_i2m2.pipelines.{module}")
+        pipeline = importlib.import_module(f"knee_i2m2.recipes.{module}")
         options = getattr(pipeline, config)
         values, chosen, as_json = parse(f"knee-i2m2 {name}", getattr(pipeline, function), arguments, options)
         result = getattr(pipeline, function)(*values, options(**chosen))
@@ -186,7 +186,7 @@ def _rows(table: Any) -> list[dict[str, Any]]:
 def _text(name: str, result: dict[str, Any]) -> str:
     """Returns a verb's result for a person."""
     if name == "audit":
-        from knee_i2m2.sources.audit import describe
+        from knee_i2m2.sources.fastmri.audit import describe
 
         return describe(result)
     if name.startswith("prepare"):
@@ -198,7 +198,7 @@ def _text(name: str, result: dict[str, Any]) -> str:
 
         return bench_table(result["rows"]) + "\n" + _text("", result)
     if "auroc" in result:
-        from knee_i2m2.report.words import interval, number
+        from knee_i2m2.report.elements.words import interval, number
 
         areas = [f"AUROC of {t}: {number(a[0])} {interval(*a[1:])}" for t, a in result["auroc"].items()]
         return "\n".join([_text("", {k: v for k, v in result.items() if k != "auroc"}), *areas])

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from knee_i2m2.errors import ConfigError, DataError
 
-__all__ = ["locked", "sha256", "sweep", "whole", "whole_folder", "write_text", "writing"]
+__all__ = ["locked", "refuse_occupied", "sha256", "sweep", "whole", "whole_folder", "write_text", "writing"]
 
 _UNFINISHED = ".unfinished-"
 
@@ -130,3 +130,9 @@ def sha256(path: Path) -> str:
     except OSError as error:
         raise DataError(path, f"cannot be read ({error.strerror})", "check the path and who may read it") from error
     return digest.hexdigest()
+
+
+def refuse_occupied(out: Path) -> None:
+    """Raises ConfigError if `out` is a file or holds anything."""
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise ConfigError(f"{out} is not empty; name a new folder or empty it first")

@@ -196,7 +196,7 @@ def _config_first(arguments: list[str]) -> list[str]:
 
 def _shipped(file: str) -> str:
     """Returns where a file of options lies: as given, or else of that name beside the recipes of the package."""
-    own = Path(find_spec("knee_i2m2.pipelines").submodule_search_locations[0]) / file
+    own = Path(find_spec("knee_i2m2.recipes").submodule_search_locations[0]) / file
     return str(own) if Path(file).name == file and not Path(file).exists() and own.is_file() else file
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from jaxtyping import Int64
 from torch import Tensor
 
-__all__ = ["Batch", "Modalities", "Opinions", "Task"]
+__all__ = ["Batch", "Modalities", "Opinions", "Progress", "Task", "silent"]
 
 Modalities = Mapping[str, Tensor]
 """Modality name -> tensor; the batch axis is first: `"magnitude": (batch, 1, 320, 320)`."""
@@ -44,3 +44,15 @@ class Task:
     def answers(self) -> tuple[int, ...]:
         """The shape of a sample's logits: (targets, classes), or (classes,) where the only target is `label`."""
         return (self.classes,) if self.targets == ("label",) else (len(self.targets), self.classes)
+
+
+@runtime_checkable
+class Progress(Protocol):
+    """Called as work goes on, such as `progress("volumes", 3, 60)`; a recipe turns it into a bar."""
+
+    def __call__(self, work: str, done: int, total: int | None, note: str = "") -> None:
+        """Tells that `done` of `total` (None: not known yet) are finished."""
+
+
+def silent(work: str, done: int, total: int | None, note: str = "") -> None:
+    """Reports no progress."""

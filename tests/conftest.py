@@ -37,9 +37,15 @@ def shared_data() -> Path:
 
 
 @pytest.fixture(scope="session")
+def fastmri_plus(shared_data: Path) -> Path:
+    """The folder of the real fastMRI+ knee files."""
+    return shared_data / "fastmri_plus"
+
+
+@pytest.fixture(scope="session")
 def fastmri_file() -> ModuleType:
     """The module that writes tiny fastMRI files."""
-    spec = spec_from_file_location("fastmri_file", _TESTS / "sources" / "fastmri_file.py")
+    spec = spec_from_file_location("fastmri_file", _TESTS / "sources" / "fastmri" / "fastmri_file.py")
     module = module_from_spec(spec)
     spec.loader.exec_module(module)
     return module

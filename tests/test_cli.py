@@ -14,12 +14,12 @@ import torch
 from knee_i2m2 import cli
 from knee_i2m2.errors import CheckpointError, ConfigError, DataError, KneeError
 from knee_i2m2.experts.knee import knee_expert
-from knee_i2m2.pipelines.knee import RIVALS, Knee
-from knee_i2m2.pipelines.knee_data import SETTINGS, PrepareKnee
-from knee_i2m2.pipelines.recipe import options
+from knee_i2m2.recipes.knee import RIVALS, Knee
+from knee_i2m2.sources.fastmri.prepare import SETTINGS, PrepareKnee
 from knee_i2m2.training import checkpoint
 from knee_i2m2.training.folder import RunFolder
 from knee_i2m2.training.rivals import assemble
+from knee_i2m2.training.session import options
 
 HEADER = "file,slice,study_level,x,y,width,height,label"
 TARGETS = ["abnormal", "meniscus", "acl", "cartilage"]

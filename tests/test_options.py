@@ -11,7 +11,7 @@ import pytest
 from knee_i2m2.cli import RECIPES
 from knee_i2m2.errors import ConfigError
 from knee_i2m2.options import SECTIONS, parse
-from knee_i2m2.pipelines import knee
+from knee_i2m2.recipes import knee
 
 
 @dataclass

@@ -6,13 +6,13 @@ from collections.abc import Callable
 
 import numpy as np
 
-from knee_i2m2.evaluation import delong
 from knee_i2m2.evaluation.answers import Answers
-from knee_i2m2.evaluation.bootstrap import Estimate
-from knee_i2m2.evaluation.delong import Components
 from knee_i2m2.evaluation.draws import IDEAL, MEAN, estimable
-from knee_i2m2.evaluation.multiplicity import holm
-from knee_i2m2.evaluation.part import ALL, Part
+from knee_i2m2.evaluation.resampled_unit import ALL, Part
+from knee_i2m2.evaluation.statistics import delong
+from knee_i2m2.evaluation.statistics.bootstrap import Estimate
+from knee_i2m2.evaluation.statistics.delong import Components
+from knee_i2m2.evaluation.statistics.multiplicity import holm
 from knee_i2m2.evaluation.tidy import Rows, counts
 
 __all__ = ["closed_form", "paired_p", "with_p"]

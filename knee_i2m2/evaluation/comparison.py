@@ -10,15 +10,15 @@ import pandas as pd
 
 from knee_i2m2.errors import ConfigError, DataError
 from knee_i2m2.evaluation.answers import disagreement
-from knee_i2m2.evaluation.bootstrap import estimate
 from knee_i2m2.evaluation.closed_form import paired_p
 from knee_i2m2.evaluation.draws import MEAN, metric_name
 from knee_i2m2.evaluation.effects import MARGIN, corrected
 from knee_i2m2.evaluation.evaluate import check_options, parts_of
-from knee_i2m2.evaluation.honesty import checked
-from knee_i2m2.evaluation.judged import judged
-from knee_i2m2.evaluation.multiplicity import holm
-from knee_i2m2.evaluation.part import Part
+from knee_i2m2.evaluation.leaks import checked
+from knee_i2m2.evaluation.resampled_unit import Part
+from knee_i2m2.evaluation.run_answers import judged
+from knee_i2m2.evaluation.statistics.bootstrap import estimate
+from knee_i2m2.evaluation.statistics.multiplicity import holm
 from knee_i2m2.evaluation.tidy import MACRO
 
 __all__ = ["RUNS_COMPARED", "compare"]

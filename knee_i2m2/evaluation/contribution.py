@@ -10,8 +10,8 @@ import numpy as np
 from jaxtyping import Float, Int, Num
 
 from knee_i2m2.evaluation.answers import Answers
-from knee_i2m2.evaluation.auroc import auroc_of_replicates
 from knee_i2m2.evaluation.draws import estimable
+from knee_i2m2.evaluation.statistics.auroc import auroc_of_replicates
 
 __all__ = ["contributions", "covariance_shares", "leave_one_out", "shapley", "value_of_subsets"]
 

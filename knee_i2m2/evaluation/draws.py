@@ -11,14 +11,14 @@ from collections.abc import Mapping
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from knee_i2m2.evaluation.accuracy import accuracy_of_replicates
 from knee_i2m2.evaluation.answers import Answers, Key
-from knee_i2m2.evaluation.auroc import auroc_of_replicates
-from knee_i2m2.evaluation.detectability import efficiency
+from knee_i2m2.evaluation.statistics.accuracy import accuracy_of_replicates
+from knee_i2m2.evaluation.statistics.auroc import auroc_of_replicates
+from knee_i2m2.evaluation.statistics.bootstrap import LEAST_POSITIVE
+from knee_i2m2.evaluation.statistics.detectability import efficiency
 
 __all__ = [
     "IDEAL",
-    "LEAST_POSITIVE",
     "MEAN",
     "completed",
     "differences",
@@ -35,9 +35,6 @@ IDEAL = "ideal"
 
 MEAN = "mean"
 """The seed that is the mean over seeds."""
-
-LEAST_POSITIVE = 10
-"""With fewer positive clusters nothing is estimated."""
 
 Draws = Mapping[Key, Float[np.ndarray, "rows drawn"]]
 

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 from jaxtyping import Float
 
-from knee_i2m2.evaluation.bootstrap import LEVEL, percentile_interval
 from knee_i2m2.evaluation.draws import MEAN, Draws, differences
-from knee_i2m2.evaluation.multiplicity import bootstrap_p, holm_levels
+from knee_i2m2.evaluation.statistics.bootstrap import LEVEL, percentile_interval
+from knee_i2m2.evaluation.statistics.multiplicity import bootstrap_p, holm_levels
 
 __all__ = ["ENSEMBLING", "INTERACTION", "MARGIN", "corrected", "effect_rows", "effects_of", "verdict"]
 

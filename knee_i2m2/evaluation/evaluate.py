@@ -14,14 +14,13 @@ import pandas as pd
 from knee_i2m2.errors import ConfigError, check_seed
 from knee_i2m2.evaluation.accelerated import read_accelerated
 from knee_i2m2.evaluation.answers import SPLITS, Answers
-from knee_i2m2.evaluation.bootstrap import cluster_weights
 from knee_i2m2.evaluation.closed_form import closed_form, with_p
-from knee_i2m2.evaluation.draws import LEAST_POSITIVE
 from knee_i2m2.evaluation.effects import MARGIN
-from knee_i2m2.evaluation.honesty import checked, unanswered
-from knee_i2m2.evaluation.judged import judged
-from knee_i2m2.evaluation.part import Part
+from knee_i2m2.evaluation.leaks import checked, unanswered
 from knee_i2m2.evaluation.recalibration import AS_TRAINED, Recalibration
+from knee_i2m2.evaluation.resampled_unit import Part
+from knee_i2m2.evaluation.run_answers import judged
+from knee_i2m2.evaluation.statistics.bootstrap import LEAST_POSITIVE, cluster_weights
 from knee_i2m2.evaluation.thresholds import Thresholds, fit_thresholds, listed
 from knee_i2m2.evaluation.tidy import COMPARED, CONTRIBUTED, EFFECTS, EVALUATED, Rows, write_results
 from knee_i2m2.files import write_text

@@ -8,24 +8,24 @@ from dataclasses import replace
 import numpy as np
 from jaxtyping import Float, Int
 
-from knee_i2m2.evaluation.adjusted import adjusted_auroc_of_replicates, strata
 from knee_i2m2.evaluation.answers import Answers, Key
-from knee_i2m2.evaluation.calibration import (
+from knee_i2m2.evaluation.draws import IDEAL, estimable
+from knee_i2m2.evaluation.statistics.adjusted import adjusted_auroc_of_replicates, strata
+from knee_i2m2.evaluation.statistics.calibration import (
     brier_of_replicates,
     brier_skill_of_replicates,
     calibration_of_replicates,
     ece_of_replicates,
 )
-from knee_i2m2.evaluation.choice import consistency_of_replicates, entropy_of_replicates
-from knee_i2m2.evaluation.draws import IDEAL, estimable
-from knee_i2m2.evaluation.operating_point import (
+from knee_i2m2.evaluation.statistics.multiclass import consistency_of_replicates, entropy_of_replicates
+from knee_i2m2.evaluation.statistics.operating_point import (
     Threshold,
     confusion_of_replicates,
     rates,
     sensitivity_at_specificity_of_replicates,
     specificity_at_sensitivity_of_replicates,
 )
-from knee_i2m2.evaluation.precision_recall import average_precision_of_replicates
+from knee_i2m2.evaluation.statistics.precision_recall import average_precision_of_replicates
 from knee_i2m2.evaluation.units import NO_SERIES
 
 __all__ = ["COUNTS", "adjusted", "at_thresholds", "calibration", "choices", "ranking"]

@@ -10,8 +10,8 @@ import numpy as np
 from jaxtyping import Float
 
 from knee_i2m2.evaluation.answers import Answers, Key
-from knee_i2m2.evaluation.calibration import fit_expert_weights, fit_temperature, prior_shift
 from knee_i2m2.evaluation.draws import IDEAL
+from knee_i2m2.evaluation.statistics.calibration import fit_expert_weights, fit_temperature, prior_shift
 from knee_i2m2.evaluation.units import said
 
 __all__ = ["AS_TRAINED", "Recalibration", "recalibrated", "steps", "temperature", "weighted"]

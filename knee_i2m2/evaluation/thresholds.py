@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from knee_i2m2.evaluation.answers import Answers, Key
-from knee_i2m2.evaluation.operating_point import Threshold, fit_threshold
+from knee_i2m2.evaluation.statistics.operating_point import Threshold, fit_threshold
 
 __all__ = ["Thresholds", "fit_thresholds", "listed"]
 

@@ -10,8 +10,8 @@ import pandas as pd
 
 from knee_i2m2.errors import DataError
 from knee_i2m2.evaluation.answers import Answers, Key
-from knee_i2m2.evaluation.bootstrap import estimate
 from knee_i2m2.evaluation.draws import MEAN
+from knee_i2m2.evaluation.statistics.bootstrap import estimate
 from knee_i2m2.files import write_text
 
 __all__ = [

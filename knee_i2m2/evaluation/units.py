@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float, Int
 
-from knee_i2m2.evaluation.aggregation import AGGREGATORS
 from knee_i2m2.evaluation.answers import Answers
+from knee_i2m2.evaluation.statistics.aggregation import AGGREGATORS
 
 __all__ = ["LEVELS", "NO_SERIES", "group_truth", "grouped", "said", "samples"]
 

@@ -13,10 +13,10 @@ from knee_i2m2.evaluation.draws import IDEAL
 from knee_i2m2.evaluation.evaluate import REFERENCE
 from knee_i2m2.evaluation.tidy import MACRO
 from knee_i2m2.files import write_text
-from knee_i2m2.report.rendering import rendered
-from knee_i2m2.report.section import Point, Section
-from knee_i2m2.report.tables import Cell, Row, Rows, Table, cell, laid_out
-from knee_i2m2.report.words import METRICS, interval, number, p_value, sentence
+from knee_i2m2.report.elements.cells import Cell, Row, Rows, Table, cell, laid_out
+from knee_i2m2.report.elements.rendering import rendered
+from knee_i2m2.report.elements.section import Point, Section
+from knee_i2m2.report.elements.words import METRICS, interval, number, p_value, sentence
 
 __all__ = ["write_comparison"]
 

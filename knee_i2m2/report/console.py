@@ -8,8 +8,8 @@ from typing import Any
 import pandas as pd
 
 from knee_i2m2.evaluation.tidy import MACRO
-from knee_i2m2.report.verdicts import sentences
-from knee_i2m2.report.words import METRICS, interval, number
+from knee_i2m2.report.elements.verdicts import sentences
+from knee_i2m2.report.elements.words import METRICS, interval, number
 
 __all__ = ["bench_table", "headline_table", "verdict_lines"]
 

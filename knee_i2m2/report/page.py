@@ -8,19 +8,19 @@ from typing import Any
 
 from knee_i2m2.evaluation.evaluate import REFERENCE
 from knee_i2m2.files import write_text
-from knee_i2m2.report.browser import SCRIPTS, browser_section
-from knee_i2m2.report.circumstances import circumstances
-from knee_i2m2.report.inputs import Record, read_record
-from knee_i2m2.report.latex import latex
-from knee_i2m2.report.model_card import model_card
-from knee_i2m2.report.operating import all_measures
-from knee_i2m2.report.rendering import rendered, standalone
-from knee_i2m2.report.reporting_sheet import reporting_sheet
-from knee_i2m2.report.section import Section
+from knee_i2m2.report.elements.cells import csv, safe
+from knee_i2m2.report.elements.inputs import Record, read_record
+from knee_i2m2.report.elements.rendering import rendered, standalone
+from knee_i2m2.report.elements.section import Section
+from knee_i2m2.report.elements.words import METRICS, headline
+from knee_i2m2.report.paper.model_card import model_card
+from knee_i2m2.report.paper.reporting_sheet import reporting_sheet
+from knee_i2m2.report.paper.summary import leak_told
+from knee_i2m2.report.run_details import circumstances
 from knee_i2m2.report.sections import explanations, findings
-from knee_i2m2.report.tables import csv, safe
-from knee_i2m2.report.told import leak_told
-from knee_i2m2.report.words import METRICS, headline
+from knee_i2m2.report.single.browser import SCRIPTS, browser_section
+from knee_i2m2.report.tables.latex import latex
+from knee_i2m2.report.tables.operating import all_measures
 
 __all__ = ["write_report"]
 

@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from knee_i2m2.evaluation.evaluate import REFERENCE
-from knee_i2m2.report import operating, results
-from knee_i2m2.report.credit import credit_pictures, credit_tables
-from knee_i2m2.report.curve_figures import decision_pictures, precision_pictures, roc_pictures
-from knee_i2m2.report.figures import adjusted_pictures, efficiency_picture
-from knee_i2m2.report.forest import acceleration_picture, acceleration_table, forest_pictures, forest_table
-from knee_i2m2.report.inputs import Record
-from knee_i2m2.report.reliability import reliability_pictures
-from knee_i2m2.report.saliency import saliency_section
-from knee_i2m2.report.section import Point, Section, found
-from knee_i2m2.report.told import calibration_told, titled
-from knee_i2m2.report.verdicts import criterion, verdicts
-from knee_i2m2.report.words import METRICS
+from knee_i2m2.report.elements.inputs import Record
+from knee_i2m2.report.elements.section import Point, Section, found
+from knee_i2m2.report.elements.verdicts import criterion, verdicts
+from knee_i2m2.report.elements.words import METRICS
+from knee_i2m2.report.figures.curves import decision_pictures, precision_pictures, roc_pictures
+from knee_i2m2.report.figures.forest import acceleration_picture, acceleration_table, forest_pictures, forest_table
+from knee_i2m2.report.figures.overview import adjusted_pictures, efficiency_picture
+from knee_i2m2.report.figures.reliability import reliability_pictures
+from knee_i2m2.report.figures.shapley import credit_pictures, credit_tables
+from knee_i2m2.report.paper.summary import calibration_told, titled
+from knee_i2m2.report.single.saliency import saliency_section
+from knee_i2m2.report.tables import operating, results
 
 __all__ = ["explanations", "findings"]
 

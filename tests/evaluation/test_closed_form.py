@@ -5,11 +5,11 @@ import pytest
 from scipy import stats
 from sklearn.metrics import roc_auc_score
 
-from knee_i2m2.evaluation import delong
 from knee_i2m2.evaluation.answers import Answers, read_answers
 from knee_i2m2.evaluation.closed_form import closed_form, paired_p, with_p
-from knee_i2m2.evaluation.multiplicity import holm
-from knee_i2m2.evaluation.part import Part
+from knee_i2m2.evaluation.resampled_unit import Part
+from knee_i2m2.evaluation.statistics import delong
+from knee_i2m2.evaluation.statistics.multiplicity import holm
 from tests.evaluation.runs import TARGETS, make_run
 
 

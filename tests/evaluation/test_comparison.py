@@ -6,8 +6,8 @@ import pytest
 
 from knee_i2m2 import predictions
 from knee_i2m2.errors import ConfigError, DataError
-from knee_i2m2.evaluation.auroc import auroc
 from knee_i2m2.evaluation.comparison import RUNS_COMPARED, compare
+from knee_i2m2.evaluation.statistics.auroc import auroc
 from tests.evaluation.runs import EXPERTS, TARGETS, make_run
 
 

@@ -4,8 +4,6 @@ import numpy as np
 import pytest
 
 from knee_i2m2.evaluation.answers import read_answers
-from knee_i2m2.evaluation.auroc import auroc
-from knee_i2m2.evaluation.bootstrap import cluster_weights
 from knee_i2m2.evaluation.contribution import (
     contributions,
     covariance_shares,
@@ -13,6 +11,8 @@ from knee_i2m2.evaluation.contribution import (
     shapley,
     value_of_subsets,
 )
+from knee_i2m2.evaluation.statistics.auroc import auroc
+from knee_i2m2.evaluation.statistics.bootstrap import cluster_weights
 from tests.evaluation.runs import make_run
 
 random = np.random.default_rng(0)

@@ -16,10 +16,10 @@ from sklearn.metrics import (
 
 from knee_i2m2 import predictions
 from knee_i2m2.errors import ConfigError, DataError
-from knee_i2m2.evaluation.aggregation import AGGREGATORS
 from knee_i2m2.evaluation.evaluate import Evaluation, evaluate
-from knee_i2m2.evaluation.multiplicity import holm
 from knee_i2m2.evaluation.recalibration import Recalibration
+from knee_i2m2.evaluation.statistics.aggregation import AGGREGATORS
+from knee_i2m2.evaluation.statistics.multiplicity import holm
 from knee_i2m2.evaluation.tidy import COMPARED, CONTRIBUTED, EFFECTS, EVALUATED, read_results
 from tests.evaluation.runs import TARGETS, index, make_run, prediction_table
 

@@ -7,11 +7,11 @@ from sklearn.metrics import average_precision_score, brier_score_loss, confusion
 
 from knee_i2m2.errors import ConfigError
 from knee_i2m2.evaluation import measures
-from knee_i2m2.evaluation.adjusted import adjusted_auroc, strata
 from knee_i2m2.evaluation.answers import Answers, read_answers
-from knee_i2m2.evaluation.auroc import auroc
-from knee_i2m2.evaluation.bootstrap import cluster_weights
-from knee_i2m2.evaluation.operating_point import Threshold
+from knee_i2m2.evaluation.statistics.adjusted import adjusted_auroc, strata
+from knee_i2m2.evaluation.statistics.auroc import auroc
+from knee_i2m2.evaluation.statistics.bootstrap import cluster_weights
+from knee_i2m2.evaluation.statistics.operating_point import Threshold
 from tests.evaluation.runs import TARGETS, make_run
 
 KEYS = [("i2m2", "0"), ("i2m2", "1"), ("ideal", "0"), ("magnitude", "0"), ("magnitude", "1")]

@@ -9,7 +9,6 @@ from sklearn.linear_model import LogisticRegression
 
 from knee_i2m2 import predictions
 from knee_i2m2.evaluation.answers import Answers, read_answers
-from knee_i2m2.evaluation.calibration import calibration_of_replicates
 from knee_i2m2.evaluation.recalibration import (
     AS_TRAINED,
     Recalibration,
@@ -20,6 +19,7 @@ from knee_i2m2.evaluation.recalibration import (
     weighted,
     weights,
 )
+from knee_i2m2.evaluation.statistics.calibration import calibration_of_replicates
 from tests.evaluation.runs import TARGETS, make_run
 
 KEYS = [("i2m2", "0"), ("i2m2", "1"), ("magnitude", "0"), ("magnitude", "1")]

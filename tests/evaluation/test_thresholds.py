@@ -7,8 +7,8 @@ import pytest
 from sklearn.metrics import balanced_accuracy_score
 
 from knee_i2m2.evaluation.answers import Answers
-from knee_i2m2.evaluation.judged import Judged, judged
-from knee_i2m2.evaluation.operating_point import Threshold
+from knee_i2m2.evaluation.run_answers import Judged, judged
+from knee_i2m2.evaluation.statistics.operating_point import Threshold
 from knee_i2m2.evaluation.thresholds import fit_thresholds, listed
 from tests.evaluation.runs import TARGETS, make_run
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy.special import log_softmax
 
-from knee_i2m2.evaluation.aggregation import AGGREGATORS
 from knee_i2m2.evaluation.answers import Answers
+from knee_i2m2.evaluation.statistics.aggregation import AGGREGATORS
 from knee_i2m2.evaluation.units import group_truth, grouped, said, samples
 from tests.evaluation.runs import index
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from knee_i2m2.errors import CheckpointError
 from knee_i2m2.experts.local import config_of, pretrained
-from tests.experts import tiny_transformers as tiny
+from tests.experts.pairs import tiny_transformers as tiny
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from knee_i2m2.report.tables import Cell, Table
+from knee_i2m2.report.elements.cells import Cell, Table
 
 
 def cells(table: Table | None) -> dict[str, dict[str, Cell]]:

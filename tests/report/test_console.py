@@ -8,7 +8,7 @@ import pytest
 from knee_i2m2.evaluation.evaluate import Evaluation, evaluate
 from knee_i2m2.evaluation.tidy import EFFECTS, EVALUATED
 from knee_i2m2.report.console import bench_table, headline_table, verdict_lines
-from knee_i2m2.report.verdicts import sentences
+from knee_i2m2.report.elements.verdicts import sentences
 from tests.evaluation.runs import EXPERTS, TARGETS, make_run
 from tests.report.shown import text, written
 

@@ -1,0 +1,1 @@
+"""Data: samples in a prepared folder, how it is written, splits, parallel work."""

@@ -1,0 +1,117 @@
+"""Work on many items in several processes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from multiprocessing import connection, forkserver, get_context, parent_process, resource_tracker
+from typing import Any
+
+import torch
+
+from knee_i2m2.errors import ConfigError
+from knee_i2m2.types import Progress
+
+__all__ = ["counted", "in_parallel"]
+
+
+def in_parallel(
+    task: Callable[[Any], Any], items: Iterable[Any], jobs: int, lost: Callable[[Any], Any] | None = None
+) -> Iterator[Any]:
+    """Yields `task(item)` in the items' order.
+
+    Every process has one thread, gets what it needs by pickle and ends with its parent, even if that is killed.
+
+    Args:
+        task: A function of a module, or a partial of one.
+        items: What is worked on.
+        jobs: Processes; 1 works in this one.
+        lost: Gives the result of an item whose process was killed, such as by want of memory; by default an error.
+
+    Raises:
+        ConfigError: There are fewer than one job, or a process was killed.
+    """
+    if jobs < 1:
+        raise ConfigError(f"--jobs {jobs}: give at least 1")
+    if jobs == 1:
+        yield from map(task, items)
+        return
+    left = list(items)
+    while left:
+        done = 0
+        try:
+            with _pool(min(jobs, len(left)), task) as pool:
+                with _patient():
+                    results = pool.map(task, left)
+                for result in results:
+                    done += 1
+                    yield result
+        except BrokenProcessPool:  # somebody among the first that are left did it: try the first alone, then go on
+            yield _alone(task, left[done], lost or _refuse)
+            done += 1
+        left = left[done:]
+
+
+def counted(work: str, items: Iterable[Any], total: int, progress: Progress) -> Iterator[Any]:
+    """Yields the items and reports each one, once its receiver comes for the next."""
+    progress(work, 0, total)
+    for done, item in enumerate(items, 1):
+        yield item
+        progress(work, done, total)
+
+
+def _alone(task: Callable[[Any], Any], item: Any, lost: Callable[[Any], Any]) -> Any:
+    try:
+        with _pool(1, task) as pool:
+            return pool.submit(task, item).result()
+    except BrokenProcessPool:
+        return lost(item)
+
+
+def _refuse(item: Any) -> None:
+    raise ConfigError("a process was killed, probably for want of memory; use fewer --jobs")
+
+
+def _pool(jobs: int, task: Callable[[Any], Any]) -> ProcessPoolExecutor:
+    """Returns processes that fork from a clean one, which has imported the task's module once."""
+    context = get_context("forkserver")
+    context.set_forkserver_preload([__name__, getattr(task, "func", task).__module__])
+    with _patient():
+        forkserver.ensure_running()
+    return ProcessPoolExecutor(jobs, mp_context=context, initializer=_start)
+
+
+@contextmanager
+def _patient() -> Iterator[None]:
+    """Lets Ctrl-C wait while processes start: they do not hear it, and are not left without their parent half way."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    resource_tracker.ensure_running()  # its own start would let the signal through again
+    came: list[int] = []
+    handler = signal.signal(signal.SIGINT, lambda number, _: came.append(number))
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        signal.signal(signal.SIGINT, handler)
+    if came and handler is not signal.SIG_IGN:
+        raise KeyboardInterrupt
+
+
+def _start() -> None:
+    """Prepares a process: one thread, deaf to Ctrl-C, which its parent hears, and gone when the parent is."""
+    torch.set_num_threads(1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_leave_with_parent, daemon=True).start()
+
+
+def _leave_with_parent() -> None:
+    connection.wait([parent_process().sentinel])
+    os._exit(1)

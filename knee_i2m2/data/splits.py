@@ -1,0 +1,250 @@
+"""Divisions of the volumes into train, val and test, and the files that keep them.
+
+Both volumes of a patient show the same findings, so the units to divide are patients. A division depends on nothing but
+the sorted names and the seed.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from math import ceil
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+from knee_i2m2.errors import ConfigError, DataError, check_seed
+from knee_i2m2.files import whole
+
+__all__ = [
+    "SPLITS",
+    "SPLITTERS",
+    "SplitKind",
+    "leaked_share",
+    "leaks",
+    "read_split",
+    "refuse_leaks",
+    "refuse_one_sided",
+    "refuse_unknown",
+    "split_by_patient",
+    "split_by_volume",
+    "split_official",
+    "unknown_patient",
+    "write_split",
+]
+
+SPLITS = ("train", "val", "test")
+_FRACTIONS = (0.7, 0.15, 0.15)
+_COLUMNS = ["volume", "patient", "split", "sha256"]
+_AGAIN = "make it again with `knee-i2m2 prepare`"
+
+
+def split_by_patient(
+    volumes: pd.DataFrame, seed: int = 0, fractions: tuple[float, float, float] = _FRACTIONS
+) -> dict[str, str]:
+    """Returns each volume's split; all volumes of a patient are in the same.
+
+    The fractions are those of patients. Of n, `ceil(0.3 n)` are held out for val and test, and the larger half of
+    them is val; no split is empty.
+
+    Args:
+        volumes: Columns `name` and `patient`.
+        seed: Of the random order.
+        fractions: Shares of train, val and test.
+
+    Raises:
+        DataError: A volume's patient is unknown, or there are fewer than three patients.
+    """
+    patients = _patients(volumes)
+    places = _divided(sorted(set(patients.values())), "patients", seed, fractions)
+    return {name: places[patient] for name, patient in patients.items()}
+
+
+def split_by_volume(
+    volumes: pd.DataFrame, seed: int = 0, fractions: tuple[float, float, float] = _FRACTIONS
+) -> dict[str, str]:
+    """Returns each volume's split, as the original does: other volumes of a test patient are in train.
+
+    Raises:
+        DataError: There are fewer than three volumes.
+    """
+    return _divided(sorted(volumes["name"]), "volumes", seed, fractions)
+
+
+def split_official(volumes: pd.DataFrame, seed: int = 0, fraction: float = 0.15) -> dict[str, str]:
+    """Returns fastMRI's own division: its val is test, and of its train this fraction of the patients is val.
+
+    Volumes of fastMRI's test and challenge have no labels and are left out.
+
+    Args:
+        volumes: Columns `name`, `patient` and `part` (`train`, `val`, `test`).
+        seed: Of the random order.
+        fraction: Share of the train patients that is held out for validation.
+
+    Raises:
+        DataError: A volume is in none of fastMRI's folders, its patient is unknown or in both folders, or a split
+            would be empty.
+    """
+    for name in volumes.loc[~volumes["part"].isin(SPLITS), "name"]:
+        raise DataError(
+            name, "is in none of fastMRI's folders singlecoil_train and singlecoil_val", "use --split patient"
+        )
+    train, val = (volumes[volumes["part"] == part] for part in ("train", "val"))
+    patients = _patients(train)
+    known = sorted(set(patients.values()))
+    if len(known) < 2 or val.empty:
+        reason = f"{len(known)} patients in singlecoil_train and {len(val)} volumes in singlecoil_val are too few"
+        raise DataError("the volumes", reason, "use --split patient")
+    _, held_out = _held_out(known, fraction, 1, seed)
+    split = {name: "val" if patient in held_out else "train" for name, patient in patients.items()}
+    split |= dict.fromkeys(val["name"], "test")
+    refuse_leaks(split, patients | dict(zip(val["name"], val["patient"], strict=True)), "the volumes")
+    return split
+
+
+def leaks(split: Mapping[str, str], patients: Mapping[str, str | None]) -> list[str]:
+    """Returns the patients who are in more than one split, sorted.
+
+    Args:
+        split: Volume name -> split.
+        patients: Volume name -> patient; volumes of unknown patients are passed over.
+    """
+    found = defaultdict(set)
+    for name, place in split.items():
+        found[patients.get(name)].add(place)
+    return sorted(patient for patient, places in found.items() if patient is not None and len(places) > 1)
+
+
+def leaked_share(split: Mapping[str, str], patients: Mapping[str, str | None]) -> float:
+    """Returns the share of the test volumes whose patient has another volume in train."""
+    trained = {patients.get(name) for name, place in split.items() if place == "train"} - {None}
+    tested = [patients.get(name) in trained for name, place in split.items() if place == "test"]
+    return sum(tested) / len(tested) if tested else 0.0
+
+
+def refuse_leaks(split: Mapping[str, str], patients: Mapping[str, str | None], where: str | Path) -> None:
+    """Raises DataError where a patient is in more than one split; two volumes are named, never the patient."""
+    for patient in leaks(split, patients):
+        names = sorted(name for name in split if patients.get(name) == patient)
+        other = next(name for name in names if split[name] != split[names[0]])
+        reason = f"{names[0]} in {split[names[0]]} and {other} in {split[other]} are of one patient"
+        raise DataError(where, reason, "divide them with --split patient")
+
+
+def refuse_unknown(split: Mapping[str, str], names: Collection[str], where: str | Path) -> None:
+    """Raises DataError where a split names a volume that is not there."""
+    for name in sorted(set(split) - set(names)):
+        raise DataError(where, f"puts {name} into {split[name]}, but there is no such volume", _AGAIN)
+
+
+def refuse_one_sided(
+    index: pd.DataFrame, targets: Sequence[str], where: str | Path, split: str = "train", least: int = 2
+) -> None:
+    """Raises DataError where a target cannot be learned, having fewer slices with or without finding than `least`.
+
+    Args:
+        index: One row a slice: its `split`, and for every target 1, 0 or -1 (unknown).
+        targets: The questions.
+        where: The folder or file to name.
+        split: The split to look at.
+        least: Of either class.
+    """
+    rows = index[index["split"] == split]
+    for target in targets:
+        labels = rows[target]
+        positive, negative = int((labels == 1).sum()), int((labels == 0).sum())
+        if min(positive, negative) < least:
+            reason = f"of {positive + negative} labelled slices in {split} {positive} show {target}, {negative} do not"
+            hint = f"at least {least} of both are needed: add volumes, or choose another --seed or --split"
+            raise DataError(where, reason, hint)
+
+
+def unknown_patient(volume: str | Path) -> DataError:
+    """Returns what is said of a volume that cannot be split by patient."""
+    hint = "add the attribute, or use --split volume, which may put one patient into train and test"
+    return DataError(volume, "has no attribute patient_id, so its patient is unknown", hint)
+
+
+def write_split(
+    path: Path, split: Mapping[str, str], patients: Mapping[str, str | None], sha256: Mapping[str, str]
+) -> None:
+    """Writes `volume,patient,split,sha256`, one volume a line, sorted, whole or not at all.
+
+    Args:
+        path: The CSV file.
+        split: Volume name -> split.
+        patients: Volume name -> patient.
+        sha256: Volume name -> SHA-256 of its file.
+    """
+    rows = [(name, patients.get(name), split[name], sha256[name]) for name in sorted(split)]
+    with whole(path) as temporary:
+        pd.DataFrame(rows, columns=_COLUMNS).to_csv(temporary, index=False, lineterminator="\n")
+
+
+def read_split(path: Path) -> pd.DataFrame:
+    """Returns the rows `volume, patient, split, sha256` of a split file as text; an unknown patient is None.
+
+    Raises:
+        DataError: The file is missing or no CSV, or a row is not valid.
+    """
+    if not path.is_file():
+        raise DataError(path, "there is no split file", "make one with `knee-i2m2 prepare`")
+    try:
+        table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    except (OSError, ValueError) as error:
+        raise DataError(path, f"is no readable CSV ({error})", _AGAIN) from error
+    for problem in _problems(table):
+        raise DataError(path, problem, _AGAIN)
+    table = table[_COLUMNS].astype(object)
+    return table.assign(patient=table["patient"].where(table["patient"] != "", None))
+
+
+SplitKind = Literal["patient", "official", "volume"]
+
+SPLITTERS = {"patient": split_by_patient, "official": split_official, "volume": split_by_volume}
+"""The divisions by their name on the command line; each takes the volumes' table and a seed."""
+
+
+def _problems(table: pd.DataFrame) -> Iterator[str]:
+    """Yields what is wrong with a split file, the first cause first."""
+    missing = [column for column in _COLUMNS if column not in table.columns]
+    if missing:
+        yield f"has no column {', '.join(missing)}"
+        return
+    if table.empty:
+        yield "holds no volume"
+    for name in table.loc[table["volume"].duplicated(), "volume"]:
+        yield f"names {name} twice"
+    for name, place in table.loc[~table["split"].isin(SPLITS), ["volume", "split"]].itertuples(index=False):
+        yield f"puts {name} into {place!r}, which is none of train, val and test"
+    for name in table.loc[~table["sha256"].str.fullmatch("[0-9a-f]{64}"), "volume"]:
+        yield f"has no SHA-256 for {name}"
+
+
+def _patients(volumes: pd.DataFrame) -> dict[str, str]:
+    for name in volumes.loc[volumes["patient"].isna(), "name"]:
+        raise unknown_patient(name)
+    return dict(zip(volumes["name"], volumes["patient"], strict=True))
+
+
+def _divided(units: Sequence[str], noun: str, seed: int, fractions: tuple[float, float, float]) -> dict[str, str]:
+    if min(fractions) <= 0 or abs(sum(fractions) - 1) > 1e-6:
+        raise ConfigError(f"split fractions {fractions} must be three positive shares that sum to 1")
+    if len(units) < 3:
+        raise DataError("the volumes", f"{len(units)} {noun} are too few for train, val and test", "give at least 3")
+    train, rest = _held_out(units, fractions[1] + fractions[2], 2, seed)
+    test, val = _held_out(rest, fractions[1] / (fractions[1] + fractions[2]), 1, seed)
+    return {**dict.fromkeys(train, "train"), **dict.fromkeys(val, "val"), **dict.fromkeys(test, "test")}
+
+
+def _held_out(units: Sequence[str], fraction: float, least: int, seed: int) -> tuple[list[str], list[str]]:
+    """Returns who stays and who is held out: the latter are the first of a random order, as in scikit-learn.
+
+    The original splits with scikit-learn; `RandomState` promises one order in every version of numpy.
+    """
+    check_seed(seed)
+    order = [units[position] for position in np.random.RandomState(seed).permutation(len(units))]
+    size = max(least, min(ceil(fraction * len(units)), len(units) - 1))
+    return order[size:], order[:size]

@@ -1,0 +1,71 @@
+"""What must hold before anything is judged, and what the test set cannot tell."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from knee_i2m2.errors import DataError
+from knee_i2m2.evaluation.answers import Answers
+from knee_i2m2.evaluation.draws import positive_clusters
+from knee_i2m2.evaluation.statistics.bootstrap import LEAST_POSITIVE
+
+__all__ = ["checked", "unanswered"]
+
+_NAMED = 5
+
+
+def checked(run: Path, val: Answers, test: Answers, allow_leaks: bool) -> list[str]:
+    """Returns the clusters, such as patients, in more than one split, if they are allowed.
+
+    Raises:
+        DataError: There are some and they are not allowed, or a split holds one cluster only.
+    """
+    for split, answers in (("val", val), ("test", test)):
+        _refuse_one_cluster(answers, split, run)
+    leaks = sorted({*val.who["cluster"].astype(str)} & {*test.who["cluster"].astype(str)} | {*_recorded(run)})
+    if leaks and not allow_leaks:
+        raise _leak(leaks, run)
+    return leaks
+
+
+def _recorded(run: Path) -> list[str]:
+    """Returns the clusters that the preparation found in more than one split, train included."""
+    path = run / "data.json"
+    try:
+        data = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    except (OSError, ValueError) as error:
+        raise DataError(path, f"cannot be read ({error})", "bring it back from the prepared folder") from error
+    found = data.get("patients_in_more_than_one_split") if isinstance(data, dict) else None
+    return [str(name) for name in found] if isinstance(found, list) else []
+
+
+def _leak(clusters: list[str], where: Path) -> DataError:
+    more = f" and {len(clusters) - _NAMED} more" if len(clusters) > _NAMED else ""
+    verb = "stands" if len(clusters) == 1 else "stand"
+    reason = f"{', '.join(clusters[:_NAMED])}{more} {verb} in more than one split: test is not new to the rivals"
+    hint = "divide by patient and train again; --allow-leaks tells what such a split would have published"
+    return DataError(where, reason, hint)
+
+
+def _refuse_one_cluster(answers: Answers, split: str, where: Path) -> None:
+    """Raises DataError if all units are of one cluster: no interval can come of that."""
+    clusters = answers.who["cluster"].unique()
+    if len(clusters) == 1:
+        reason = f"{split} holds one cluster (patient) only, {clusters[0]}: intervals resample clusters"
+        raise DataError(where, reason, "evaluate at least two, better a hundred")
+
+
+def unanswered(answers: Answers, split: str) -> Iterator[str]:
+    """Yields a sentence for every target that is not estimable."""
+    if not answers.detection:
+        return
+    for target, truth, clusters in zip(answers.targets, answers.truth.T, positive_clusters(answers), strict=True):
+        where = f"{target} per {answers.unit} in {split} is not estimable:"
+        if clusters < LEAST_POSITIVE:
+            yield f"{where} {clusters} clusters (patients) are positive, {LEAST_POSITIVE} are needed"
+        elif not np.any(truth == 0):
+            yield f"{where} none of the {answers.unit}s is negative"

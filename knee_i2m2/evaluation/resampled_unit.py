@@ -1,0 +1,141 @@
+"""A part of what is judged, and its rows in the tables: one split, unit and subgroup under one resampling."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Bool, Int
+
+from knee_i2m2.evaluation import measures
+from knee_i2m2.evaluation.answers import Answers, Key
+from knee_i2m2.evaluation.contribution import contributions
+from knee_i2m2.evaluation.draws import (
+    MEAN,
+    Draws,
+    completed,
+    differences,
+    draws,
+    efficiencies,
+    metric_name,
+    with_means,
+)
+from knee_i2m2.evaluation.effects import effect_rows, effects_of
+from knee_i2m2.evaluation.statistics.operating_point import Threshold
+from knee_i2m2.evaluation.tidy import Rows, counts, rows
+
+__all__ = ["ALL", "Part"]
+
+ALL = "all"
+"""The subgroup that everybody belongs to."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """Answers about some units of a split, and how often each unit counts.
+
+    Attributes:
+        answers: What is judged.
+        weights: Of shape (units, drawn).
+        split: `val` or `test`.
+        subgroup: `all`, or `name=value`.
+    """
+
+    answers: Answers
+    weights: Int[np.ndarray, "units drawn"]
+    split: str
+    subgroup: str = ALL
+
+    @cached_property
+    def drawn(self) -> Draws:
+        """Draws of the headline metric."""
+        return draws(self.answers, self.weights)
+
+    @cached_property
+    def complete(self) -> Draws:
+        """Draws of the headline metric, with the mean over seeds and over targets."""
+        return completed(self.drawn)
+
+    def rows(self, drawn: Draws, metric: str, **more: str) -> Rows:
+        """Returns the rows of draws; subgroups have the mean over seeds only."""
+        here = {"split": self.split, "unit": self.answers.unit, "subgroup": self.subgroup, "metric": metric}
+        found = rows(drawn, counts(self.answers), **here, **more)
+        return [row for row in found if self.subgroup == ALL or row["seed"] == MEAN]
+
+    def headline(self) -> Rows:
+        """Returns AUROC, or accuracy, of every rival."""
+        return self.rows(self.complete, metric_name(self.answers))
+
+    def compared(self, against: str) -> Rows:
+        """Returns every other rival minus one."""
+        return self.rows(differences(self.complete, against), metric_name(self.answers), against=against)
+
+    def measured(self, thresholds: Mapping[tuple[Key, str], Threshold], before: Answers | None) -> Rows:
+        """Returns all other measures of findings.
+
+        Args:
+            thresholds: Fitted on val, by (rival, seed) and target.
+            before: The same units as trained, if they were recalibrated.
+        """
+        found = measures.ranking(self.answers, self.weights) | measures.adjusted(self.answers, self.weights)
+        found |= measures.at_thresholds(self.answers, self.weights, thresholds, self.split)
+        found |= measures.calibration(self.answers, self.weights)
+        if before is not None:
+            found |= {f"{m}_before": d for m, d in measures.calibration(before, self.weights).items()}
+        joined = {metric: with_means(d) if metric in measures.COUNTS else completed(d) for metric, d in found.items()}
+        return [row for metric, drawn in joined.items() for row in self.rows(drawn, metric)]
+
+    def chosen(self) -> Rows:
+        """Returns all other measures of a choice of a class."""
+        found = measures.choices(self.answers, self.weights)
+        return [row for metric, drawn in found.items() for row in self.rows(completed(drawn), metric)]
+
+    def efficiency(self) -> Rows:
+        """Returns how much of the ideal observer's squared detectability every rival reaches; nothing without one."""
+        return self.rows(completed(efficiencies(self.drawn)), "efficiency")
+
+    def contrasted(self, outside: Part, rival: str) -> Rows:
+        """Returns the AUROC of a rival in here minus that outside, under the same resampling."""
+        others = draws(outside.answers.by(rival), outside.weights)
+        return self.rows(with_means({key: self.drawn[key] - drawn for key, drawn in others.items()}), "auroc_contrast")
+
+    def contributed(self, rival: str) -> Rows:
+        """Returns what each expert of a rival puts into its product."""
+        found = contributions(self.answers, rival, self.weights)
+        return [
+            row for metric, expert, drawn in found for row in self.rows({(rival, MEAN): drawn}, metric, expert=expert)
+        ]
+
+    def effects(self, experts: Mapping[str, Sequence[str]], reference: str, margin: float) -> Rows:
+        """Returns what modalities, their interaction and ensembling add."""
+        pairs = effects_of(experts, reference)
+        here = {"split": self.split, "unit": self.answers.unit}
+        return list(effect_rows(self.complete, pairs, self.answers.targets, margin, **here))
+
+    @cached_property
+    def subgroups(self) -> list[tuple[Part, Part]]:
+        """The units inside and those outside every value of every subgroup column."""
+        return list(self._subgroups())
+
+    def _subgroups(self) -> Iterator[tuple[Part, Part]]:
+        for column in self.answers.subgroups:
+            labels = self.answers.who[column].map(_label)
+            for label in sorted(labels.unique()):
+                inside, name = (labels == label).to_numpy(), f"{column}={label}"
+                yield self._only(inside, name), self._only(~inside, f"not {name}")
+
+    def _only(self, chosen: Bool[np.ndarray, " units"], subgroup: str) -> Part:
+        return Part(self.answers.only(chosen), self.weights[chosen], self.split, subgroup)
+
+    def accelerated(self, times: str, answers: Answers) -> Part:
+        """Returns what was said of the same units after a scan so many times as fast."""
+        return replace(self, answers=answers, subgroup=f"acceleration={times}")
+
+
+def _label(value: object) -> str:
+    if pd.isna(value):
+        return "unknown"
+    return f"{value:g}" if isinstance(value, float) else str(value)

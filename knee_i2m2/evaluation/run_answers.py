@@ -1,0 +1,99 @@
+"""What is judged: the answers of a run per unit, as trained or recalibrated; all that is fitted is fitted on val."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from knee_i2m2.errors import ConfigError, suggestion
+from knee_i2m2.evaluation.answers import Answers, read_answers
+from knee_i2m2.evaluation.draws import IDEAL
+from knee_i2m2.evaluation.recalibration import (
+    AS_TRAINED,
+    Recalibration,
+    recalibrated,
+    steps,
+    temperature,
+    weighted,
+)
+from knee_i2m2.evaluation.statistics.aggregation import choose
+from knee_i2m2.evaluation.units import LEVELS, group_truth, grouped, samples
+
+__all__ = ["Judged", "judged"]
+
+
+@dataclass(frozen=True)
+class Judged:
+    """The answers of a run, smallest unit first.
+
+    Attributes:
+        val: Answers on val by unit.
+        test: Answers on test by unit.
+        aggregators: Unit -> target -> how the slices of a group are joined.
+        fitted: What was fitted by recalibration, one entry per unit, rival, seed and target.
+    """
+
+    val: tuple[Answers, ...]
+    test: tuple[Answers, ...]
+    aggregators: Mapping[str, Mapping[str, str]]
+    fitted: Sequence[Mapping[str, Any]] = ()
+
+
+def judged(
+    run: Path, recalibration: Recalibration = AS_TRAINED, aggregators: Mapping[str, Mapping[str, str]] | None = None
+) -> Judged:
+    """Returns a run's answers per slice (or sample), volume and patient.
+
+    A choice of a class has no "suspicious" end, so that only its samples are judged.
+
+    Args:
+        run: The run folder.
+        recalibration: How answers are changed before they are judged.
+        aggregators: Unit -> target -> how the slices of a group are joined; chosen on val by default.
+
+    Raises:
+        ConfigError: The recalibration does not fit the run.
+        DataError: Prediction files are missing or damaged, or two rivals answered different questions.
+    """
+    val, test = (samples(read_answers(run, split)) for split in ("val", "test"))
+    _check(recalibration, val)
+    fitted: list[dict[str, Any]] = []
+    for step in steps(recalibration):
+        val, test = recalibrated(val, test, step, fitted)
+    val, test = (weighted(split, fitted) for split in (val, test))
+    if not val.detection or val.unit == "sample":
+        return Judged((val,), (test,), {}, fitted)
+    aggregators = aggregators or {unit: _chosen(val, unit) for unit in LEVELS}
+    pairs = [tuple(grouped(slices, unit, names) for slices in (val, test)) for unit, names in aggregators.items()]
+    if recalibration.calibration != "none":  # a maximum of calibrated slices is not calibrated
+        pairs = [recalibrated(*pair, temperature, fitted) for pair in pairs]
+    vals, tests = zip((val, test), *pairs, strict=True)
+    return Judged(vals, tests, aggregators, fitted)
+
+
+def _check(recalibration: Recalibration, answers: Answers) -> None:
+    if recalibration and not answers.detection:
+        raise ConfigError("--calibration and --prior-correction are for findings, there or not; leave them out")
+    if recalibration.calibration == "weights" and recalibration.prior_correction:
+        reason = "--calibration weights fits an intercept of its own, so that --prior-correction would change nothing"
+        raise ConfigError(f"{reason}; leave one of them out")
+    for rival in recalibration.prior_correction:
+        if rival not in answers.rivals:
+            raise ConfigError(f"--prior-correction: there is no rival {rival}; {suggestion(rival, answers.rivals)}")
+    asked = recalibration.prior_correction if recalibration.calibration != "weights" else {*answers.rivals} - {IDEAL}
+    for rival in sorted(asked):
+        if not answers.experts.get(rival):
+            needed = "which --calibration weights and --prior-correction need; leave them out"
+            raise ConfigError(f"the predictions of {rival} hold no experts' logits, {needed}")
+
+
+def _chosen(val: Answers, unit: str) -> dict[str, str]:
+    """Returns the aggregator of each target that is best on val, on average over all rivals and seeds."""
+    codes = np.unique(val.who[LEVELS[unit]].astype(str), return_inverse=True)[1]
+    truth = group_truth(val.truth, codes, int(codes.max()) + 1)
+    scores = [val.log_odds(key) for key in val.logp if key[0] != IDEAL]
+    return dict(zip(val.targets, choose(truth, scores, codes), strict=True))

@@ -1,0 +1,1 @@
+"""Statistics: arrays in, numbers out; each is usable on its own."""

@@ -1,0 +1,1 @@
+"""Experts on pairs of images and a sentence: NLVR2."""

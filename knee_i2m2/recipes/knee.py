@@ -1,0 +1,245 @@
+"""fastMRI single-coil knee: raw k-space to AUROC of abnormal, meniscus, ACL and cartilage.
+
+Command::
+
+    knee-i2m2 prepare knee FASTMRI --annotations knee.csv --out DATA
+    knee-i2m2 train knee --data DATA --out RUN            (or: python pipelines/knee.py --data DATA --out RUN)
+    knee-i2m2 evaluate RUN && knee-i2m2 report RUN
+
+Cost: on the demo's phantom (6,480 slices of 64 x 64, `--network small`, the options of `pipelines/demo.py`) four
+minutes for all rivals on one CPU thread. On fastMRI itself nothing was measured: the default options are a start.
+Expect, as AUROC per slice on that phantom (mean over the phantom seeds 0, 1, 2; `results/knee_phantom.md`)::
+
+               abnormal  meniscus   acl   cartilage   mean
+    inter3        .960      .966   .965      .997     .972   (control)
+    frozen        .959      .970   .964      .986     .970   (control)
+    i2m2          .958      .968   .962      .990     .969
+    inter         .954      .956   .955      .990     .964
+    intra         .950      .966   .958      .484     .840
+    phase         .882      .965   .509      .496     .713
+    magnitude     .883      .500   .958      .500     .710
+    position      .548      .529   .499      .427     .501   (control)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+import torch
+from scipy.special import log_softmax
+from torch import nn
+from torch.optim import AdamW
+
+from knee_i2m2 import predictions
+from knee_i2m2.data.prepared import Prepared
+from knee_i2m2.data.splits import SPLITS, refuse_one_sided
+from knee_i2m2.errors import DataError
+from knee_i2m2.evaluation.statistics.auroc import auroc
+from knee_i2m2.experts.experts import modalities_of
+from knee_i2m2.experts.knee import NETWORKS, knee_expert
+from knee_i2m2.methods.method import class_weights
+from knee_i2m2.modalities.augmentation import Augmentation, check_modalities
+from knee_i2m2.recipes import checks
+from knee_i2m2.recipes.progress import progress
+from knee_i2m2.sources.fastmri.annotations import TARGETS
+from knee_i2m2.sources.fastmri.modalities import Computed
+from knee_i2m2.sources.fastmri.prepare import IDEAL, PrepareKnee, prepare_knee
+from knee_i2m2.training.fit import Answers, Stage, constant, warm_cosine
+from knee_i2m2.training.folder import RunFolder
+from knee_i2m2.training.rivals import Rival, order, separate, single
+from knee_i2m2.training.runner import launch
+from knee_i2m2.training.session import Budget, Session, open_run, open_samples, prediction_table
+
+__all__ = ["RIVALS", "Knee", "PrepareKnee", "mean_auroc", "prepare", "train"]
+
+JOINT = "magnitude+phase"
+RIVALS = {
+    "magnitude": Rival(("magnitude",)),
+    "phase": Rival(("phase",)),
+    "intra": Rival(("magnitude", "phase")),
+    "inter": Rival((JOINT,)),
+    "inter3": Rival((JOINT, f"{JOINT}.2", f"{JOINT}.3")),
+    "frozen": Rival(("magnitude", "phase", JOINT), joint=False),
+    "i2m2": Rival(("magnitude", "phase", JOINT)),
+    "position": Rival(("position",)),
+}
+SCHEDULES = {"warm_cosine": warm_cosine, "constant": constant}
+
+
+@dataclass
+class Knee:
+    """Trains the knee's rivals on prepared data and writes their predictions.
+
+    Attributes:
+        data: Folder that `prepare knee` wrote.
+        out: Run folder; run again, it goes on with what is missing.
+        rivals: Rows of the table: magnitude phase intra inter inter3 frozen i2m2 position.
+        seeds: Each trains all rivals anew.
+        network: resnet18 (stride-2 stem), preact_resnet18 (the original's) or small (for the phantom).
+        phase: How phase enters a network: as (cos, sin) or as an angle in rad.
+        epochs: At most, for an expert alone.
+        fine_tune_epochs: At most, for a product that starts from its experts.
+        patience: Epochs without a better mean validation AUROC.
+        batch_size: Slices a step (and process).
+        lr: Learning rate of an expert alone, at its peak.
+        fine_tune_lr: Learning rate of a product, at its peak.
+        weight_decay: AdamW's.
+        rival_lr: Learning rates of single rivals in place of these, such as {magnitude: 1e-5, i2m2: 1e-6}.
+        rival_weight_decay: AdamW's of single rivals.
+        schedule: Learning rate over a stage: warm_cosine (up, then down to 0) or constant.
+        augment: Flip, shift, rotate, add noise and smooth phase to the training slices.
+        class_weighting: Whether both classes of a target weigh the same in the loss; undone in the answer.
+        device: auto, cpu, cuda or one card such as cuda:0.
+        precision: 32 or bf16.
+        workers: Processes that read data; 0 reads in the training process.
+        threads: CPU threads of torch; its own choice by default.
+        resume: Go on with a training that was interrupted, from its last epoch.
+    """
+
+    data: Path
+    out: Path
+    rivals: list[str] = field(default_factory=lambda: list(RIVALS))
+    seeds: list[int] = field(default_factory=lambda: [0])
+    network: str = "resnet18"
+    phase: Literal["cos_sin", "angle"] = "cos_sin"
+    epochs: int = 40
+    fine_tune_epochs: int = 10
+    patience: int = 8
+    batch_size: int = 32
+    lr: float = 3e-4
+    fine_tune_lr: float = 3e-5
+    weight_decay: float = 0.01
+    rival_lr: dict[str, float] = field(default_factory=dict)
+    rival_weight_decay: dict[str, float] = field(default_factory=dict)
+    schedule: Literal["warm_cosine", "constant"] = "warm_cosine"
+    augment: bool = False
+    class_weighting: bool = True
+    device: str = "auto"
+    precision: str = "32"
+    workers: int = 0
+    threads: int | None = None
+    resume: bool = False
+
+
+def prepare(fastmri: Path, /, config: PrepareKnee) -> dict[str, Any]:
+    """Writes the prepared folder and returns its `data.json`; what is finished is not made again.
+
+    Raises:
+        ConfigError: An option does not fit, the folder was prepared otherwise, or another process is writing it.
+        DataError: A volume, the annotations or the split are not usable.
+    """
+    with progress() as bars:
+        return prepare_knee(fastmri, config, bars)
+
+
+def train(config: Knee) -> dict[str, Any]:
+    """Trains every (rival, seed) that is not finished, and says where.
+
+    Raises:
+        ConfigError: An option does not fit, or the folder was made otherwise.
+        DataError: The prepared data are missing or hold too little.
+    """
+    check_options(config)
+    budgets = {name: budget(name, rival, config) for name, rival in order(config.rivals, RIVALS).items()}
+    fabric = launch(config.device, config.precision, config.threads)
+    samples = open_samples(config.data, "knee", Computed.open)
+    refuse_one_sided(samples["train"].index, TARGETS, config.data)
+    augment = augmentation(samples["train"]) if config.augment else None
+    with fabric.rank_zero_first():
+        run = open_run(config)
+        write_ideal(config.data, samples, run)
+    session = Session(
+        fabric,
+        run,
+        samples,
+        RIVALS,
+        experts=partial(separate, expert_factory(config, samples["train"])),
+        weights=loss_weights(samples["train"], config.class_weighting),
+        score=mean_auroc,
+        budgets=budgets,
+        batch_size=config.batch_size,
+        workers=config.workers,
+        resume=config.resume,
+        augment=augment,
+    )
+    with progress() as bars:
+        session.train(config.rivals, config.seeds, bars)
+    return {"run": str(run.path), "rivals": config.rivals, "seeds": config.seeds}
+
+
+def check_options(config: Knee) -> None:
+    """Raises ConfigError for an option with which there is nothing to train."""
+    checks.check_names(config.rivals, RIVALS, "rivals")
+    checks.check_names([config.network], NETWORKS, "network")
+    checks.check_seeds(config.rivals, config.seeds)
+    checks.check_numbers(config, ("lr", "fine_tune_lr", "batch_size"), ("weight_decay", "workers"))
+    checks.check_rates(config.rival_lr, RIVALS, "rival-lr", positive=True)
+    checks.check_rates(config.rival_weight_decay, RIVALS, "rival-weight-decay", positive=False)
+
+
+def augmentation(samples: Prepared) -> Augmentation:
+    """Returns the whole set at its default strengths, once the samples have shown that they are images."""
+    check_modalities(samples[[0]].x)
+    return Augmentation()
+
+
+def expert_factory(config: Knee, samples: Prepared) -> Callable[[str], nn.Module]:
+    """Returns expert's name -> fresh network."""
+    return partial(
+        knee_expert, answers=samples.task.answers, matrix=samples.matrix, network=config.network, phase=config.phase
+    )
+
+
+def loss_weights(samples: Prepared, balanced: bool) -> torch.Tensor:
+    """Returns class weights of shape (targets, classes): balanced, or all 1."""
+    return class_weights(samples.y, samples.task.classes) if balanced else torch.ones(samples.task.answers)
+
+
+def budget(name: str, rival: Rival, config: Knee) -> Budget:
+    """Returns AdamW at the rival's own rates, where it has any.
+
+    An expert that is trained only because a product starts from it, such as `magnitude+phase.2`, has those of the rival
+    that sees the same.
+    """
+    epochs, lr = (config.epochs, config.lr) if rival.alone else (config.fine_tune_epochs, config.fine_tune_lr)
+    like = name if name in RIVALS else single("+".join(modalities_of(name)), RIVALS)
+    rate, decay = config.rival_lr.get(like, lr), config.rival_weight_decay.get(like, config.weight_decay)
+    stage = Stage(epochs, config.patience, rate=SCHEDULES[config.schedule])
+    return Budget(stage, partial(AdamW, lr=rate, weight_decay=decay))
+
+
+def mean_auroc(logp: np.ndarray, truth: np.ndarray) -> float:
+    """Returns the mean AUROC over the targets that have both classes; NaN if none has.
+
+    Args:
+        logp: Of shape (samples, targets, 2).
+        truth: Of shape (samples, targets); -1 is unknown.
+    """
+    log_odds = logp[..., 1] - logp[..., 0]
+    areas = np.array([auroc(t, s) for t, s in zip(truth.T, log_odds.T, strict=True)])
+    return float(np.nanmean(areas)) if np.isfinite(areas).any() else float("nan")
+
+
+def write_ideal(data: Path, samples: Mapping[str, Prepared], run: RunFolder) -> None:
+    """Writes the phantom's ideal observer as a rival, where the prepared data have one."""
+    if not (data / IDEAL).is_file():
+        return
+    try:
+        ratios = pd.read_parquet(data / IDEAL).set_index("sample")
+    except (OSError, ValueError) as error:
+        raise DataError(data / IDEAL, f"cannot be read ({error})", "prepare the data again") from error
+    missing = [split for split in SPLITS[1:] if not run.predictions("ideal", 0, split).is_file()]
+    for split in missing:
+        part = samples[split]
+        logits = np.zeros((len(part), *part.task.answers))
+        logits[..., 1] = ratios.loc[part.index["sample"], list(part.task.targets)].to_numpy()
+        answers = Answers(
+            log_softmax(logits, axis=-1), {"ideal": logits}, np.zeros(2), part.y.numpy(), np.arange(len(part))
+        )
+        predictions.write(prediction_table(answers, part), run.predictions("ideal", 0, split))

@@ -1,0 +1,304 @@
+"""Predictions of new volumes by a trained rival.
+
+Command::
+
+    knee-i2m2 predict RUN VOLUMES... --out DIR
+    knee-i2m2 predict RUN VOLUMES... --out DIR --acceleration 4 --annotations knee.csv      (AUROC of a faster scan)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+import torch
+from scipy.special import log_softmax
+
+from knee_i2m2 import predictions
+from knee_i2m2.data.parallel import counted
+from knee_i2m2.data.prepared import read_data
+from knee_i2m2.data.splits import read_split
+from knee_i2m2.errors import CheckpointError, ConfigError, DataError
+from knee_i2m2.evaluation.answers import answers_of
+from knee_i2m2.evaluation.draws import MEAN, draws
+from knee_i2m2.evaluation.statistics.bootstrap import Estimate, cluster_weights, estimate
+from knee_i2m2.experts.knee import NETWORKS
+from knee_i2m2.files import write_text
+from knee_i2m2.methods.method import Method
+from knee_i2m2.modalities.undersampling import MaskKind
+from knee_i2m2.recipes.checks import check_names
+from knee_i2m2.recipes.knee import RIVALS, Knee, knee_expert
+from knee_i2m2.recipes.progress import progress
+from knee_i2m2.sources.fastmri.annotations import Annotations, read_annotations
+from knee_i2m2.sources.fastmri.modalities import MODALITIES, Transform, volume_modalities
+from knee_i2m2.sources.fastmri.prepare import SETTINGS, volume_index
+from knee_i2m2.sources.fastmri.quarantine import OnError, Quarantine, write_left_out
+from knee_i2m2.sources.fastmri.volumes import Volume, find_volumes, volume_or_error
+from knee_i2m2.training import checkpoint
+from knee_i2m2.training.fit import Answers
+from knee_i2m2.training.fit import predict as answers_to
+from knee_i2m2.training.folder import RunFolder, read_config
+from knee_i2m2.training.rivals import assemble
+from knee_i2m2.training.runner import launch
+from knee_i2m2.types import Batch
+
+__all__ = ["PredictOptions", "finished_seeds", "predict", "restored", "trained_as"]
+
+
+@dataclass
+class PredictOptions:
+    """Predicts volumes with a trained rival, log p averaged over its seeds.
+
+    Attributes:
+        out: Folder for predictions.parquet and predictions.csv; it holds none yet.
+        rival: Which rival answers.
+        seed: Seeds whose best checkpoints are averaged; all by default.
+        modalities: Modalities to use, such as magnitude; experts that need another one stay silent.
+        split: Only the volumes of this split of the data that the run was trained on.
+        acceleration: Keep one column of k-space in so many; by default as the run was trained, 1 keeps all.
+        mask: Which columns are kept: fastMRI's random (the default), equispaced or equispaced_fraction mask.
+        center_fraction: Share of the columns, in the centre, that are all kept; .32 / acceleration by default.
+        annotations: fastMRI+'s knee.csv, for the truth beside the predictions and for AUROC.
+        file_list: Reviewed volumes; beside the CSV by default.
+        device: auto, cpu, cuda or one card such as cuda:0.
+        on_error: At a volume that cannot be used, stop, or quarantine it: go on without it and list it.
+        quarantine_limit: The largest share of the volumes that may be quarantined.
+    """
+
+    out: Path
+    rival: str = "i2m2"
+    seed: list[int] | None = None
+    modalities: list[str] | None = None
+    split: Literal["train", "val", "test"] | None = None
+    acceleration: int | None = None
+    mask: MaskKind | None = None
+    center_fraction: float | None = None
+    annotations: Path | None = None
+    file_list: Path | None = None
+    device: str = "auto"
+    on_error: OnError = "stop"
+    quarantine_limit: float = 0.01
+
+
+def predict(run: Path, inputs: list[Path], /, config: PredictOptions) -> dict[str, Any]:
+    """Writes predictions.parquet and predictions.csv of volumes, or of folders of them.
+
+    Args:
+        run: Run folder of `train knee`.
+        inputs: Volumes (.h5) or folders.
+        config: The options.
+
+    Raises:
+        ConfigError: An option does not fit.
+        DataError: A volume cannot be read, or its image is not of the size that the run was trained on.
+        CheckpointError: There is no checkpoint, or it is damaged.
+    """
+    methods, device = _methods(run, config)
+    preparation, paths = _Preparation.of(read_data(run), config), _of_split(_paths(inputs), run, config.split)
+    folder = inputs[0] if inputs[0].is_dir() else inputs[0].parent
+    quarantine = Quarantine(folder, config.on_error, config.quarantine_limit, len(paths))
+    known = [(volume, preparation.index(volume)) for volume in preparation.look_at(paths, quarantine)]
+    tables = []
+    with progress() as bars:
+        for volume, index in counted("volumes", known, len(known), bars):
+            try:
+                tables.append(preparation.answer(volume, index, methods, device))
+            except DataError as error:
+                quarantine.add(volume.name, error)
+    return _write(tables, quarantine, config, len(methods))
+
+
+def _write(tables: list[pd.DataFrame], quarantine: Quarantine, config: PredictOptions, seeds: int) -> dict[str, Any]:
+    """Writes predictions and what was left out; returns where, how many, and AUROC where the truth was asked for."""
+    if not tables:
+        raise DataError(quarantine.folder, "none of the volumes can be used", "mend them, or give others")
+    table = pd.concat(tables, ignore_index=True)
+    table.attrs.update(tables[0].attrs, rival=config.rival)
+    if quarantine.errors:
+        write_left_out(config.out / "left_out.csv", quarantine.rows())
+    predictions.write(table, config.out / "predictions.parquet")
+    write_text(config.out / "predictions.csv", table.to_csv(index=False))
+    counted = {"volumes": len(tables), "seeds": seeds, "quarantined": len(quarantine.errors)}
+    result = {"predictions": str(config.out / "predictions.parquet"), **counted}
+    if config.annotations is None:
+        return result
+    reviewed = int(table.loc[table["truth"] >= 0, "series"].nunique())
+    return {**result, "reviewed": reviewed, "auroc": aurocs(table, config.rival)}
+
+
+def aurocs(table: pd.DataFrame, rival: str) -> dict[str, Estimate]:
+    """Returns slice-level AUROC of each target with its interval, for which patients are resampled.
+
+    With too few positive patients it is not estimable, as in `evaluate`.
+    """
+    answers = answers_of(table, (rival, MEAN))
+    names, codes = np.unique(answers.who["cluster"], return_inverse=True)
+    weights = cluster_weights(len(names), 1000, np.random.default_rng(0))[codes]
+    return dict(zip(answers.targets, map(estimate, draws(answers, weights)[rival, MEAN]), strict=True))
+
+
+def _methods(run: Path, config: PredictOptions) -> tuple[list[Method], torch.device]:
+    """Returns one trained method per seed, on the device, once the options are known to fit."""
+    trained = trained_as(run)
+    check_names([config.rival], RIVALS, "rival")
+    check_names(config.modalities or [], {"magnitude": 0, "phase": 0, "position": 0}, "modalities")
+    written = [config.out / name for name in ("predictions.parquet", "predictions.csv", "left_out.csv")]
+    if any(path.exists() for path in written) or (config.out.exists() and not config.out.is_dir()):
+        raise ConfigError(f"{config.out} holds predictions already or is a file; choose another --out")
+    device, data = launch(config.device).device, read_data(run)
+    seeds = config.seed or finished_seeds(run, config.rival)
+    methods = [restored(run, trained, config.rival, seed, data, device) for seed in seeds]
+    _refuse_silence(methods[0], config.modalities, config.rival)
+    return methods, device
+
+
+def trained_as(run: Path) -> Knee:
+    """Returns the options of a knee run.
+
+    Raises:
+        ConfigError: It is a run of another task or version.
+    """
+    config = read_config(run)
+    data = read_data(run, "train again in a new folder")
+    if data["task"] == "knee" and not set(SETTINGS) <= set(data.get("settings", ())):
+        raise ConfigError(f"{run} was trained on data of an earlier version; prepare them and train again")
+    if data["task"] != "knee" or "matrix" not in data:
+        raise ConfigError(f"{run} is a run of {data['task']}; predict reads knee volumes")
+    strange = set(config) ^ {option.name for option in fields(Knee)}
+    if strange:
+        raise ConfigError(f"{run / 'config.yaml'} does not fit this version: {', '.join(sorted(strange))}; train again")
+    check_names([str(config["network"])], NETWORKS, "network")
+    return Knee(**{**config, "data": Path(config["data"]), "out": Path(config["out"])})
+
+
+def finished_seeds(run: Path, rival: str) -> list[int]:
+    """Returns the seeds whose training is finished."""
+    names = [path.parent.name for path in (run / "experts" / rival).glob("*/best")]
+    found = sorted(int(name) for name in names if name.isdecimal() and RunFolder(run).finished(rival, int(name)))
+    if not found:
+        raise CheckpointError(run / "experts" / rival, "holds no finished training", "train this rival first")
+    return found
+
+
+def restored(run: Path, config: Knee, rival: str, seed: int, data: dict, device: torch.device) -> Method:
+    """Returns a trained method, ready to answer."""
+    answers, matrix = (len(data["targets"]), data["classes"]), tuple(data["matrix"])
+
+    def expert(name: str) -> torch.nn.Module:
+        return knee_expert(name, answers, matrix, config.network, config.phase)
+
+    method = assemble(RIVALS[rival], expert, torch.ones(answers), seed)
+    checkpoint.load_weights(run / "experts" / rival / str(seed) / "best", method)
+    return method.to(device)
+
+
+def _refuse_silence(method: Method, modalities: Sequence[str] | None, rival: str) -> None:
+    if modalities is not None and not any(needs <= set(modalities) for needs in method.experts.sees.values()):
+        raise ConfigError(f"no expert of {rival} can answer from {' and '.join(modalities)}; name more --modalities")
+
+
+def _paths(inputs: Sequence[Path]) -> list[Path]:
+    """Returns the volumes, those of folders included, each once."""
+    found = [volume for path in inputs for volume in (find_volumes(path) if path.is_dir() else [path])]
+    names = [path.stem for path in found]
+    for path in found:
+        if names.count(path.stem) > 1:
+            raise DataError(path, "its name is given twice", "predict them into different folders")
+    return found
+
+
+def _of_split(paths: list[Path], run: Path, split: str | None) -> list[Path]:
+    """Returns the volumes of a split of the run's own data; all where none is asked for."""
+    if split is None:
+        return paths
+    rows = read_split(Path(read_config(run)["data"]) / "split.csv")
+    names = set(rows.loc[rows["split"] == split, "volume"])
+    if not (chosen := [path for path in paths if path.stem in names]):
+        raise DataError(
+            run, f"none of the volumes belongs to its split {split}", "give the folder it was prepared from"
+        )
+    return chosen
+
+
+@dataclass(frozen=True)
+class _Preparation:
+    """How volumes are turned into what a run was trained on, and what is known about them.
+
+    Attributes:
+        data: The run's `data.json`.
+        transform: From k-space to image.
+        annotations: The truth, where it was given.
+        modalities: Those to use; None uses all.
+        acceleration: One column of k-space in so many is kept.
+    """
+
+    data: Mapping[str, Any]
+    transform: Transform
+    annotations: Annotations | None
+    modalities: list[str] | None
+    acceleration: int
+
+    @classmethod
+    def of(cls, data: Mapping[str, Any], config: PredictOptions) -> _Preparation:
+        """Returns the run's own way, but for an undersampling that was asked for."""
+        settings = dict(data["settings"])
+        if config.acceleration is not None:
+            settings |= {name: getattr(config, name) for name in ("acceleration", "mask", "center_fraction")}
+        elif config.mask or config.center_fraction is not None:
+            raise ConfigError("--mask and --center-fraction go with --acceleration; give that too, such as 4")
+        if config.file_list is not None and config.annotations is None:
+            raise ConfigError("--file-list goes with --annotations; give those too")
+        known = None if config.annotations is None else read_annotations(config.annotations, config.file_list)
+        return cls(data, Transform.of(settings), known, config.modalities, settings["acceleration"])
+
+    def look_at(self, paths: Sequence[Path], quarantine: Quarantine) -> list[Volume]:
+        """Returns the volumes whose header can be used, before anything is computed."""
+        volumes = []
+        for path in paths:
+            found = volume_or_error(path)
+            if isinstance(found, Volume) and list(found.matrix) != self.data["matrix"]:
+                sizes = f"{found.matrix}, the run was trained on {tuple(self.data['matrix'])}"
+                reason, hint = f"its image has a matrix of {sizes}", "use a run that was trained on such volumes"
+                found = DataError(path, reason, hint)
+            if isinstance(found, Volume):
+                volumes.append(found)
+            else:
+                quarantine.add(path.stem, found)
+        return volumes
+
+    def index(self, volume: Volume) -> pd.DataFrame:
+        """Returns one row a slice, with its labels where somebody reviewed the volume."""
+        return volume_index(volume, self.annotations, self.data["settings"]["abnormal"])
+
+    def answer(
+        self, volume: Volume, index: pd.DataFrame, methods: Sequence[Method], device: torch.device
+    ) -> pd.DataFrame:
+        """Returns the prediction table of one volume."""
+        targets = self.data["targets"]
+        batch = self._batch(volume, index, device)
+        answers = averaged([answers_to(method, [batch], device) for method in methods])
+        index = index.drop(columns=["slice", *targets]).assign(acceleration=self.acceleration)
+        return predictions.table(index, tuple(targets), answers.y, answers.logp, answers.opinions, answers.bias)
+
+    def _batch(self, volume: Volume, index: pd.DataFrame, device: torch.device) -> Batch:
+        """Returns a volume as one batch, rounded as the training data were: to float16."""
+        stored, unit = volume_modalities(volume, self.transform, device)
+        values = dict(zip(MODALITIES, stored.float().split(1, dim=1), strict=True))
+        if self.data["settings"]["normalise"] == "none":
+            values["magnitude"] = values["magnitude"] * unit
+        values["position"] = torch.from_numpy(index["position"].to_numpy(np.float32)[:, None])
+        x = {name: v for name, v in values.items() if self.modalities is None or name in self.modalities}
+        truth = torch.from_numpy(index[self.data["targets"]].to_numpy(np.int64))
+        return Batch(x, truth, torch.arange(volume.slices))
+
+
+def averaged(answers: Sequence[Answers]) -> Answers:
+    """Returns the mean over seeds of logits and bias: the normalised mean of log p, since normalisers cancel."""
+    mean = {name: np.mean([a.opinions[name] for a in answers], axis=0) for name in answers[0].opinions}
+    bias = np.mean([a.bias for a in answers], axis=0)
+    logp = log_softmax(sum(mean.values()) + bias, axis=-1)
+    return Answers(logp, mean, bias, answers[0].y, answers[0].key)

@@ -1,0 +1,127 @@
+"""Tables to read: named rows of cells, and how they are laid out and written as CSV."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from knee_i2m2.evaluation.draws import MEAN
+from knee_i2m2.report.elements.words import NOT_ESTIMABLE, interval, number
+
+__all__ = ["ALL", "TEST", "Cell", "Row", "Rows", "Table", "cell", "csv", "laid_out", "safe", "tested"]
+
+ALL, TEST = "all", "test"
+
+Row = Mapping[str, object]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A number as text, its interval, what stands below, and where low, value and high lie on the scale, in percent."""
+
+    value: str
+    interval: str = ""
+    marks: tuple[float, float, float] | None = None
+    note: str = ""
+
+    @property
+    def missing(self) -> bool:
+        """Whether it says that there is no number."""
+        return self.value == NOT_ESTIMABLE
+
+
+Rows = tuple[tuple[str, tuple[Cell, ...]], ...]
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of cells under a title.
+
+    Attributes:
+        name: That of its file.
+        title: What it shows.
+        columns: Their names.
+        rows: Names and cells.
+        corner: What the rows are.
+        zero: Where 0 lies on the scale, in percent, if it is to be drawn.
+    """
+
+    name: str
+    title: str
+    columns: tuple[str, ...]
+    rows: Rows
+    corner: str = "rival"
+    zero: float | None = None
+
+
+def tested(results: pd.DataFrame, subgroup: str | None = ALL, **wanted: str) -> pd.DataFrame:
+    """Returns the rows about test, mean over seeds where there are seeds, whose columns hold what is wanted.
+
+    Args:
+        results: A tidy table.
+        subgroup: Of which subgroup; None for every one.
+        wanted: Column -> value.
+    """
+    named = {"split": TEST, "seed": MEAN, "subgroup": subgroup, **wanted}
+    chosen = pd.Series(True, index=results.index)
+    for column, value in named.items():
+        if value is not None and column in results:
+            chosen &= results[column] == value
+    return results[chosen]
+
+
+def laid_out(
+    found: pd.DataFrame,
+    rows: tuple[str, Sequence[str]],
+    columns: tuple[str, Sequence[str]],
+    form: Callable[[Row], Cell],
+) -> Rows:
+    """Returns a tidy table's rows as rows of cells; what is not there is an empty cell, and an empty row is left out.
+
+    Args:
+        found: A tidy table, whose rows the two columns tell apart.
+        rows: The column that names the rows, and their order.
+        columns: The column that names the columns, and their order.
+        form: Makes the cell of a row.
+    """
+    placed = {(row[rows[0]], row[columns[0]]): form(row) for row in found.to_dict("records")}
+    present = [name for name in rows[1] if any((name, column) in placed for column in columns[1])]
+    return tuple((name, tuple(placed.get((name, column), Cell("")) for column in columns[1])) for name in present)
+
+
+def cell(row: Row, scale: tuple[float, float] | None = None, note: str = "") -> Cell:
+    """Returns an estimate with its interval, drawn on a scale if there is one."""
+    value, low, high = (float(str(row[name])) for name in ("value", "low", "high"))
+    return Cell(number(value), interval(low, high), _marks(low, value, high, scale), note)
+
+
+def _marks(
+    low: float, value: float, high: float, scale: tuple[float, float] | None
+) -> tuple[float, float, float] | None:
+    if scale is None or not all(map(math.isfinite, (low, value, high))):
+        return None
+    bottom, top = scale
+    places = [100 * min(max((end - bottom) / (top - bottom), 0.0), 1.0) for end in (low, value, high)]
+    return places[0], places[1], places[2]
+
+
+def csv(table: Table) -> str:
+    """Returns a table as CSV; names that a spreadsheet would take for a formula are quoted."""
+    cells = [[safe(name), *(_joined(one) for one in row)] for name, row in table.rows]
+    columns = [table.corner, *map(safe, table.columns)]
+    return pd.DataFrame(cells, columns=columns).to_csv(index=False, lineterminator="\n")
+
+
+def _joined(one: Cell) -> str:
+    return safe(" ".join(part for part in (one.value, one.interval, one.note) if part))
+
+
+def safe(text: str) -> str:
+    """Returns text that no spreadsheet takes for a formula; a lone carriage return would begin a row."""
+    return (f"'{text}" if text.startswith(_FORMULA) else text).replace("\r", " ")
+
+
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")

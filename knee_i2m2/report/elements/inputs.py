@@ -1,0 +1,176 @@
+"""What a run left behind for its reader."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import yaml
+
+from knee_i2m2.errors import DataError
+from knee_i2m2.evaluation.answers import Answers
+from knee_i2m2.evaluation.draws import IDEAL, draws, metric_name
+from knee_i2m2.evaluation.evaluate import REFERENCE
+from knee_i2m2.evaluation.recalibration import Recalibration
+from knee_i2m2.evaluation.run_answers import judged
+from knee_i2m2.evaluation.tidy import COMPARED, CONTRIBUTED, EFFECTS, EVALUATED, MACRO, read_results
+from knee_i2m2.report.elements.cases import Cases, read_cases
+from knee_i2m2.report.elements.cells import tested
+
+__all__ = ["Record", "read_record"]
+
+
+@dataclass(frozen=True)
+class Record:
+    """A run's results and circumstances; what was not written is empty.
+
+    Attributes:
+        name: The run folder's name.
+        answers: What all rivals said about the test split, as it was judged, in its smallest unit.
+        evaluation: Table of results.
+        comparisons: Table of paired differences.
+        contributions: Table of what each expert of the reference puts in.
+        effects: Table of what modalities, their interaction and ensembling add.
+        settings: How it was evaluated, what was fitted on val, and what is not estimable.
+        epochs: One row per trained epoch.
+        budget: One row per finished (rival, seed).
+        data: What the data are.
+        environment: Where and how the run was made.
+        options: Those of training.
+        as_trained: The same answers before they were recalibrated, if they were.
+        cases: Single cases, if they were written.
+    """
+
+    name: str
+    answers: Answers
+    evaluation: pd.DataFrame
+    comparisons: pd.DataFrame
+    contributions: pd.DataFrame
+    effects: pd.DataFrame
+    settings: Mapping[str, Any]
+    epochs: pd.DataFrame
+    budget: pd.DataFrame
+    data: Mapping[str, Any]
+    environment: Mapping[str, Any]
+    options: Mapping[str, Any] = field(default_factory=dict)
+    as_trained: Answers | None = None
+    cases: Cases | None = None
+
+    @property
+    def metric(self) -> str:
+        """What the headline measures."""
+        return metric_name(self.answers)
+
+    @property
+    def units(self) -> list[str]:
+        """What numbers are about, the smallest first."""
+        return list(self.evaluation.loc[self.evaluation["split"] == "test", "unit"].unique())
+
+    @cached_property
+    def rivals(self) -> list[str]:
+        """The reference first, the ceiling last, in between from best to worst."""
+        values = tested(self.evaluation, target=MACRO, unit=self.answers.unit, metric=self.metric)
+        best = values.set_index("rival")["value"].fillna(-1)
+        order = {REFERENCE: -1, IDEAL: 1}
+        return sorted(self.answers.rivals, key=lambda rival: (order.get(rival, 0), -best.get(rival, 0), rival))
+
+    @property
+    def shown(self) -> str:
+        """The rival that is shown where there is room for one: the reference, or the first."""
+        return self.rivals[0]
+
+
+def read_record(run: Path) -> Record:
+    """Reads what a run left behind.
+
+    Raises:
+        DataError: The run is not evaluated, or a file is damaged.
+    """
+    evaluation = read_results(run / "evaluation.csv", EVALUATED)
+    tables = {"comparisons": COMPARED, "contributions": CONTRIBUTED, "effects": EFFECTS}
+    settings = _settings(run / "evaluation.json")
+    recalibration = Recalibration(settings["calibration"], tuple(settings["prior_correction"]))
+    plain = judged(run).test[0]
+    test = judged(run, recalibration).test[0] if recalibration else plain
+    if set(evaluation["rival"]) != set(test.rivals) or set(evaluation["target"]) != {*test.targets, MACRO}:
+        raise DataError(run / "evaluation.csv", "does not belong to the run's predictions", "run `evaluate` again")
+    _refuse_stale(evaluation, test, run)
+    lines = _lines(run / "metrics.jsonl")
+    return Record(
+        name=run.resolve().name,
+        answers=test,
+        evaluation=evaluation,
+        **{name: read_results(run / f"{name}.csv", columns) for name, columns in tables.items()},
+        settings=settings,
+        epochs=_last([line for line in lines if "epoch" in line], ["rival", "seed", "epoch"]),
+        budget=_last([line for line in lines if line.get("finished")], ["rival", "seed"]),
+        data=_mapping(run / "data.json"),
+        environment=_mapping(run / "environment.json"),
+        options=_options(run / "config.yaml"),
+        as_trained=plain if recalibration else None,
+        cases=read_cases(run, plain),
+    )
+
+
+def _refuse_stale(evaluation: pd.DataFrame, test: Answers, run: Path) -> None:
+    """Raises DataError if the table was made of other predictions: curves are drawn from those that are there."""
+    once = draws(test, np.ones((len(test.who), 1), dtype=np.int64))
+    here = evaluation.query("split == 'test' and subgroup == 'all'")
+    here = here[(here["unit"] == test.unit) & (here["metric"] == metric_name(test))]
+    told = here.set_index(["rival", "seed", "target"])["value"]
+    now = {(*key, target): v[0] for key, drawn in once.items() for target, v in zip(test.targets, drawn, strict=True)}
+    if not np.allclose([told.get(key, np.inf) for key in now], list(now.values()), atol=1e-9, equal_nan=True):
+        raise DataError(run / "evaluation.csv", "was made of other predictions", "run `evaluate` again")
+
+
+def _settings(path: Path) -> dict[str, Any]:
+    """Returns how the run was evaluated."""
+    if missing := {"calibration", "prior_correction", "margin", "leaks", "notes"} - set(found := _mapping(path)):
+        raise DataError(path, f"does not tell {', '.join(sorted(missing))}", "run `evaluate` again")
+    return found
+
+
+def _options(path: Path) -> dict[str, Any]:
+    """Returns the options of training, where they were written."""
+    try:
+        found = yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        reason = f"is no readable YAML ({' '.join(str(error).split())})"
+        raise DataError(path, reason, "bring it back, or delete it") from error
+    if not isinstance(found, dict):
+        raise DataError(path, "does not hold named options", "bring it back, or delete it")
+    return found
+
+
+def _lines(path: Path) -> list[dict[str, Any]]:
+    """Returns the objects of a file that holds one a line; a last line cut off by a crash is left out."""
+    if not path.is_file():
+        return []
+    text = path.read_text(encoding="utf-8")
+    whole = text.splitlines() if text.endswith("\n") else text.splitlines()[:-1]
+    return [_object(line, path) for line in whole if line.strip()]
+
+
+def _last(lines: list[dict[str, Any]], key: list[str]) -> pd.DataFrame:
+    """Returns the lines as a table; of lines written again after a restart, the last counts."""
+    return pd.DataFrame(lines).drop_duplicates(key, keep="last", ignore_index=True) if lines else pd.DataFrame()
+
+
+def _mapping(path: Path) -> dict[str, Any]:
+    return _object(path.read_text(encoding="utf-8"), path) if path.is_file() else {}
+
+
+def _object(text: str, path: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(text)
+    except ValueError as error:
+        raise DataError(path, f"is no readable JSON ({error})", "delete it, or train again") from error
+    if not isinstance(value, dict):
+        raise DataError(path, "does not hold named values", "delete it, or train again")
+    return value

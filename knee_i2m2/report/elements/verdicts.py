@@ -1,0 +1,128 @@
+"""What every target depends on, in plain words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import pandas as pd
+
+from knee_i2m2.evaluation.effects import ENSEMBLING, INTERACTION
+from knee_i2m2.report.elements.words import NOT_ESTIMABLE, interval, listing, number
+
+__all__ = ["Verdict", "criterion", "dependence", "phrase", "sentences", "verdicts"]
+
+ADDS, COSTS, BELOW, UNDETECTABLE = "adds", "costs", "below margin", "not detectable"
+
+
+class Verdict(NamedTuple):
+    """What a target depends on, and the effects that tell it.
+
+    Attributes:
+        target: Whom it is about.
+        told: The end of a sentence that begins with the target.
+        effects: Those of modalities and of their interaction, a phrase each.
+        beside: That of a larger ensemble, which is no dependence.
+    """
+
+    target: str
+    told: str
+    effects: tuple[str, ...] = ()
+    beside: tuple[str, ...] = ()
+
+    @property
+    def sentence(self) -> str:
+        """All of it in one sentence."""
+        parts = [", ".join(self.effects), *(f"beside it, {phrase}" for phrase in self.beside)]
+        told = "; ".join(part for part in parts if part)
+        return f"{self.target} {self.told}{f': {told}' if told else ''}."
+
+
+def sentences(effects: pd.DataFrame, unit: str, margin: float | None = None) -> dict[str, str]:
+    """Returns a sentence per target: what it depends on, then every effect with its Holm-corrected interval.
+
+    Args:
+        effects: Table of effects, as `evaluate` writes it.
+        unit: What a number is about: `sample`, `slice`.
+        margin: From which difference on an effect is named, to say where one stays below it.
+
+    Example:
+        >>> names = ["effect", "unit", "target", "value", "holm_low", "holm_high", "verdict"]
+        >>> sentences(pd.DataFrame([["phase", "slice", "acl", 0.03, 0.01, 0.05, "adds"]], columns=names), "slice")
+        {'acl': 'acl depends on phase: phase adds 0.030 [0.010, 0.050].'}
+    """
+    return {verdict.target: verdict.sentence for verdict in verdicts(effects, unit, margin)}
+
+
+def verdicts(effects: pd.DataFrame, unit: str, margin: float | None = None) -> list[Verdict]:
+    """Returns the verdict on every target, in the order of the table; see `sentences`."""
+    here = effects[effects["unit"] == unit]
+    return [_verdict(str(target), rows, margin) for target, rows in here.groupby("target", sort=False)]
+
+
+def _verdict(target: str, rows: pd.DataFrame, margin: float | None) -> Verdict:
+    found = dict(zip(rows["effect"], rows["verdict"], strict=True))
+    if set(found.values()) == {NOT_ESTIMABLE}:
+        return Verdict(target, f"is {NOT_ESTIMABLE}")
+    phrases = {row["effect"]: phrase(row, margin) for row in rows.to_dict("records")}
+    beside = (phrases.pop(ENSEMBLING),) if ENSEMBLING in phrases else ()
+    return Verdict(target, dependence(found), tuple(phrases.values()), beside)
+
+
+def dependence(found: Mapping[str, str]) -> str:
+    """Returns what a target depends on, as the end of a sentence that begins with the target.
+
+    An interaction makes every modality in it indispensable, so that where it adds, it alone is named.
+
+    Args:
+        found: Effect -> verdict.
+    """
+    modalities = [effect for effect in found if effect not in (INTERACTION, ENSEMBLING)]
+    if found.get(INTERACTION) == ADDS:
+        return f"depends on the interaction of {listing(modalities) or 'its modalities'}"
+    adding = [modality for modality in modalities if found[modality] == ADDS]
+    if len(adding) == 1:
+        return f"depends on {adding[0]}"
+    if adding:
+        return f"depends on {listing([adding[0], *(f'on {name}' for name in adding[1:])])}{_by_itself(found)}"
+    return "shows no dependence that this test set can tell"
+
+
+def _by_itself(found: Mapping[str, str]) -> str:
+    """Returns what is known of an interaction that does not add; what is not detected may still be there."""
+    told = {UNDETECTABLE: "; an interaction is not detectable", BELOW: ", each by itself", COSTS: ", each by itself"}
+    return told.get(found.get(INTERACTION, NOT_ESTIMABLE), "; whether they interact was not measured")
+
+
+def phrase(row: Mapping[str, object], margin: float | None = None) -> str:
+    """Returns one effect: `phase adds 0.030 [0.010, 0.050]`, `interaction not detectable`.
+
+    Args:
+        row: `effect`, `value`, `holm_low`, `holm_high` and `verdict`.
+        margin: To be named where the effect stays below it.
+    """
+    value, low, high = (float(str(row[name])) for name in ("value", "holm_low", "holm_high"))
+    if row["verdict"] in (UNDETECTABLE, NOT_ESTIMABLE):
+        return f"{row['effect']} {row['verdict']}"
+    if row["verdict"] == COSTS:
+        value, low, high = -value, -high, -low
+    verb = {ADDS: ADDS, COSTS: COSTS}.get(str(row["verdict"]), "is")
+    ending = "" if row["verdict"] != BELOW else ", below the margin" + ("" if margin is None else f" of {margin:g}")
+    return f"{row['effect']} {verb} {number(value)} {interval(low, high)}{ending}"
+
+
+def criterion(margin: float, effects: pd.DataFrame, metric: str) -> str:
+    """Returns what decides, and which rivals each effect is the difference of.
+
+    Args:
+        margin: From which difference on an effect is named.
+        effects: Table of effects.
+        metric: Of what it is a difference, in words.
+    """
+    pairs = effects.drop_duplicates("effect")[["effect", "rival", "against"]].to_numpy()
+    meant: Sequence[str] = [f"{effect} is {rival} − {against}" for effect, rival, against in pairs]
+    return (
+        f"An effect is a paired difference of two rivals' {metric} on the same resamplings of clusters. It is named "
+        "when its Holm-corrected 95\u00a0% interval (over the targets) excludes 0 and its estimate reaches the margin "
+        f"of {margin:g}. Here {'; '.join(meant)}."
+    )

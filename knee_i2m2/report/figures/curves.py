@@ -1,0 +1,153 @@
+"""ROC, precision-recall and decision curves of every estimable target."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from knee_i2m2.evaluation.draws import IDEAL, estimable
+from knee_i2m2.evaluation.statistics.curves import (
+    RATES,
+    Band,
+    banded,
+    precision_of_replicates,
+    resampled,
+    sensitivity_of_replicates,
+)
+from knee_i2m2.evaluation.statistics.decision import net_benefit_of_replicates, treat_all_of_replicates
+from knee_i2m2.report.elements.cells import tested
+from knee_i2m2.report.elements.inputs import Record
+from knee_i2m2.report.elements.section import Picture
+from knee_i2m2.report.elements.style import INK, axes, legend, strokes, svg
+from knee_i2m2.report.elements.words import number
+from knee_i2m2.report.figures.overview import slug
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+__all__ = ["decision_pictures", "precision_pictures", "roc_pictures", "sure_targets"]
+
+Weights = Int[np.ndarray, "units drawn"]
+Truth = Int[np.ndarray, " units"]
+_UNIT = {"xlim": (-0.01, 1.01), "ylim": (-0.01, 1.01), "xticks": np.linspace(0, 1, 6), "yticks": np.linspace(0, 1, 6)}
+
+
+@dataclass(frozen=True)
+class Family:
+    """Curves of one kind.
+
+    Attributes:
+        name: Begins the names of their files.
+        title: What they are called.
+        metric: What the legend tells of every rival; empty for nothing.
+        points: Where the curves are drawn.
+        curve: Takes truth, log-odds and weights, and returns an array of shape (points, drawn).
+        backdrop: Draws what a rival that knows nothing would reach, given the truth.
+        settings: Of the axes.
+        ceiling: Whether the ideal observer is drawn; it knows no prior, so that its probabilities mean nothing.
+    """
+
+    name: str
+    title: str
+    metric: str
+    points: Float[np.ndarray, " points"]
+    curve: Callable[..., Float[np.ndarray, "points drawn"]]
+    backdrop: Callable[[Axes, Truth], None]
+    settings: Mapping[str, Any]
+    ceiling: bool = True
+
+
+def roc_pictures(record: Record) -> Iterator[Picture]:
+    """Yields one ROC plot per estimable target, with the curve of every rival and a band around that in view."""
+    settings = {"xlabel": "false positive rate", "ylabel": "true positive rate", "aspect": "equal"} | _UNIT
+    family = Family("roc", "ROC curves", "auroc", RATES, sensitivity_of_replicates, _diagonal, settings)
+    yield from _pictures(record, family)
+
+
+def precision_pictures(record: Record) -> Iterator[Picture]:
+    """Yields one precision-recall plot per estimable target, with the prevalence as a line."""
+    settings = {"xlabel": "recall (sensitivity)", "ylabel": "precision (PPV)", "aspect": "equal"} | _UNIT
+    family = Family("pr", "Precision-recall curves", "auprc", RATES, precision_of_replicates, _prevalence, settings)
+    yield from _pictures(record, family)
+
+
+def decision_pictures(record: Record) -> Iterator[Picture]:
+    """Yields one decision curve per estimable target, with what acting always and never is worth."""
+    settings = {"xlabel": "threshold probability", "ylabel": "net benefit", "xlim": (0, 1)}
+    family = Family("decision", "Decision curves", "", PROBABILITIES, _net_benefit, _always, settings, ceiling=False)
+    yield from _pictures(record, family)
+
+
+PROBABILITIES = np.linspace(0.01, 0.99, 99)
+
+
+def _net_benefit(truth: Truth, log_odds: np.ndarray, weights: Weights) -> Float[np.ndarray, "points drawn"]:
+    return net_benefit_of_replicates(truth, log_odds, PROBABILITIES, weights)
+
+
+def _diagonal(plot: Axes, truth: Truth) -> None:
+    plot.plot([0, 1], [0, 1], color=INK, linewidth=0.5, alpha=0.35)
+
+
+def _prevalence(plot: Axes, truth: Truth) -> None:
+    height = float((truth == 1).sum() / (truth >= 0).sum())
+    plot.axhline(height, color=INK, linewidth=0.6, alpha=0.5)
+    plot.text(0.0, height, f" prevalence {number(height)}", va="bottom", ha="left", fontsize=7.5, alpha=0.8)
+
+
+def _always(plot: Axes, truth: Truth) -> None:
+    """Draws acting always and never; below the latter there is little to see."""
+    worth = treat_all_of_replicates(truth, PROBABILITIES, np.ones((len(truth), 1)))[:, 0]
+    plot.plot(PROBABILITIES, worth, color=INK, linewidth=0.6, alpha=0.5)
+    plot.axhline(0, color=INK, linewidth=0.6, alpha=0.5)
+    plot.text(0.99, 0, "never", va="bottom", ha="right", fontsize=7.5, alpha=0.8)
+    plot.annotate("always", (PROBABILITIES[0], worth[0]), (4, 0), textcoords="offset points", fontsize=7.5, alpha=0.8)
+    plot.set_ylim(-0.2 * worth[0], 1.12 * worth[0])
+
+
+def sure_targets(record: Record) -> Iterator[tuple[int, str]]:
+    """Yields place and name of every target of two classes that is estimable."""
+    if record.answers.detection:
+        sure = estimable(record.answers) & (record.answers.truth == 0).any(axis=0)
+        yield from ((int(place), record.answers.targets[place]) for place in np.flatnonzero(sure))
+
+
+def _pictures(record: Record, family: Family) -> Iterator[Picture]:
+    weights = resampled(record.answers.who["cluster"].to_numpy())
+    rivals = [rival for rival in record.rivals if family.ceiling or rival != IDEAL]
+    yield from (_picture(record, family, place, rivals, weights) for place, _ in sure_targets(record))
+
+
+def _picture(record: Record, family: Family, place: int, rivals: list[str], weights: Weights) -> Picture:
+    target, looks = record.answers.targets[place], strokes(record.rivals)
+    name = f"{family.name}_{place + 1}_{slug(target)}"
+    with axes(3.5, 4.6) as (figure, plot):
+        family.backdrop(plot, record.answers.truth[:, place])
+        drawn = {}
+        for rival in reversed(rivals):  # the reference is drawn last, on top
+            main = rival == record.shown
+            band = _curve(record, family, rival, place, weights if main else weights[:, :1])
+            if main:
+                plot.fill_between(family.points, band.low, band.high, color=INK, alpha=0.13, linewidth=0)
+            drawn[rival] = plot.plot(family.points, band.value, **(looks[rival] | ({} if main else {"linewidth": 0.8})))
+        plot.set(title=target, **family.settings)
+        told = _told(record, family.metric, target)
+        labels = [f"{rival} {told.get(rival, '')}".strip() for rival in rivals]
+        legend(figure, [drawn[rival][0] for rival in rivals], labels, 2)
+        return Picture(name, f"{family.title} of {target}; band: 95 % interval of {record.shown}", svg(figure, name))
+
+
+def _curve(record: Record, family: Family, rival: str, place: int, weights: Weights) -> Band:
+    truth = record.answers.truth[:, place]
+    said = [record.answers.log_odds((rival, seed))[:, place] for seed in record.answers.rivals[rival]]
+    return banded([family.curve(truth, log_odds, weights) for log_odds in said])
+
+
+def _told(record: Record, metric: str, target: str) -> dict[str, str]:
+    """Returns what the tables tell of every rival."""
+    rows = tested(record.evaluation, unit=record.answers.unit, target=target, metric=metric)
+    return {rival: number(value) for rival, value in rows[["rival", "value"]].to_numpy()}

@@ -1,0 +1,79 @@
+"""Reliability diagrams: what happens where a probability is told."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from knee_i2m2.evaluation.answers import Answers
+from knee_i2m2.evaluation.draws import IDEAL
+from knee_i2m2.evaluation.statistics.calibration import BINS, reliability_of_replicates
+from knee_i2m2.evaluation.statistics.curves import Band, banded, resampled
+from knee_i2m2.report.elements.inputs import Record
+from knee_i2m2.report.elements.section import Picture
+from knee_i2m2.report.elements.style import INK, axes, legend, svg
+from knee_i2m2.report.figures.curves import sure_targets
+from knee_i2m2.report.figures.overview import slug
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.container import ErrorbarContainer
+
+__all__ = ["reliability", "reliability_pictures"]
+
+_AFTER, _BEFORE = {"color": INK}, {"color": "#8F7A5E", "markerfacecolor": "none"}
+
+
+def reliability_pictures(record: Record) -> Iterator[Picture]:
+    """Yields a diagram per estimable target of the rival in view, as judged and, if recalibrated, as trained."""
+    if record.shown == IDEAL:  # it knows no prior, so that its probabilities mean nothing
+        return
+    weights = resampled(record.answers.who["cluster"].to_numpy())
+    both = {"after": (record.answers, _AFTER)}
+    if record.as_trained is not None and _changed(record.as_trained, record.answers, record.shown):
+        both |= {"before": (record.as_trained, _BEFORE)}
+    for place, target in sure_targets(record):
+        name = f"reliability_{place + 1}_{slug(target)}"
+        with axes(3.5, 3.9 if len(both) > 1 else 3.5) as (figure, plot):
+            plot.plot([0, 1], [0, 1], color=INK, linewidth=0.5, alpha=0.35)
+            bands = {told: reliability(answers.by(record.shown), place, weights) for told, (answers, _) in both.items()}
+            drawn = [_points(plot, *bands[told], look) for told, (_, look) in both.items()]
+            settings = {"xlim": (-0.02, 1.02), "ylim": (-0.02, 1.02), "aspect": "equal"}
+            plot.set(title=target, xlabel="mean probability told", ylabel="share of positives", **settings)
+            if len(both) > 1:
+                legend(figure, drawn, [f"{record.shown}, {told}" for told in both], 2)
+            title = f"Reliability of {record.shown} for {target}; whiskers: 95 % intervals"
+            yield Picture(name, title, svg(figure, name))
+
+
+def _changed(before: Answers, after: Answers, rival: str) -> bool:
+    return any(not np.array_equal(logp, after.logp[key]) for key, logp in before.by(rival).logp.items())
+
+
+def reliability(
+    answers: Answers, place: int, weights: Int[np.ndarray, "units drawn"], bins: int = BINS
+) -> tuple[Float[np.ndarray, " bins"], Band]:
+    """Returns per bin the mean probability told, and the share of positives with its interval.
+
+    The answers of all seeds are pooled, in bins of equal counts; a cluster is resampled with all of them.
+
+    Args:
+        answers: Of one rival.
+        place: Of the target.
+        weights: How often each unit counts: once, then as its cluster was drawn.
+        bins: At most so many; answers that are equal share one.
+    """
+    seeds = len(answers.logp)
+    truth, counted = np.tile(answers.truth[:, place], seeds), np.tile(weights, (seeds, 1))
+    log_odds = np.concatenate([answers.log_odds(key)[:, place] for key in answers.logp])
+    said, seen, _ = reliability_of_replicates(truth, log_odds, counted, bins)
+    return said[:, 0], banded([seen])
+
+
+def _points(plot: Axes, said: Float[np.ndarray, " bins"], seen: Band, look: dict[str, str]) -> ErrorbarContainer:
+    spread = np.maximum([seen.value - seen.low, seen.high - seen.value], 0)
+    style = {"fmt": "o-", "markersize": 3.5, "linewidth": 0.8, "elinewidth": 1.0}
+    return plot.errorbar(said, seen.value, yerr=spread, **style, **look)

@@ -1,0 +1,1 @@
+"""Text for a paper: reporting sheet and model card."""

@@ -1,0 +1,132 @@
+"""Items of the reporting sheet about the model, its training and its evaluation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import pandas as pd
+
+from knee_i2m2.evaluation.draws import IDEAL
+from knee_i2m2.evaluation.measures import COUNTS
+from knee_i2m2.report.elements.cells import tested
+from knee_i2m2.report.elements.inputs import Record
+from knee_i2m2.report.elements.section import found
+from knee_i2m2.report.elements.words import count, listing
+from knee_i2m2.report.figures.forest import acceleration_table, forest_table
+from knee_i2m2.report.figures.shapley import credit_tables
+from knee_i2m2.report.paper.checklist import Item, known
+from knee_i2m2.report.paper.summary import (
+    calibration_told,
+    effects_told,
+    in_a_line,
+    interval_told,
+    metric_name,
+    model_told,
+    options_told,
+    software_told,
+    titled,
+)
+from knee_i2m2.report.single.saliency import saliency_section
+from knee_i2m2.report.tables.budget import budget_table
+from knee_i2m2.report.tables.results import adjusted_table
+
+__all__ = ["evaluation", "model", "training"]
+
+
+def model(record: Record) -> Iterator[Item]:
+    """Yields items 22 to 24."""
+    todo = "Describe the networks, their inputs and outputs, and how the answers of experts are joined."
+    yield Item(22, "Description of the model", todo, model_told(record))
+    yield known(23, "Software", software_told(record), "Name software, versions and hardware.")
+    seeds = dict.fromkeys(seed for rival, seed in record.answers.logp if rival != IDEAL)
+    start = "Say how weights are drawn, and which experts start from weights that were trained before."
+    yield Item(24, "Initialisation", start, (f"Seeds of training: {listing([*seeds])}.",) if seeds else ())
+
+
+def training(record: Record) -> Iterator[Item]:
+    """Yields items 25 to 27."""
+    told = options_told(record)
+    todo = "" if told else "Give losses, optimiser, learning rates, batch size, augmentation and stopping rule."
+    yield Item(25, "Training details", todo, told, titled("Budget", budget_table(record)))
+    chosen = "Say how the weights that answered test were chosen."
+    yield known(26, "Selection of the final model", _best(record), chosen)
+    yield known(27, "Ensembling", _joined(record), "Say whether and how several models are joined.")
+
+
+def _best(record: Record) -> tuple[str, ...]:
+    """Returns of every training the epoch that was kept."""
+    if not {"epochs", "best_epoch"} <= set(record.budget.columns):
+        return ()
+    amounts = record.budget[["epochs", "best_epoch"]].apply(pd.to_numeric, errors="coerce")
+    trained = record.budget.assign(**amounts).dropna(subset=["epochs", "best_epoch"])
+    kept = [
+        f"{row['rival']}, seed {row['seed']}: {count(row['best_epoch'] + 1)} of {count(row['epochs'])}"
+        for row in trained.to_dict("records")
+    ]
+    return (f"The epoch with the best score on val was kept: {'; '.join(kept)}.",) if kept else ()
+
+
+def _joined(record: Record) -> tuple[str, ...]:
+    experts = {rival: len(names) for rival, names in record.answers.experts.items() if rival != IDEAL and names}
+    if not experts:
+        return ()
+    held = listing([f"{rival} {n}" for rival, n in experts.items()])
+    return (f"Experts that a rival joins: {held}.", "Seeds are not joined: numbers are means over seeds.")
+
+
+def evaluation(record: Record) -> Iterator[Item]:
+    """Yields items 28 to 34."""
+    yield Item(28, "Metrics", told=tuple(_metrics(record)))
+    yield _uncertainty(record)
+    yield _robustness(record)
+    yield _explainability(record)
+    yield _internal(record)
+    other = "Report the performance on data of another institution, or say that there was none."
+    yield Item(33, "External evaluation", other)
+    yield Item(34, "Registration", "Give the number of the registration, or say that there is none.")
+
+
+def _metrics(record: Record) -> Iterator[str]:
+    measured = tested(record.evaluation)["metric"].unique()
+    names = [metric_name(m) for m in measured if m not in COUNTS and not m.endswith("_before")]
+    yield f"Headline: {metric_name(record.metric)}. All: {', '.join(names)}."
+    yield f"Units: {listing(record.units)}."
+    if joined := in_a_line(record.settings.get("aggregators", {})):
+        yield f"How the answers to the {record.answers.unit}s of a group are joined, chosen on val: {joined}."
+    yield calibration_told(record)
+
+
+def _uncertainty(record: Record) -> Item:
+    intervals, tested_too = interval_told(record), record.comparisons["p"].notna().any()
+    spread = "The standard deviation over seeds is told beside the interval, and is no part of it."
+    p = ("p of paired differences: clustered DeLong test, Holm-corrected over the targets.",) if tested_too else ()
+    todo = "" if intervals else "Say how intervals were computed."
+    told = (*intervals, spread, *p, *effects_told(record))
+    return Item(29, "Statistical significance and uncertainty", todo, told)
+
+
+def _robustness(record: Record) -> Item:
+    tables = (
+        *titled("Subgroups", forest_table(record)),
+        *titled("Faster scans", acceleration_table(record)),
+        *found([adjusted_table(record)]),
+    )
+    todo = "Report how results change with subgroups, noise, scanners or choices of the analysis."
+    return known(30, "Robustness or sensitivity analysis", (), todo, tables)
+
+
+def _explainability(record: Record) -> Item:
+    maps = saliency_section(record.cases)
+    warned = (maps.warning,) if maps.warning else ()
+    tables = (*titled("Experts", *credit_tables(record)), *maps.tables)
+    todo = "Say how answers can be explained, and how that was validated."
+    return known(31, "Explainability", (*maps.text, *warned), todo, tables)
+
+
+def _internal(record: Record) -> Item:
+    counts, who, unit = record.data.get("counts"), record.answers.who, record.answers.unit
+    together = isinstance(counts, Mapping) and {"train", "test"} <= set(counts)
+    todo = "" if together else "Say how test relates to the data of training."
+    where = "Judged on test" + (", which was prepared together with train" if together else "")
+    told = f"{where}: {count(len(who))} {unit}s of {count(who['cluster'].nunique())} clusters, such as patients."
+    return Item(32, "Internal evaluation", todo, (told,))

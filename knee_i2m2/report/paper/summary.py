@@ -1,0 +1,190 @@
+"""What a run tells of itself, for its reporting sheet and its model card: sentences and tables with full titles."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+from knee_i2m2.evaluation.draws import IDEAL
+from knee_i2m2.evaluation.tidy import MACRO
+from knee_i2m2.report.elements.cells import ALL, Table, tested
+from knee_i2m2.report.elements.inputs import Record
+from knee_i2m2.report.elements.section import found
+from knee_i2m2.report.elements.verdicts import sentences
+from knee_i2m2.report.elements.words import METRICS, count, facts, listing
+from knee_i2m2.report.figures.forest import ACCELERATION
+from knee_i2m2.report.tables.operating import calibration_table, operating_table
+from knee_i2m2.report.tables.results import results_table
+
+__all__ = [
+    "FOLDERS",
+    "calibration_told",
+    "dependence_told",
+    "disjoint_told",
+    "effects_told",
+    "in_a_line",
+    "interval_told",
+    "leak_told",
+    "left_out_told",
+    "metric_name",
+    "model_told",
+    "operating_tables",
+    "options_told",
+    "preparation_told",
+    "result_tables",
+    "simulated_told",
+    "software_told",
+    "subgroups_told",
+    "titled",
+    "train_known",
+]
+
+
+def in_a_line(values: Mapping[str, Any], leave_out: tuple[str, ...] = ()) -> str:
+    """Returns a nested mapping in one line.
+
+    Example:
+        >>> in_a_line({"split": "patient", "columns": None, "snr": [-18, -1]})
+        'split patient; columns none; snr -18, -1'
+    """
+    return "; ".join(f"{name} {text}" for name, text in facts(values, leave_out))
+
+
+def metric_name(metric: str) -> str:
+    """Returns what a metric is called in running text."""
+    return METRICS.get(metric, metric.replace("_", " "))
+
+
+def leak_told(record: Record) -> str:
+    """Returns a warning where clusters stand in more than one split, by their number: names may be patients'."""
+    leaks = record.settings["leaks"]
+    if not leaks:
+        return ""
+    who = (
+        "1 cluster, such as a patient, stands" if len(leaks) == 1 else f"{len(leaks)} clusters, such as patients, stand"
+    )
+    seen = "so that rivals have seen what they are tested on"
+    return (
+        f"THE SPLIT LEAKS: {who} in more than one split, {seen}. "
+        "Every number below may be too good, and none of them should be published."
+    )
+
+
+def train_known(record: Record) -> bool:
+    """Returns whether `data.json` tells which clusters train shares with another split."""
+    return isinstance(record.data.get("patients_in_more_than_one_split"), list)
+
+
+def disjoint_told(record: Record) -> tuple[str, ...]:
+    """Returns which splits share no cluster, as far as predictions and `data.json` tell."""
+    if record.settings["leaks"]:
+        return (leak_told(record),)
+    splits = "train, val and test" if train_known(record) else "val and test"
+    return (f"No cluster, such as a patient, stands in more than one of {splits}.",)
+
+
+def simulated_told(record: Record) -> tuple[str, ...]:
+    """Returns that the data are simulated, where a rival is their ideal observer."""
+    return (f"The data are simulated: the rival {IDEAL} knows how they were made.",) if IDEAL in record.rivals else ()
+
+
+def left_out_told(record: Record) -> tuple[str, ...]:
+    """Returns how many were left out when the data were prepared, and why, where `data.json` tells."""
+    left_out = record.data.get("left_out")
+    if not isinstance(left_out, Mapping):
+        return ()
+    return (f"Left out by the preparation: {in_a_line(left_out) or 'none'}.",)
+
+
+def preparation_told(record: Record) -> tuple[str, ...]:
+    """Returns the options that the data were prepared with, and how every modality is stored."""
+    settings, modalities = (record.data.get(name) for name in ("settings", "modalities"))
+    options = in_a_line(settings) if isinstance(settings, Mapping) else ""
+    stored = modalities.items() if isinstance(modalities, Mapping) else ()
+    lines = [f"{name}: {in_a_line(about, _PLACE)}." for name, about in stored if isinstance(about, Mapping)]
+    return (*((f"Options of the preparation: {options}.",) if options else ()), *lines)
+
+
+_PLACE = ("array", "channel")
+FOLDERS = ("data", "out")
+"""Options that name folders of this machine."""
+
+
+def model_told(record: Record) -> tuple[str, ...]:
+    """Returns of every rival its experts and seeds."""
+    return tuple(_rival(record, rival) for rival in record.rivals)
+
+
+def _rival(record: Record, rival: str) -> str:
+    if rival == IDEAL:
+        return f"{rival}: the ideal observer, which is not trained; what could be reached at best."
+    experts, seeds = record.answers.experts.get(rival, ()), record.answers.rivals[rival]
+    held = f"{len(experts)} expert{'s' * (len(experts) != 1)}, {listing(experts)}" if experts else "experts not told"
+    return f"{rival}: {held}; seed{'s' * (len(seeds) != 1)} {listing(seeds)}."
+
+
+def options_told(record: Record) -> tuple[str, ...]:
+    """Returns the options of training, where they are known, without folders."""
+    return (f"Options of training: {in_a_line(record.options, FOLDERS)}.",) if record.options else ()
+
+
+def software_told(record: Record) -> tuple[str, ...]:
+    """Returns machine and packages, where they are known; the command is not told."""
+    packages = record.environment.get("packages")
+    machine = in_a_line(record.environment, ("command", "packages"))
+    listed = in_a_line(packages) if isinstance(packages, Mapping) else ""
+    return tuple(f"{what}: {text}." for what, text in (("Environment", machine), ("Packages", listed)) if text)
+
+
+def interval_told(record: Record) -> tuple[str, ...]:
+    """Returns how intervals were made, where that was written down."""
+    replicates = record.settings.get("replicates")
+    how = f"percentiles of {replicates} bootstrap replicates that resample whole clusters, such as patients"
+    return (f"95\u00a0% intervals: {how}, for all seeds and rivals together.",) if replicates else ()
+
+
+def effects_told(record: Record) -> tuple[str, ...]:
+    """Returns when an effect is named, where effects were measured."""
+    if record.effects.empty:
+        return ()
+    margin = f"{float(record.settings['margin']):g}"
+    rule = "where its Holm-corrected 95\u00a0% interval (over the targets) excludes 0"
+    return (f"An effect, a paired difference of two rivals, is named from {margin} on, {rule}.",)
+
+
+def dependence_told(record: Record) -> tuple[str, ...]:
+    """Returns a sentence per target: what it depends on."""
+    effects = record.effects[record.effects["split"] == "test"]
+    return tuple(sentences(effects, record.answers.unit, float(record.settings["margin"])).values())
+
+
+def calibration_told(record: Record) -> str:
+    """Returns whether probabilities are as trained, or what was fitted on val."""
+    chosen, corrected = record.settings["calibration"], listing(record.settings["prior_correction"])
+    how = "as trained" if chosen == "none" else f"recalibrated on val ({chosen})"
+    return f"Probabilities are {how}{f', the class prior of {corrected} corrected' if corrected else ''}."
+
+
+def subgroups_told(record: Record) -> Iterator[str]:
+    """Yields the size of every subgroup of test."""
+    unit, asked = record.answers.unit, {"rival": record.shown, "metric": record.metric, "target": MACRO}
+    for row in tested(record.evaluation, None, unit=unit, **asked).to_dict("records"):
+        if row["subgroup"] != ALL and not row["subgroup"].startswith(ACCELERATION):
+            yield f"{row['subgroup']}: {count(row['n'])} {unit}s of {count(row['clusters'])} clusters of test."
+
+
+def result_tables(record: Record) -> tuple[Table, ...]:
+    """Returns the headline of every rival and target, a table per unit."""
+    return titled(metric_name(record.metric), *(results_table(record, unit, record.metric) for unit in record.units))
+
+
+def operating_tables(record: Record) -> tuple[Table, ...]:
+    """Returns rates at the threshold of val per unit, then the calibration of the smallest; of the rival in view."""
+    rates = titled("At the threshold fitted on val", *(operating_table(record, unit) for unit in record.units))
+    return (*rates, *titled("Calibration", calibration_table(record, record.answers.unit)))
+
+
+def titled(what: str, *tables: Table | None) -> tuple[Table, ...]:
+    """Returns those tables that there are; their titles say what they show."""
+    return tuple(replace(table, title=f"{what}, {table.title}") for table in found(tables))

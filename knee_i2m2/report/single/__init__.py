@@ -1,0 +1,1 @@
+"""Single cases: pictures, saliency, the case browser."""

@@ -1,0 +1,144 @@
+"""The case browser: pictures of single slices, boxes, saliency maps, and what each expert said."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+
+from knee_i2m2.report.elements.cases import Case, Cases
+from knee_i2m2.report.elements.cells import Cell, Table
+from knee_i2m2.report.elements.rendering import rendered
+from knee_i2m2.report.elements.section import Section, found
+from knee_i2m2.report.elements.words import number
+from knee_i2m2.report.single.saliency import fails
+
+__all__ = ["SCRIPTS", "browser_section"]
+
+_NAMES = {"kspace": "log k-space"}
+_WITHOUT_BOXES = ("kspace",)
+_TRUTHS = {0: "no finding", 1: "finding"}
+
+
+def browser_section(cases: Cases | None, room: int) -> Section:
+    """Returns the section that shows single cases, as many as there is room for.
+
+    Args:
+        cases: What `evaluate --cases` wrote; of those of other predictions none is shown, and the section says so.
+        room: How many bytes pictures may take.
+    """
+    title = "Cases"
+    if cases is None or not cases.cases:
+        return Section("cases", title)
+    if cases.stale:
+        warning = "The cases in this run’s folder are of other predictions. Run `evaluate --cases` again."
+        return Section("cases", title, warning=warning)
+    shown = _fitting(cases.cases, room)
+    return Section(
+        "cases",
+        title,
+        (_explained(cases), *_left_out(len(cases.cases), len(shown))),
+        folded=found([_table(cases)]),
+        html=_html(cases, shown) if shown else "",
+    )
+
+
+def _explained(cases: Cases) -> str:
+    return (
+        f"Answers of {cases.rival}: the surest false negatives and false positives first, then the surest true "
+        "positives. A product of experts adds log-odds: the bars show what each expert adds, the mean over seeds. "
+        "Pictures are the network’s input; maps show where an expert’s answer is most sensitive. Solid boxes are those "
+        "of the target, dashed ones of other findings."
+    )
+
+
+def _fitting(cases: tuple[Case, ...], room: int) -> list[Case]:
+    """Returns the first cases whose pictures fit."""
+    shown: list[Case] = []
+    for case in cases:
+        room -= sum(map(len, (*case.pictures.values(), *case.saliency.values())))
+        if room < 0:
+            break
+        shown.append(case)
+    return shown
+
+
+def _left_out(held: int, shown: int) -> tuple[str, ...]:
+    if held == shown:
+        return ()
+    return (f"{shown} of {held} cases are shown, so that the page stays below 10 MB; all pictures lie in cases/.",)
+
+
+def _table(cases: Cases) -> Table:
+    """Returns every case in numbers."""
+    experts = list(dict.fromkeys(expert for case in cases.cases for expert in case.experts))
+    columns = ("sample", "target", "answer", "log-odds", "threshold", *experts)
+    rows = tuple((case.id, tuple(map(Cell, _told(case, experts)))) for case in cases.cases)
+    return Table("cases", "All cases in numbers", columns, rows, corner="case")
+
+
+def _told(case: Case, experts: Collection[str]) -> Iterator[str]:
+    yield from (case.sample, case.target, case.kind, number(case.log_odds), number(case.threshold))
+    yield from (number(case.experts[expert]) if expert in case.experts else "" for expert in experts)
+
+
+def _html(cases: Cases, shown: list[Case]) -> str:
+    failing = fails(cases)
+    return rendered(
+        "browser.html.jinja",
+        {
+            "cases": [(case, _TRUTHS[case.truth], _views(case, failing), _bars(case)) for case in shown],
+            "targets": list(dict.fromkeys(case.target for case in shown)),
+            "kinds": list(dict.fromkeys(case.kind for case in shown)),
+            "rows": cases.matrix[0],
+            "columns": cases.matrix[1],
+            "script": SCRIPT,
+        },
+    )
+
+
+@dataclass(frozen=True)
+class View:
+    """A picture under its name; `warning` says why it is not to be believed."""
+
+    name: str
+    uri: str
+    boxed: bool
+    warning: str = ""
+
+
+def _views(case: Case, failing: Collection[tuple[str, str]]) -> Iterator[View]:
+    for what, uri in case.pictures.items():
+        yield View(_NAMES.get(what, what), uri, what not in _WITHOUT_BOXES)
+    for expert, uri in case.saliency.items():
+        warning = "fails the randomisation test" if (expert, case.target) in failing else ""
+        yield View(f"map of {expert}", uri, True, warning)
+
+
+@dataclass(frozen=True)
+class Bar:
+    """Log-odds on a scale from 0 to 100; 50 is even odds."""
+
+    name: str
+    told: str
+    start: float
+    end: float
+
+
+def _bars(case: Case) -> Iterator[Bar]:
+    """Yields what each expert and the combiner add, their sum, and the threshold."""
+    added = {"combiner": case.bias} if abs(case.bias) > _NOTHING else {}
+    held = {**case.experts, **added, "together": case.log_odds, "threshold": case.threshold}
+    scale = max(map(abs, held.values())) or 1.0
+    for name, value in held.items():
+        end = 50 + 50 * value / scale
+        yield Bar(name, number(value), min(end, 50.0), max(end, 50.0))
+
+
+_NOTHING = 5e-4
+"""Below this it would be shown as 0."""
+
+SCRIPT = rendered("browser.js.jinja", {})
+SCRIPTS = f"; script-src 'sha256-{base64.b64encode(hashlib.sha256(SCRIPT.encode()).digest()).decode()}'"
+"""What a page with a case browser adds to its content security policy: this one script and no other."""

@@ -1,0 +1,66 @@
+r"""The headline as a LaTeX table (`booktabs`)."""
+
+from __future__ import annotations
+
+from knee_i2m2.report.elements.cells import Cell, Table
+
+__all__ = ["escaped", "latex"]
+
+_ESCAPES = {
+    **{character: f"\\{character}" for character in "&%$#_{}"},
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    '"': r"{\char34}",
+    "\u2212": r"$-$",
+    "\u00a0": "~",
+    "\n": " ",
+}
+
+
+def escaped(text: str) -> str:
+    r"""Returns text that LaTeX prints as it is.
+
+    Example:
+        >>> print(escaped("a_b & 5 %"))
+        a\_b \& 5 \%
+    """
+    return "".join(_ESCAPES.get(character, character) for character in text)
+
+
+def latex(table: Table, caption: str) -> str:
+    """Returns a table with value and interval in every cell; what is not estimable is a dash.
+
+    Args:
+        table: The table.
+        caption: What stands above it, as plain text.
+    """
+    head = " & ".join(map(escaped, (table.corner, *table.columns)))
+    lines = [
+        r"% \usepackage{booktabs}",
+        r"\begin{table}",
+        r"\centering",
+        rf"\caption{{{escaped(caption)}}}",
+        rf"\begin{{tabular}}{{l{'c' * len(table.columns)}}}",
+        r"\toprule",
+        rf"{head} \\",
+        r"\midrule",
+        *(rf"{_row(name, cells)} \\" for name, cells in table.rows),
+        r"\bottomrule",
+        r"\end{tabular}",
+        r"\end{table}",
+    ]
+    return "\n".join([*lines, ""])
+
+
+def _row(name: str, cells: tuple[Cell, ...]) -> str:
+    option = name.lstrip().startswith(("[", "*"))  # of the row above, which looks for one past spaces
+    guarded = f"{{}}{escaped(name)}" if option else escaped(name)
+    return " & ".join([guarded, *map(_cell, cells)])
+
+
+def _cell(one: Cell) -> str:
+    return "--" if one.missing else escaped(f"{one.value} {one.interval}".strip())

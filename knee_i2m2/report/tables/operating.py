@@ -1,0 +1,78 @@
+"""Tables of targets by measures: operating points, ranking and calibration of one rival."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pandas as pd
+
+from knee_i2m2.evaluation.measures import COUNTS
+from knee_i2m2.evaluation.tidy import MACRO
+from knee_i2m2.report.elements.cells import Cell, Row, Table, cell, laid_out, tested
+from knee_i2m2.report.elements.inputs import Record
+from knee_i2m2.report.elements.words import METRICS, NOT_ESTIMABLE, count, number
+
+__all__ = ["all_measures", "calibration_table", "operating_table", "ranking_table"]
+
+RATES = ("sensitivity", "specificity", "ppv", "npv", "balanced_accuracy")
+RANKING = (
+    *("auroc", "auprc", "prevalence"),
+    *("sensitivity_at_specificity_90", "sensitivity_at_specificity_95"),
+    *("specificity_at_sensitivity_90", "specificity_at_sensitivity_95"),
+)
+CALIBRATION = ("brier", "brier_skill", "ece", "calibration_slope", "calibration_intercept")
+BEFORE = "_before"
+
+
+def operating_table(record: Record, unit: str) -> Table | None:
+    """Returns rates and 2x2 counts of the rival in view at the threshold that was fitted on val."""
+    return _measured(record, unit, "operating", (*RATES, *COUNTS[1:], COUNTS[0]), macro=False)
+
+
+def ranking_table(record: Record, unit: str) -> Table | None:
+    """Returns what only the order of scores decides: AUPRC with its prevalence, and fixed operating points."""
+    return _measured(record, unit, "ranking", RANKING, macro=True)
+
+
+def calibration_table(record: Record, unit: str, rival: str | None = None) -> Table | None:
+    """Returns the calibration of a rival, that in view by default, and before it was recalibrated if it was."""
+    name, earlier = "calibration" if rival is None else f"calibration_{rival}", [f"{m}{BEFORE}" for m in CALIBRATION]
+    after = _measured(record, unit, name, CALIBRATION, macro=True, rival=rival)
+    before = _measured(record, unit, name, earlier, macro=True, rival=rival)
+    if after is None or before is None:
+        return after
+    pairs = zip(before.rows, after.rows, strict=True)
+    rows = tuple(row for (name, old), (_, new) in pairs for row in ((f"{name}, before", old), (f"{name}, after", new)))
+    return replace(after, rows=rows)
+
+
+def _measured(
+    record: Record, unit: str, name: str, metrics: Sequence[str], macro: bool, rival: str | None = None
+) -> Table | None:
+    rival = rival or record.shown
+    chosen = tested(record.evaluation, unit=unit, rival=rival)
+    targets = [*record.answers.targets, *([MACRO] if macro and len(record.answers.targets) > 1 else [])]
+    rows = laid_out(chosen[chosen["metric"].isin(metrics)], ("target", targets), ("metric", metrics), _cell)
+    columns = tuple(_named(metric.removesuffix(BEFORE)) for metric in metrics)
+    return Table(f"{name}_{unit}", f"per {unit}, {rival}", columns, rows, corner="target") if rows else None
+
+
+def _cell(row: Row) -> Cell:
+    metric, value = str(row["metric"]), float(str(row["value"]))
+    if metric == COUNTS[0]:
+        return Cell(number(value), note="log-odds" if math.isfinite(value) else "")
+    if metric in COUNTS:
+        return Cell(count(value) or NOT_ESTIMABLE)
+    return cell(row)
+
+
+def _named(metric: str) -> str:
+    return METRICS.get(metric, metric.replace("_", " "))
+
+
+def all_measures(record: Record) -> pd.DataFrame:
+    """Returns every measure of every rival and target on test, a row each; what is not estimable is empty."""
+    measured = tested(record.evaluation).set_index(["rival", "unit", "target", "metric"])["value"]
+    return measured.unstack(sort=False).reset_index().rename_axis(columns=None)

@@ -1,0 +1,114 @@
+"""Tables of rivals by targets: the headline, differences, what position explains, spread over seeds."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import pandas as pd
+
+from knee_i2m2.evaluation.tidy import MACRO
+from knee_i2m2.report.elements.cells import Cell, Row, Table, cell, laid_out, tested
+from knee_i2m2.report.elements.inputs import Record
+from knee_i2m2.report.elements.words import METRICS, number, p_value
+
+__all__ = ["adjusted_table", "difference_table", "effect_table", "interval_table", "results_table", "seed_table"]
+
+SPREAD = "SD over seeds"
+
+
+def results_table(record: Record, unit: str, metric: str) -> Table | None:
+    """Returns every rival and target on test, the mean's spread over seeds beside them; None if not measured."""
+    chosen = tested(record.evaluation, unit=unit, metric=metric)
+    table = _rivals_by_targets(record, chosen, f"{metric}_{unit}", f"per {unit}", lambda row: cell(row, _scale(chosen)))
+    if table is None:
+        return None
+    last = {row["rival"]: row for row in chosen[chosen["target"] == table.columns[-1]].to_dict("records")}
+    rows = tuple((rival, (*cells, _spread(last[rival]))) for rival, cells in table.rows)
+    return Table(table.name, table.title, (*table.columns, SPREAD), rows)
+
+
+def _scale(chosen: pd.DataFrame) -> tuple[float, float]:
+    bottom = 0.0 if "auroc" not in set(chosen["metric"]) else min([0.5, *chosen["low"].dropna()])
+    return bottom, max([1.0, *chosen["high"].dropna()])
+
+
+def _spread(row: Row) -> Cell:
+    value, spread = float(str(row["value"])), float(str(row["seed_sd"]))
+    if math.isfinite(spread):
+        return Cell(number(spread))
+    return Cell("one seed" if math.isfinite(value) else "")
+
+
+def seed_table(record: Record, unit: str) -> Table | None:
+    """Returns the standard deviation over seeds of every rival and target; None if no rival has two seeds."""
+    chosen = tested(record.evaluation, unit=unit, metric=record.metric)
+    if chosen["seed_sd"].isna().all():
+        return None
+    title = f"Standard deviation over seeds, per {unit}"
+    return _rivals_by_targets(record, chosen, f"seeds_{unit}", title, _spread)
+
+
+def difference_table(record: Record, unit: str) -> Table | None:
+    """Returns the paired difference of every rival to the reference on test, with Holm's p."""
+    chosen = tested(record.comparisons, unit=unit)
+    end = max([0.01, *chosen[["low", "high"]].abs().max().dropna()])
+
+    def form(row: Row) -> Cell:
+        return cell(row, (-end, end), p_value(float(str(row["p_holm"]))))
+
+    table = _rivals_by_targets(record, chosen, f"difference_{unit}", f"per {unit}", form)
+    return table and Table(table.name, table.title, table.columns, table.rows, zero=50.0)
+
+
+def adjusted_table(record: Record) -> Table | None:
+    """Returns the AUROC within strata of position, the raw one below it; None where positions are unknown."""
+    chosen = tested(record.evaluation, unit=record.answers.unit, metric="auroc_adjusted")
+    raw = tested(record.evaluation, unit=record.answers.unit, metric="auroc").set_index(["rival", "target"])["value"]
+
+    def form(row: Row) -> Cell:
+        return cell(row, (0.0, 1.0), f"raw {number(raw[row['rival'], row['target']])}")
+
+    name, title = f"adjusted_{record.answers.unit}", f"AUROC within strata of position, per {record.answers.unit}"
+    return _rivals_by_targets(record, chosen, name, title, form)
+
+
+def effect_table(record: Record, unit: str) -> Table | None:
+    """Returns every effect and target with the Holm-corrected interval and the verdict; None if there is no effect."""
+    chosen = record.effects[(record.effects["unit"] == unit) & (record.effects["split"] == "test")]
+    end = max([0.01, *chosen[["holm_low", "holm_high"]].abs().max().dropna()])
+    targets = [target for target in record.answers.targets if target in set(chosen["target"])]
+
+    def form(row: Row) -> Cell:
+        return cell(row | {"low": row["holm_low"], "high": row["holm_high"]}, (-end, end), str(row["verdict"]))
+
+    effects = list(chosen["effect"].unique())
+    rows = laid_out(chosen, ("effect", effects), ("target", targets), form)
+    title = f"per {unit}, Holm-corrected intervals"
+    return Table(f"effects_{unit}", title, tuple(targets), rows, corner="effect", zero=50.0) if rows else None
+
+
+def interval_table(record: Record, unit: str) -> Table | None:
+    """Returns the AUROC of the rival in view with three intervals: bootstrap, Obuchowski, DeLong; None without them."""
+    chosen = tested(record.evaluation, unit=unit, rival=record.shown)
+    targets = [target for target in record.answers.targets if target in set(chosen["target"])]
+    rows = laid_out(chosen, ("metric", list(_METHODS)), ("target", targets), lambda row: cell(row, _CLOSE))
+    named = tuple((_METHODS[name], cells) for name, cells in rows)
+    title = f"per {unit}, {record.shown}"
+    return Table(f"intervals_{unit}", title, tuple(targets), named, corner="method") if len(named) > 1 else None
+
+
+_METHODS = {
+    "auroc": "clustered bootstrap",
+    "auroc_obuchowski": f"{METRICS['auroc_obuchowski']}, clustered",
+    "auroc_delong": f"{METRICS['auroc_delong']}, as if independent",
+}
+_CLOSE = (0.5, 1.0)
+
+
+def _rivals_by_targets(
+    record: Record, chosen: pd.DataFrame, name: str, title: str, form: Callable[[Row], Cell]
+) -> Table | None:
+    targets = (*record.answers.targets, *([MACRO] if len(record.answers.targets) > 1 else []))
+    rows = laid_out(chosen, ("rival", record.rivals), ("target", targets), form)
+    return Table(name, title, targets, rows) if rows else None

@@ -1,0 +1,1 @@
+"""AV-MNIST from MNIST, spoken digits and recorded noise."""

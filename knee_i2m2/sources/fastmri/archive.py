@@ -1,0 +1,188 @@
+"""The volumes of a folder: which are prepared, which are left out and why, and which have changed since."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from knee_i2m2.data.parallel import counted, in_parallel
+from knee_i2m2.data.prepared import read_data
+from knee_i2m2.data.splits import SPLITS, SPLITTERS, SplitKind, unknown_patient
+from knee_i2m2.errors import ConfigError, DataError
+from knee_i2m2.files import sha256
+from knee_i2m2.sources.fastmri.annotations import Annotations
+from knee_i2m2.sources.fastmri.modalities import read_volumes
+from knee_i2m2.sources.fastmri.quarantine import Quarantine
+from knee_i2m2.sources.fastmri.volumes import Volume, volume_or_error, volume_table
+from knee_i2m2.types import Progress
+
+__all__ = ["Archive", "killed", "known_before", "known_hashes", "set_aside_again", "survey"]
+
+
+@dataclass(frozen=True)
+class Archive:
+    """The volumes of a folder.
+
+    Attributes:
+        volumes: Those that can be prepared, in the order of their paths.
+        split: Name -> split, of these and of some that are left out: a volume that is left out moves no other one.
+        left_out: Name, why in a word, and the reason, of those that are not.
+    """
+
+    volumes: list[Volume]
+    split: Mapping[str, str]
+    left_out: list[tuple[str, str, str]]
+
+    def without(self, rows: list[tuple[str, str, str]]) -> Archive:
+        """Returns the archive with some more volumes left out."""
+        gone = {name for name, _, _ in rows}
+        more = [row for row in rows if row not in self.left_out]
+        return replace(self, volumes=[v for v in self.volumes if v.name not in gone], left_out=[*self.left_out, *more])
+
+    @property
+    def places(self) -> dict[str, str]:
+        """Name -> split, of those that can be prepared."""
+        return {volume.name: self.split[volume.name] for volume in self.volumes}
+
+    def refuse_empty(self, folder: Path) -> None:
+        """Raises DataError where a split has no volume left."""
+        for split in set(SPLITS) - set(self.places.values()):
+            raise DataError(folder, f"of split {split} no volume can be used", "mend some, or choose another --seed")
+
+
+def survey(
+    paths: list[Path],
+    annotations: Annotations,
+    quarantine: Quarantine,
+    split: SplitKind,
+    seed: int,
+    columns: int | None,
+    jobs: int,
+    progress: Progress,
+) -> Archive:
+    """Returns which volumes there are, from their headers alone; it is made sure that they can be split.
+
+    Args:
+        paths: The files; of those that nobody reviewed not even the header is read.
+        annotations: Which volumes somebody reviewed.
+        quarantine: Takes those that cannot be used.
+        split: The division; what is in none of its parts is left out.
+        seed: Of the division.
+        columns: Wider volumes are left out; None keeps all.
+        jobs: Processes.
+        progress: Called after every header.
+
+    Raises:
+        ConfigError: `columns` is less than the image has.
+        DataError: No volume is left, a volume cannot be used, or the division cannot be made.
+    """
+    reviewed = [path for path in paths if annotations.knows(path.stem)]
+    if not reviewed:
+        raise DataError(quarantine.folder, "no volume here is in the annotations or their file list", "check them")
+    left_out = [(p.stem, "unlabelled", "nobody reviewed it") for p in paths if not annotations.knows(p.stem)]
+    volumes = _look_at(reviewed, quarantine, jobs, progress)
+    if split != "volume":
+        volumes = _of_patients(volumes, quarantine)
+    if not volumes:
+        raise DataError(quarantine.folder, "none of its volumes can be used", "mend them, or give another folder")
+    archive = Archive(volumes, SPLITTERS[split](volume_table(volumes), seed=seed), left_out).without(quarantine.rows())
+    outside = [v.name for v in volumes if v.name not in archive.split]
+    archive = archive.without([(name, "in no split", f"belongs to no part of --split {split}") for name in outside])
+    archive = _alike(archive, quarantine)
+    archive = archive.without(_wider(archive.volumes, columns))
+    archive.refuse_empty(quarantine.folder)
+    return archive
+
+
+def _look_at(paths: list[Path], quarantine: Quarantine, jobs: int, progress: Progress) -> list[Volume]:
+    volumes: list[Volume] = []
+    headers = counted("headers", in_parallel(volume_or_error, paths, jobs, lost=killed), len(paths), progress)
+    for path, header in zip(paths, headers, strict=True):
+        if isinstance(header, Volume):
+            volumes.append(header)
+        else:
+            quarantine.add(path.stem, header)
+    return volumes
+
+
+def _of_patients(volumes: list[Volume], quarantine: Quarantine) -> list[Volume]:
+    """Returns the volumes whose patient is known, without whom they cannot be split."""
+    for volume in volumes:
+        if volume.patient is None:
+            quarantine.add(volume.name, unknown_patient(volume.path))
+    return [volume for volume in volumes if volume.patient is not None]
+
+
+def _alike(archive: Archive, quarantine: Quarantine) -> Archive:
+    """Returns the archive without volumes whose image is of another size than most."""
+    (usual, _), *others = Counter(volume.matrix for volume in archive.volumes).most_common()
+    for volume in archive.volumes if others else ():
+        if volume.matrix != usual:
+            reason = f"its image has a matrix of {volume.matrix} while most have {usual}"
+            quarantine.add(volume.name, DataError(volume.path, reason, "prepare them in separate folders"))
+    return archive.without(quarantine.rows())
+
+
+def killed(path: Path) -> DataError:
+    """Returns what is said of a file whose reading killed the process."""
+    return DataError(path, "reading it killed the process", "it is damaged, or memory ran out: use fewer --jobs")
+
+
+def _wider(volumes: list[Volume], columns: int | None) -> list[tuple[str, str, str]]:
+    """Returns the volumes that are wider than what k-space is filled up to."""
+    if columns is None:
+        return []
+    if columns < volumes[0].matrix[1]:
+        raise ConfigError(f"--columns {columns}: the image has {volumes[0].matrix[1]}; give at least as many")
+    wide = [volume for volume in volumes if volume.columns > columns]
+    return [(v.name, "too wide", f"k-space has {v.columns} columns, more than {columns}") for v in wide]
+
+
+def known_before(out: Path) -> dict[str, dict[str, Any]]:
+    """Returns what `volumes.json` of a finished preparation says; nothing where there is none that can be read."""
+    try:
+        return read_volumes(out) if (out / "data.json").is_file() else {"volumes": {}, "quarantined": {}}
+    except DataError:
+        return {"volumes": {}, "quarantined": {}}
+
+
+def set_aside_again(
+    archive: Archive, quarantined: Mapping[str, Mapping[str, Any]], quarantine: Quarantine, out: Path
+) -> Archive:
+    """Returns the archive without what was set aside when `out` was prepared and has not changed since.
+
+    Raises:
+        ConfigError: A volume has changed since.
+        DataError: What was set aside then is too much now.
+    """
+    for volume in archive.volumes:
+        about = quarantined.get(volume.name)
+        if about and tuple(about["stamp"]) != volume.stamp:
+            hint = "choose another --out, or remove that folder to prepare it with this volume"
+            raise ConfigError(f"{out}: was prepared without {volume.name}, which has changed since; {hint}")
+        if about:
+            quarantine.add(volume.name, DataError(volume.path, about["reason"], about["hint"]))
+    return archive.without(quarantine.rows())
+
+
+def known_hashes(
+    out: Path, volumes: list[Volume], earlier: Mapping[str, Volume], jobs: int, progress: Progress
+) -> dict[str, str]:
+    """Returns the SHA-256 of a finished folder's volumes: the known one where neither size nor time has changed."""
+    if not (out / "data.json").is_file() or (out / "config.yaml").exists():
+        return {}
+    known = read_data(out).get("sources", {})
+    same = {v.name for v in volumes if v.name in known and v.name in earlier and earlier[v.name].stamp == v.stamp}
+    changed = [volume for volume in volumes if volume.name not in same]
+    return {**{name: known[name] for name in same}, **_hashes(changed, jobs, progress)}
+
+
+def _hashes(volumes: list[Volume], jobs: int, progress: Progress) -> dict[str, str]:
+    if not volumes:
+        return {}
+    digests = in_parallel(sha256, [volume.path for volume in volumes], jobs)
+    digests = counted("looking whether files have changed", digests, len(volumes), progress)
+    return dict(zip((volume.name for volume in volumes), digests, strict=True))

@@ -1,0 +1,208 @@
+"""What a folder of volumes and its annotations hold, before anything is trained on them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from knee_i2m2.data.splits import SPLITS, SPLITTERS, SplitKind, leaked_share, leaks
+from knee_i2m2.errors import DataError
+from knee_i2m2.sources.fastmri.annotations import TARGETS, Abnormal, Annotations, read_annotations, slice_labels
+from knee_i2m2.sources.fastmri.volumes import Volume, find_volumes, read_volume, volume_table
+
+__all__ = ["audit", "describe"]
+
+_FIRST = 10
+
+
+def audit(
+    folder: Path,
+    annotations: Path,
+    file_list: Path | None = None,
+    abnormal: Abnormal = "reference",
+    split: SplitKind = "patient",
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Returns counts of volumes, slices, patients and labels, and all that looks wrong, ready for JSON.
+
+    Labels are counted over the volumes that are there, and divisions made of those that somebody looked at. A file that
+    cannot be read, or that a finding does not fit, is listed with the reason and counted nowhere else.
+
+    Args:
+        folder: Volumes in fastMRI's format.
+        annotations: Findings in fastMRI+'s format.
+        file_list: Names of the reviewed volumes; by default the list beside the annotations, where there is one.
+        abnormal: What `abnormal` means.
+        split: The division whose sizes are shown: `patient`, `official` or `volume`.
+        seed: Of the division.
+
+    Raises:
+        DataError: There are no volumes at all, or the annotations cannot be read.
+    """
+    paths = find_volumes(folder)
+    found = read_annotations(annotations, file_list)
+    volumes, labels, unreadable = _read(paths, found, abnormal)
+    table = volume_table(volumes)
+    return {
+        "folder": str(folder),
+        "annotations": str(annotations),
+        "abnormal": abnormal,
+        **_sizes(volumes, table),
+        "labels": _label_counts(labels, table),
+        **_oddities(found, paths, table),
+        **_divisions(split, table[table["name"].map(found.knows).astype(bool)], seed),
+        "unreadable": unreadable,
+    }
+
+
+def describe(audit: Mapping[str, Any]) -> str:
+    """Returns an audit as a page of plain text."""
+    blocks = [_describe_volumes(audit), _describe_labels(audit), _describe_splits(audit), _describe_oddities(audit)]
+    return "\n\n".join("\n".join(block) for block in blocks) + "\n"
+
+
+def _read(
+    paths: Sequence[Path], annotations: Annotations, abnormal: Abnormal
+) -> tuple[list[Volume], dict[str, np.ndarray], list[dict[str, str]]]:
+    """Returns the volumes, their labels by name, and the files that cannot be used, with reasons."""
+    volumes, labels, unreadable = [], {}, []
+    for path in paths:
+        try:
+            volume = read_volume(path)
+            labels[volume.name] = slice_labels(annotations, volume.name, volume.slices, abnormal)
+            volumes.append(volume)
+        except DataError as error:
+            unreadable.append({"file": path.name, "reason": error.reason})
+    return volumes, labels, unreadable
+
+
+def _sizes(volumes: Sequence[Volume], table: pd.DataFrame) -> dict[str, Any]:
+    slices = [volume.slices for volume in volumes]
+    return {
+        "volumes": len(volumes),
+        "patients": int(table["patient"].nunique()),
+        "volumes_without_patient": int(table["patient"].isna().sum()),
+        "slices": sum(slices),
+        "slices_per_volume": {
+            "min": min(slices, default=0),
+            "median": float(np.median(slices)) if slices else 0.0,
+            "max": max(slices, default=0),
+        },
+        "parts": _counted(table["part"].replace("", "none")),
+        "widths": _counted(volume.columns for volume in volumes),
+        "matrices": _counted(f"{volume.matrix[0]}x{volume.matrix[1]}" for volume in volumes),
+        "sequences": _counted(volume.sequence for volume in volumes),
+        "field_strengths": _counted(volume.field_strength or "unknown" for volume in volumes),
+        "undersampled": sum(volume.undersampled for volume in volumes),
+    }
+
+
+def _oddities(annotations: Annotations, paths: Sequence[Path], table: pd.DataFrame) -> dict[str, Any]:
+    return {
+        "unknown": _listed(name for name in table["name"] if not annotations.knows(name)),
+        "absent": _listed(annotations.annotated - {path.stem for path in paths}),
+        "quirks": annotations.quirks,
+    }
+
+
+def _counted(values: Iterable[Any]) -> dict[str, int]:
+    return {str(value): times for value, times in sorted(Counter(values).items(), key=lambda item: str(item[0]))}
+
+
+def _listed(names: Iterable[str]) -> dict[str, Any]:
+    names = sorted(names)
+    return {"volumes": len(names), "first": names[:_FIRST]}
+
+
+def _label_counts(labels: Mapping[str, np.ndarray], table: pd.DataFrame) -> dict[str, dict[str, int]]:
+    patients = dict(zip(table["name"], table["patient"], strict=True))
+    counts = {}
+    for column, target in enumerate(TARGETS):
+        positives = {name: int((values[:, column] == 1).sum()) for name, values in labels.items()}
+        names = [name for name, slices in positives.items() if slices]
+        known = {patients[name] for name in names if not pd.isna(patients[name])}
+        counts[target] = {"slices": sum(positives.values()), "volumes": len(names), "patients": len(known)}
+    return counts
+
+
+def _divisions(kind: SplitKind, table: pd.DataFrame, seed: int) -> dict[str, Any]:
+    crossing = {every: _crossing(every, table, seed) for every in SPLITTERS}
+    return {"split": _division(kind, table, seed), "patients_crossing": crossing}
+
+
+def _division(kind: str, table: pd.DataFrame, seed: int) -> dict[str, Any]:
+    """Returns the sizes of a division, or why it cannot be made."""
+    try:
+        places = table["name"].map(SPLITTERS[kind](table, seed=seed))
+    except DataError as error:
+        return {"kind": kind, "seed": seed, "reason": str(error)}
+    sizes = {
+        place: {
+            "volumes": int((places == place).sum()),
+            "patients": int(table.loc[places == place, "patient"].nunique()),
+        }
+        for place in SPLITS
+    }
+    return {"kind": kind, "seed": seed, **sizes}
+
+
+def _crossing(kind: str, table: pd.DataFrame, seed: int) -> dict[str, Any]:
+    """Returns how many patients a division puts into several parts, or why it cannot be made."""
+    try:
+        split = SPLITTERS[kind](table, seed=seed)
+    except DataError as error:
+        return {"reason": str(error)}
+    patients = {name: patient for name, patient in zip(table["name"], table["patient"], strict=True) if patient}
+    return {"patients": len(leaks(split, patients)), "test_volumes_percent": 100 * leaked_share(split, patients)}
+
+
+def _describe_volumes(audit: Mapping[str, Any]) -> list[str]:
+    each = audit["slices_per_volume"]
+    kinds = {"k-space columns": "widths", "image matrix": "matrices", "sequence": "sequences"}
+    kinds |= {"field strength (T)": "field_strengths", "fastMRI's part": "parts"}
+    return [
+        f"{audit['volumes']} volumes of {audit['patients']} patients in {audit['folder']}",
+        f"{audit['slices']} slices, {each['min']} to {each['max']} a volume, median {each['median']:g}",
+        *(f"{title}: " + ", ".join(f"{k} ({n})" for k, n in audit[key].items()) for title, key in kinds.items()),
+        f"undersampled: {audit['undersampled']} volumes",
+    ]
+
+
+def _describe_labels(audit: Mapping[str, Any]) -> list[str]:
+    meaning = {"reference": "a finding of none of the other targets", "any": "any finding"}[audit["abnormal"]]
+    rows = [f"{t:<12}{c['slices']:>10}{c['volumes']:>10}{c['patients']:>10}" for t, c in audit["labels"].items()]
+    return [f"{'positive':<12}{'slices':>10}{'volumes':>10}{'patients':>10}", *rows, f"abnormal means {meaning}"]
+
+
+def _describe_splits(audit: Mapping[str, Any]) -> list[str]:
+    split = audit["split"]
+    sizes = ", ".join(
+        f"{part} {split[part]['volumes']} ({split[part]['patients']})" for part in SPLITS if part in split
+    )
+    lines = [f"split by {split['kind']}, volumes (patients): " + (sizes or f"cannot be made: {split['reason']}")]
+    for kind, found in audit["patients_crossing"].items():
+        said = f"{found['patients']} patients" if "patients" in found else f"cannot be made: {found['reason']}"
+        if found.get("patients"):
+            said += f"; {found['test_volumes_percent']:.0f} % of test volumes have their patient in train"
+        lines.append(f"patients in several parts, split by {kind}: {said}")
+    return lines
+
+
+def _describe_oddities(audit: Mapping[str, Any]) -> list[str]:
+    listed = {"volumes that nobody looked at": "unknown", "annotated volumes that are not there": "absent"}
+    lines = [f"{title}: {audit[key]['volumes']}{_some(audit[key])}" for title, key in listed.items()]
+    lines.append(f"volumes without patient_id: {audit['volumes_without_patient']}")
+    lines.append("oddities of the CSV: " + ", ".join(f"{k.replace('_', ' ')} {n}" for k, n in audit["quirks"].items()))
+    lines.append(f"files that cannot be used: {len(audit['unreadable'])}")
+    return lines + [f"  {entry['file']}: {entry['reason']}" for entry in audit["unreadable"]]
+
+
+def _some(listed: Mapping[str, Any]) -> str:
+    names = ", ".join(listed["first"])
+    more = ", ..." if listed["volumes"] > len(listed["first"]) else ""
+    return f" ({names}{more})" if names else ""

@@ -1,0 +1,1 @@
+"""NLVR2 and NLVR: sentences and pictures."""

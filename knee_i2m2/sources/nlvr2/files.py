@@ -1,0 +1,85 @@
+"""NLVR2 as its authors publish it (Suhr et al., 2019): JSON lines, and photographs as files.
+
+::
+
+    SOURCE/data/{train,dev,test1}.json           one example a line; also without data/
+    SOURCE/images/train/<directory>/*.png        <split>-<set>-<pair>-img0.png and -img1.png; also without images/
+    SOURCE/images/{dev,test1}/*.png
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from knee_i2m2.errors import DataError
+from knee_i2m2.files import sha256
+from knee_i2m2.sources.nlvr2.examples import Example, Examples, examples, json_file
+from knee_i2m2.sources.nlvr2.lines import Line, read_lines
+from knee_i2m2.sources.nlvr2.pictures import FilePicture, listing
+
+__all__ = ["LABELS", "NAMES", "official_file", "read_files"]
+
+NAMES = {"train": "train", "val": "dev", "test": "test1"}
+"""Split -> what NLVR2 calls it."""
+
+LABELS = {"True": 1, "False": 0}
+
+
+def read_files(source: Path, splits: Sequence[str]) -> Examples:
+    """Returns the examples of a folder in the official layout; pictures are not opened.
+
+    Args:
+        source: The folder.
+        splits: Which of train, val (`dev`) and test (`test1`).
+
+    Raises:
+        DataError: A JSON file is missing or damaged, or a pair of pictures has two directories.
+    """
+    rows, pictures, sources = [], {}, {}
+    for split in splits:
+        path = official_file(source, NAMES[split])
+        lines = read_lines(path, rf"{NAMES[split]}-\d+-\d+-\d+", LABELS)
+        rows += [_example(line, split) for line in lines]
+        folders = [source / "images" / NAMES[split], source / NAMES[split]]
+        pictures |= {pair: _pair(folders, pair, where) for pair, where in _directories(path, lines).items()}
+        sources[path.name] = sha256(path)
+    sources["images/"] = listing([picture for pair in pictures.values() for picture in pair])
+    return examples(rows, pictures, sources)
+
+
+def official_file(source: Path, name: str) -> Path:
+    """Returns the JSON file of `train`, `dev` or `test1`.
+
+    Raises:
+        DataError: It is missing.
+    """
+    if not source.is_dir():
+        raise DataError(source, "is no folder", "point at NLVR2's folder, with data/ and images/")
+    if path := json_file(source, name, "data"):
+        return path
+    hint = "point at NLVR2's folder, leave the split out with --splits, or give the --layout it has"
+    raise DataError(source, f"has neither data/{name}.json nor {name}.json", hint)
+
+
+def _example(line: Line, split: str) -> Example:
+    pair = line.identifier.rpartition("-")[0]
+    return Example(line.identifier, pair.rpartition("-")[0], split, line.label, line.sentence, pair)
+
+
+def _directories(path: Path, lines: Sequence[Line]) -> Mapping[str, str | None]:
+    """Returns pair -> directory, in the order of the file."""
+    found: dict[str, str | None] = {}
+    for line in lines:
+        pair = line.identifier.rpartition("-")[0]
+        if found.setdefault(pair, line.directory) != line.directory:
+            reason = f"puts the pictures of {pair} into directory {found[pair]} and {line.directory}"
+            raise DataError(path, reason, "use the file as it was published")
+    return found
+
+
+def _pair(folders: Sequence[Path], pair: str, directory: str | None) -> tuple[FilePicture, FilePicture]:
+    """Returns both pictures; with a directory they stand in it, or all in one folder."""
+    places = [folder / directory for folder in folders] if directory else []
+    first, second = ([place / f"{pair}-img{i}.png" for place in (*places, *folders)] for i in (0, 1))
+    return FilePicture(tuple(first)), FilePicture(tuple(second))

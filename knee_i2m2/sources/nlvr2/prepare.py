@@ -1,0 +1,210 @@
+"""NLVR2 prepared: two pictures and a sentence, true or false (Suhr et al., 2019), or NLVR with one picture.
+
+::
+
+    OUT/index.parquet    one row an example: sample, cluster, split, label, sentence, pair, sided, row
+    OUT/image.npy        uint8 (pairs, 3 pictures, side, side): red, green, blue of the left picture, then the right
+    OUT/left_out.csv     examples whose pictures are missing or broken, and why
+    OUT/data.json        settings, counts, SHA-256 of every source; written last
+
+A pair is stored once, however many sentences speak of it. All of NLVR2 at 384 pixels takes about 50 GB. Sentences are
+tokenised where the tokenisers are, in the experts.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import Any, BinaryIO, Literal
+
+import numpy as np
+import pandas as pd
+
+from knee_i2m2.data.filling import npy_header
+from knee_i2m2.data.parallel import in_parallel
+from knee_i2m2.data.splits import SPLITS
+from knee_i2m2.data.writing import finish_prepared, finished
+from knee_i2m2.errors import ConfigError, DataError, check_seed, suggestion
+from knee_i2m2.files import whole, writing
+from knee_i2m2.sources.nlvr2.arrow import read_arrow
+from knee_i2m2.sources.nlvr2.examples import Examples
+from knee_i2m2.sources.nlvr2.files import read_files
+from knee_i2m2.sources.nlvr2.nlvr import read_nlvr
+from knee_i2m2.sources.nlvr2.pictures import Fault, Picture, read_pictures
+from knee_i2m2.types import Progress, silent
+
+__all__ = ["Layout", "NLVR2Settings", "left_out", "prepare_nlvr2", "read_examples"]
+
+Layout = Literal["files", "arrow", "nlvr"]
+"""NLVR2's own files, the arrow files of ViLT, METER and FIBER, or NLVR's own files."""
+
+"""Told how many pairs are done, and of how many."""
+
+_SIDES = (8, 1024)
+_AT_ONCE = 512
+"""Pairs under way: what several processes have finished waits in memory."""
+
+
+@dataclass(frozen=True)
+class NLVR2Settings:
+    """How the examples are prepared.
+
+    Attributes:
+        layout: What the source is.
+        side: Rows and columns of a picture (pixels), resized without a crop.
+        splits: Which are prepared; NLVR needs all three.
+        seed: Of NLVR's split by sentence; NLVR2's splits are the authors'.
+    """
+
+    layout: Layout = "files"
+    side: int = 384
+    splits: tuple[str, ...] = SPLITS
+    seed: int = 0
+
+
+def prepare_nlvr2(
+    source: Path, out: Path, settings: NLVR2Settings, progress: Progress = silent, jobs: int = 1
+) -> dict[str, Any]:
+    """Writes `image.npy`, `left_out.csv`, `index.parquet` and, last, `data.json`; what is finished is not made again.
+
+    Args:
+        source: The folder.
+        out: The folder to write.
+        settings: How the examples are prepared.
+        progress: Told after every pair.
+        jobs: Processes; they do not change a byte.
+
+    Returns:
+        What stands in `data.json`.
+
+    Raises:
+        ConfigError: A setting is out of range, or `out` was prepared otherwise.
+        DataError: The source is missing or damaged, no example of a split has its pictures, or `out` cannot be
+            written.
+    """
+    found = read_examples(source, settings)
+    about = {"task": "nlvr2", "targets": ["label"], "classes": 2, **found.notes}
+    wanted = json.loads(json.dumps({**about, "settings": asdict(settings), "sources": dict(found.sources)}))
+    if done := finished(out, wanted):
+        return done
+    with writing(out):
+        (out / "data.json").unlink(missing_ok=True)
+    pictures = len(next(iter(found.pictures.values())))
+    shape = (3 * pictures, settings.side, settings.side)
+    with whole(out / "image.npy") as path:
+        with path.open("wb") as opened:
+            rows, faults = _fill(opened, found, shape, progress, jobs)
+        index, table = _index(found.index, rows), left_out(found.index, faults, source)
+        _refuse_empty(source, index, table, settings)
+    with whole(out / "left_out.csv") as path:
+        table.to_csv(path, index=False, lineterminator="\n")
+    image = {"shape": list(shape), "dtype": "uint8", "scale": 1 / 255, "pictures": pictures}
+    data = {**wanted, "modalities": {"image": image}, "counts": _counts(index), "beside": ["left_out.csv"]}
+    data["left_out"] = dict(sorted(Counter(table["why"]).items()))
+    finish_prepared(out, index, data)
+    return data
+
+
+def read_examples(source: Path, settings: NLVR2Settings) -> Examples:
+    """Returns the examples of a source, whose pictures have not been opened.
+
+    Raises:
+        ConfigError: A setting is out of range.
+        DataError: The source is missing or damaged.
+    """
+    _check(settings)
+    if settings.layout == "nlvr":
+        return read_nlvr(source, settings.seed)
+    return (read_files if settings.layout == "files" else read_arrow)(source, settings.splits)
+
+
+def left_out(index: pd.DataFrame, faults: Mapping[str, Fault], source: Path) -> pd.DataFrame:
+    """Returns `sample,split,picture,why,reason`, one row an example that is left out.
+
+    Args:
+        index: All examples.
+        faults: Pair -> what is wrong with it.
+        source: What pictures' paths are told from.
+    """
+    rows = index.loc[index["pair"].isin(list(faults)), ["sample", "split", "pair"]]
+    told = [faults[pair] for pair in rows["pair"]]
+    columns = {"picture": [_told_from(source, fault.picture) for fault in told]}
+    columns |= {"why": [fault.why for fault in told], "reason": [fault.reason for fault in told]}
+    return rows[["sample", "split"]].reset_index(drop=True).assign(**columns)
+
+
+def _check(settings: NLVR2Settings) -> None:
+    check_seed(settings.seed)
+    low, high = _SIDES
+    if not low <= settings.side <= high:
+        raise ConfigError(f"--side {settings.side}: give {low} to {high} pixels, such as 384")
+    for split in settings.splits:
+        if split not in SPLITS:
+            raise ConfigError(f"--splits {split}: there is no such split; {suggestion(split, SPLITS)}")
+    if not settings.splits or len(set(settings.splits)) < len(settings.splits):
+        raise ConfigError(f"--splits {' '.join(settings.splits)}: name each split once, and at least one")
+    if settings.layout == "nlvr" and set(settings.splits) != set(SPLITS):
+        raise ConfigError("--splits does not go with --layout nlvr: its sentences are divided into all three")
+
+
+def _fill(
+    opened: BinaryIO, found: Examples, shape: tuple[int, ...], progress: Progress, jobs: int
+) -> tuple[dict[str, int], dict[str, Fault]]:
+    """Writes the array and returns pair -> row, and pair -> what is wrong with it."""
+    opened.write(npy_header((len(found.pictures), *shape), "uint8"))
+    rows, faults = {}, {}
+    for done, (pair, values) in enumerate(_read(found.pictures, shape[-1], jobs), 1):
+        if isinstance(values, Fault):
+            faults[pair] = values
+        else:
+            rows[pair] = len(rows)
+            opened.write(values.tobytes())
+        progress("pictures", done, len(found.pictures))
+    opened.seek(0)  # numpy's header has room for any number of rows
+    opened.write(npy_header((len(rows), *shape), "uint8"))
+    return rows, faults
+
+
+def _read(
+    pictures: Mapping[str, tuple[Picture, ...]], side: int, jobs: int
+) -> Iterator[tuple[str, np.ndarray | Fault]]:
+    """Yields every pair with its pictures or its fault."""
+    pairs = iter(pictures.items())
+    while some := list(islice(pairs, _AT_ONCE)):
+        worked = in_parallel(partial(read_pictures, side), [pair for _, pair in some], jobs)
+        yield from zip((name for name, _ in some), worked, strict=True)
+
+
+def _index(index: pd.DataFrame, rows: Mapping[str, int]) -> pd.DataFrame:
+    """Returns the examples whose pictures are there, with their row in the array."""
+    kept = index[index["pair"].isin(list(rows))].reset_index(drop=True)
+    return kept.assign(row=kept["pair"].map(rows).astype(np.int64))
+
+
+def _refuse_empty(source: Path, index: pd.DataFrame, table: pd.DataFrame, settings: NLVR2Settings) -> None:
+    """Raises DataError where a split has lost all its examples."""
+    for split in settings.splits:
+        lost = table[table["split"] == split]
+        if len(lost) and not (index["split"] == split).any():
+            first = f"the first, {lost['picture'].iloc[0]}, {lost['reason'].iloc[0]}"
+            reason = f"none of the {len(lost)} examples of {split} has its pictures ({first})"
+            raise DataError(source, reason, "put them where they belong, or leave the split out with --splits")
+
+
+def _counts(index: pd.DataFrame) -> dict[str, dict[str, Any]]:
+    columns = {"samples": "sample", "pairs": "pair", "clusters": "cluster"}
+    return {
+        split: {name: int(rows[of].nunique()) for name, of in columns.items()}
+        | {"positives": {"label": int(rows["label"].sum())}}
+        for split, rows in index.groupby("split", sort=False)
+    }
+
+
+def _told_from(source: Path, picture: str) -> str:
+    path = Path(picture)
+    return str(path.relative_to(source)) if path.is_relative_to(source) else str(path)

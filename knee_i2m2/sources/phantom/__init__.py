@@ -1,0 +1,1 @@
+"""A knee phantom in the format of fastMRI, whose answer is known."""

@@ -1,0 +1,1 @@
+"""Scenes in the format of NLVR2, whose answer is known."""

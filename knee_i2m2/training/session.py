@@ -1,0 +1,255 @@
+"""What the recipes share: the training of a task's rivals inside a run folder, and their prediction files."""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+import pandas as pd
+import torch
+from lightning_fabric import Fabric
+from torch import nn
+from torch.optim import Optimizer
+from torch.utils.data import DataLoader
+from torch.utils.flop_counter import FlopCounterMode
+
+from knee_i2m2 import predictions
+from knee_i2m2.data.prepared import Compute, Prepared, read_data
+from knee_i2m2.data.splits import SPLITS
+from knee_i2m2.errors import ConfigError
+from knee_i2m2.experts.experts import Experts
+from knee_i2m2.methods.method import Method
+from knee_i2m2.training import checkpoint
+from knee_i2m2.training.batches import InOrder, Samples, Shuffled, loader, on_device
+from knee_i2m2.training.fit import Answers, Augment, Epoch, Stage, fit, predict
+from knee_i2m2.training.folder import RunFolder
+from knee_i2m2.training.rivals import Rival, learning, order, single, warm_start
+from knee_i2m2.types import Progress, Task, silent
+
+__all__ = [
+    "Asked",
+    "Budget",
+    "Session",
+    "in_order",
+    "open_run",
+    "open_samples",
+    "options",
+    "prediction_table",
+]
+
+_WHO = ("sample", "series", "cluster", "position", "sequence", "field_strength", "width", "balance")
+
+
+def open_samples(data: Path, task: str, compute: Compute | None = None) -> dict[str, Prepared]:
+    """Returns the samples of every split.
+
+    Args:
+        data: Prepared folder.
+        task: The task that it must be of.
+        compute: Makes the array where the folder stores none.
+
+    Raises:
+        ConfigError: The data were prepared for another task.
+        DataError: The prepared data are missing or damaged.
+    """
+    if read_data(data)["task"] != task:
+        hint = f"give --data the folder that `knee-i2m2 prepare {task}` wrote"
+        raise ConfigError(f"{data}: holds the data of task {read_data(data)['task']}; {hint}")
+    return {split: Prepared.open(data, split, compute) for split in SPLITS}
+
+
+def options(config: Any) -> dict[str, Any]:
+    """Returns a configuration as plain values for `config.yaml`."""
+    return {name: str(value) if isinstance(value, Path) else value for name, value in asdict(config).items()}
+
+
+def open_run(config: Any) -> RunFolder:
+    """Returns the run folder of a configuration; what an older run does not name was the default.
+
+    Raises:
+        ConfigError: The folder was made otherwise, or is no run folder.
+    """
+    optional = [f for f in fields(config) if f.default is not MISSING or f.default_factory is not MISSING]
+    defaults = {f.name: f.default if f.default is not MISSING else f.default_factory() for f in optional}
+    return RunFolder.open(config.out, options(config), read_data(config.data), defaults)
+
+
+@runtime_checkable
+class Asked(Samples, Protocol):
+    """Samples that know who they are and what is asked of them."""
+
+    @property
+    def index(self) -> pd.DataFrame:
+        """One row a sample."""
+
+    @property
+    def task(self) -> Task:
+        """What is asked."""
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How a rival is trained.
+
+    Attributes:
+        stage: How long.
+        optimiser: Parameters, or groups of them -> optimiser.
+        groups: Method -> parameters, or groups of them.
+    """
+
+    stage: Stage
+    optimiser: Callable[[Any], Optimizer]
+    groups: Callable[[Method], Any] = nn.Module.parameters
+
+
+@dataclass(frozen=True)
+class Session:
+    """The training of rivals on one machine, or on one of several processes.
+
+    Attributes:
+        fabric: Launched.
+        run: Where everything is written.
+        samples: Split -> samples with their index and task.
+        rivals: All rivals of the task by name.
+        experts: (rival, seed) -> its experts with fresh networks.
+        weights: Class weights of the loss, of shape (*targets, classes).
+        score: (log p, truth) -> validation score, higher is better.
+        budgets: Rival, or expert that a product starts from -> how it is trained.
+        batch_size: Samples a step and process.
+        workers: Processes that read data.
+        resume: Whether to go on with an interrupted training.
+        augment: What changes the training batches, on the device.
+        together: Column of the index whose equal values follow each other in training.
+    """
+
+    fabric: Fabric
+    run: RunFolder
+    samples: Mapping[str, Asked]
+    rivals: Mapping[str, Rival]
+    experts: Callable[[Rival, int], Experts]
+    weights: torch.Tensor
+    score: Callable[[np.ndarray, np.ndarray], float]
+    budgets: Mapping[str, Budget]
+    batch_size: int
+    workers: int
+    resume: bool
+    augment: Augment | None = None
+    together: str | None = None
+
+    def train(self, wanted: list[str], seeds: list[int], progress: Progress = silent) -> None:
+        """Trains what is not finished, single experts before the products that start from them; writes predictions."""
+        pending = [(name, rival, seed) for seed in seeds for name, rival in order(wanted, self.rivals).items()]
+        for number, (name, rival, seed) in enumerate(pending, 1):
+            method = learning(rival, self.experts(rival, seed), self.weights)
+            if not self.run.finished(name, seed):
+                watch = _watched(self.run, name, seed, progress, f"[{number}/{len(pending)}] {name}, seed {seed}")
+                self._fit(method, name, rival, seed, watch)
+            if name in wanted and self.fabric.is_global_zero:
+                self._write_predictions(method, name, seed)
+
+    def _fit(self, method: Method, name: str, rival: Rival, seed: int, watch: Callable[[Epoch, int], None]) -> None:
+        """Trains one rival and logs its closing record."""
+        start, folder = time.monotonic(), self.run.checkpoints(name, seed)
+        _refuse_unfinished(folder, self.resume)
+        for split in SPLITS[1:] if self.fabric.is_global_zero else ():  # an earlier training's are not this one's
+            self.run.predictions(name, seed, split).unlink(missing_ok=True)
+        if not rival.fresh:
+            warm_start(method, {e: self.run.checkpoints(single(e, self.rivals), seed) / "best" for e in rival.experts})
+        history, steps = self._learn(method, name, folder, seed, watch) if rival.joint else ([], 0)
+        if not rival.joint and self.fabric.is_global_zero:
+            checkpoint.save(folder / "best", method, {})
+        self.fabric.barrier()
+        if self.fabric.is_global_zero:
+            cost = {**cost_of(method, self.samples["train"]), "seconds": round(time.monotonic() - start, 1)}
+            self.run.log(rival=name, seed=seed, finished=True, **self._spent(rival, seed, history, steps), **cost)
+            self.run.tell(f"{name} seed {seed} finished after {len(history)} epochs")
+
+    def _learn(self, method: Method, name: str, folder: Path, seed: int, watch) -> tuple[list[Epoch], int]:
+        """Returns the epochs and the optimiser steps in each."""
+        budget = self.budgets[name]
+        train, valid = self._shuffled(seed), in_order(self.samples["val"], self.batch_size, self.workers)
+        history = fit(
+            self.fabric,
+            method,
+            train,
+            valid,
+            budget.optimiser(budget.groups(method)),
+            self.score,
+            budget.stage,
+            folder,
+            seed,
+            lambda epoch: watch(epoch, budget.stage.epochs),
+            self.resume,
+            self.augment,
+        )
+        return history, len(train)
+
+    def _spent(self, rival: Rival, seed: int, history: list[Epoch], steps: int) -> dict[str, int | None]:
+        """Returns epochs, and updates including those of the experts that a product started from."""
+        before = [] if rival.fresh else [self.run.finished(single(e, self.rivals), seed) for e in rival.experts]
+        best = max(history, key=lambda epoch: (epoch.score, -epoch.epoch), default=None)
+        return {
+            "epochs": len(history),
+            "best_epoch": best.epoch if best else None,
+            "updates": steps * len(history) + sum(record["updates"] for record in before),
+        }
+
+    def _shuffled(self, seed: int) -> DataLoader:
+        """Returns this process's part of the training batches."""
+        fabric, samples = self.fabric, self.samples["train"]
+        sets = pd.factorize(samples.index[self.together])[0].tolist() if self.together else None
+        sampler = Shuffled(len(samples), self.batch_size, seed, fabric.global_rank, fabric.world_size, sets)
+        return loader(samples, sampler, self.workers, pin=fabric.device.type == "cuda")
+
+    def _write_predictions(self, method: Method, name: str, seed: int) -> None:
+        """Writes val and test from the best weights, where they are missing."""
+        missing = [split for split in SPLITS[1:] if not self.run.predictions(name, seed, split).is_file()]
+        if missing:
+            checkpoint.load_weights(self.run.checkpoints(name, seed) / "best", method)
+            method.to(self.fabric.device)
+        for split in missing:
+            batches = in_order(self.samples[split], self.batch_size, self.workers)
+            answers = predict(method, batches, self.fabric.device)
+            predictions.write(prediction_table(answers, self.samples[split]), self.run.predictions(name, seed, split))
+
+
+def in_order(samples: Samples, batch_size: int, workers: int = 0) -> DataLoader:
+    """Returns all samples in order, in batches four times as large: no gradients need memory."""
+    return loader(samples, InOrder(len(samples), 4 * batch_size), workers)
+
+
+def prediction_table(answers: Answers, samples: Asked) -> pd.DataFrame:
+    """Returns the table of what a method answered to the samples."""
+    index = samples.index.iloc[answers.key][[name for name in _WHO if name in samples.index]]
+    return predictions.table(index, samples.task.targets, answers.y, answers.logp, answers.opinions, answers.bias)
+
+
+def cost_of(method: Method, samples: Samples) -> dict[str, int]:
+    """Returns a method's parameters, and the floating-point operations of its answer to one sample."""
+    counter, (batch,) = FlopCounterMode(display=False), on_device("cpu", [samples[[0]]])
+    with counter, torch.no_grad():
+        copy.deepcopy(method).cpu().eval()(batch.x)
+    parameters = sum(parameter.numel() for parameter in method.parameters())
+    return {"parameters": parameters, "flops": counter.get_total_flops()}
+
+
+def _refuse_unfinished(folder: Path, resume: bool) -> None:
+    if checkpoint.exists(folder / "last") and not resume:
+        raise ConfigError(f"{folder} holds an unfinished training; add --resume to go on, or choose another --out")
+
+
+def _watched(run: RunFolder, name: str, seed: int, progress: Progress, title: str) -> Callable[[Epoch, int], None]:
+    """Returns what logs an epoch and reports it, given the epoch and the most there may be."""
+    progress(title, 0, None)
+
+    def watch(epoch: Epoch, epochs: int) -> None:
+        record = {"losses": {"train": epoch.train, "valid": epoch.valid}, "score": epoch.score}
+        run.log(rival=name, seed=seed, epoch=epoch.epoch, **record, seconds=round(epoch.seconds, 2))
+        progress(title, epoch.epoch + 1, epochs, f": validation {epoch.score:.3f}")
+
+    return watch

@@ -1,0 +1,28 @@
+"""A small run on a phantom of hardly any noise, which several tests look at."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from knee_i2m2.recipes.knee import Knee, PrepareKnee, prepare, train
+from knee_i2m2.sources.phantom.lesions import Strengths
+from knee_i2m2.sources.phantom.phantom import Phantom, make_phantom
+
+
+def prepared_phantom(folder: Path, strengths: Strengths = Strengths()) -> Path:  # noqa: B008, it is frozen
+    """Returns the prepared data of 60 volumes; other strengths change the lesions and nothing else."""
+    settings = Phantom(volumes=60, slices=4, matrix=32, seed=2, noise=0.01, strengths=strengths)
+    make_phantom(settings, folder / "phantom")
+    prepare(folder / "phantom", PrepareKnee(annotations=folder / "phantom" / "knee.csv", out=folder / "data"))
+    return folder / "data"
+
+
+@pytest.fixture(scope="session")
+def small_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run folder; its data lie in `data` beside it. Whoever changes it works on a copy."""
+    folder = tmp_path_factory.mktemp("small_run")
+    training = {"epochs": 2, "fine_tune_epochs": 1, "threads": 1, "device": "cpu"}
+    train(Knee(data=prepared_phantom(folder), out=folder / "run", rivals=["i2m2"], network="small", **training))
+    return folder / "run"

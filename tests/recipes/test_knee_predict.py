@@ -1,0 +1,158 @@
+"""Predicting volumes sees what the training saw, or what a faster scan would show, and says how well."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from knee_i2m2 import predictions
+from knee_i2m2.cli import main
+from knee_i2m2.errors import ConfigError, DataError
+from knee_i2m2.recipes.knee import Knee, PrepareKnee, prepare, train
+from knee_i2m2.recipes.knee_predict import PredictOptions, aurocs, predict
+from knee_i2m2.sources.phantom.phantom import Phantom, make_phantom
+from tests.evaluation.runs import index, prediction_table
+
+
+@pytest.fixture(scope="module")
+def phantom(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("predict") / "phantom"
+    make_phantom(Phantom(volumes=24, slices=4, matrix=32, seed=5), out)
+    return out
+
+
+def trained(phantom: Path, name: str, **changed) -> Path:
+    """Returns a run of one expert on data that were prepared in some way."""
+    data, run = phantom.parent / f"data {name}", phantom.parent / f"run {name}"
+    prepare(phantom, PrepareKnee(annotations=phantom / "knee.csv", out=data, **changed))
+    train(Knee(data=data, out=run, network="small", rivals=["inter"], epochs=1, threads=2))
+    return run
+
+
+@pytest.fixture(scope="module")
+def run(phantom: Path) -> Path:
+    return trained(phantom, "plain")
+
+
+def held_out(phantom: Path, run: Path) -> list[Path]:
+    """Returns the volumes of the run's test split."""
+    names = set(predictions.read(run / "predictions/inter/0/test.parquet")["series"])
+    return sorted(path for path in phantom.rglob("*.h5") if path.stem in names)
+
+
+def answers(run: Path, volumes: list[Path], out: Path, **changed) -> pd.DataFrame:
+    predict(run, volumes, PredictOptions(out, rival="inter", device="cpu", **changed))
+    return predictions.read(out / "predictions.parquet").set_index(["sample", "target"])["logp_1"].sort_index()
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [{}, {"normalise": "none"}, {"columns": 72}, {"acceleration": 4, "mask": "equispaced", "center_fraction": 0.1}],
+)
+def test_new_volumes_are_seen_as_the_training_saw_its_own(phantom: Path, tmp_path: Path, changed: dict) -> None:
+    run = trained(phantom, "-".join(changed) or "as it is", **changed)
+    own = predictions.read(run / "predictions/inter/0/test.parquet").set_index(["sample", "target"])["logp_1"]
+    new = answers(run, held_out(phantom, run), tmp_path / "out")
+    np.testing.assert_allclose(new, own.sort_index(), rtol=1e-5, atol=1e-6)
+
+
+def test_a_faster_scan_is_what_a_training_on_faster_scans_sees(phantom: Path, run: Path, tmp_path: Path) -> None:
+    other = trained(phantom, "faster", acceleration=4)
+    faster = answers(other, held_out(phantom, other), tmp_path / "as trained")
+    volumes = held_out(phantom, other)
+    np.testing.assert_array_equal(answers(other, volumes, tmp_path / "4", acceleration=4), faster)
+    assert not np.allclose(answers(other, volumes, tmp_path / "1", acceleration=1), faster, atol=1e-3)
+    plain = answers(run, volumes, tmp_path / "plain")
+    np.testing.assert_array_equal(answers(run, volumes, tmp_path / "plain 1", acceleration=1), plain)
+    assert not np.allclose(answers(run, volumes, tmp_path / "plain 8", acceleration=8), plain, atol=1e-3)
+
+
+def test_with_annotations_the_truth_stands_beside_the_answers_and_auroc_is_told(phantom, run, tmp_path, capsys) -> None:
+    volumes = held_out(phantom, run)
+    arguments = [str(path) for path in (run, *volumes)]
+    more = ["--out", str(tmp_path / "out"), "--rival", "inter", "--annotations", str(phantom / "knee.csv")]
+    assert main(["predict", *arguments, *more, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)["auroc"]
+    table = predictions.read(tmp_path / "out" / "predictions.parquet")
+    own = predictions.read(run / "predictions/inter/0/test.parquet")
+    keys = ["sample", "target"]
+    pd.testing.assert_series_equal(
+        table.set_index(keys)["truth"].sort_index(), own.set_index(keys)["truth"].sort_index()
+    )
+    assert set(found) == set(table["target"])
+    assert all(np.isnan(estimate).all() for estimate in found.values())  # of two patients nothing can be estimated
+
+
+def test_auroc_is_that_of_sklearn_where_ten_patients_are_positive() -> None:
+    asked = index("new", patients=20)
+    truth = np.random.default_rng(0).integers(2, size=(len(asked), 2))
+    few = np.isin(asked["cluster"], asked["cluster"].unique()[:9])
+    truth[:, 1] &= few
+    table = prediction_table(asked, truth, ("magnitude+phase",), np.random.default_rng(1))
+    found = aurocs(table, "inter")
+    rows = table.query("target == 'acl'")
+    assert found["acl"].value == pytest.approx(roc_auc_score(rows["truth"], rows["logp_1"] - rows["logp_0"]))
+    assert found["acl"].low < found["acl"].value < found["acl"].high
+    assert np.isnan(found["meniscus"]).all()
+
+
+def test_a_split_of_the_runs_own_data_can_be_asked_for(phantom: Path, run: Path, tmp_path: Path) -> None:
+    of_folder = answers(run, [phantom], tmp_path / "folder", split="test")
+    pd.testing.assert_series_equal(of_folder, answers(run, held_out(phantom, run), tmp_path / "files"))
+    with pytest.raises(DataError, match="none of the volumes belongs to its split val"):
+        answers(run, held_out(phantom, run), tmp_path / "none", split="val")
+
+
+def test_findings_beyond_a_volumes_slices_are_the_annotations_fault_and_no_volume_is_dropped(phantom, run, tmp_path):
+    volume = held_out(phantom, run)[0]
+    bad = tmp_path / "bad.csv"
+    bad.write_text((phantom / "knee.csv").read_text() + f"{volume.stem},9,No,1,1,2,2,Meniscus Tear\n")
+    setting_aside = {"on_error": "quarantine", "quarantine_limit": 1.0, "annotations": bad}
+    with pytest.raises(DataError, match=r"bad\.csv: line \d+ is about slice 9"):
+        answers(run, [volume], tmp_path / "out", **setting_aside)
+
+
+def test_without_annotations_there_is_no_truth_and_no_auroc(phantom, run, tmp_path) -> None:
+    result = predict(run, held_out(phantom, run)[:1], PredictOptions(tmp_path / "out", rival="inter", device="cpu"))
+    assert "auroc" not in result
+    assert set(predictions.read(tmp_path / "out" / "predictions.parquet")["truth"]) == {-1}
+
+
+def test_a_volume_that_cannot_be_used_stops_or_is_listed(phantom: Path, run: Path, tmp_path: Path) -> None:
+    good, bad = held_out(phantom, run)[0], tmp_path / "bad.h5"
+    bad.write_bytes(good.read_bytes())
+    with h5py.File(bad, "a") as file:
+        file["kspace"][0] = np.nan
+    with pytest.raises(DataError, match=r"bad\.h5: slice 0 of kspace holds NaN"):
+        answers(run, [good, bad], tmp_path / "stopped")
+    assert not (tmp_path / "stopped").exists()
+    with pytest.raises(DataError, match="more than --quarantine-limit"):
+        answers(run, [good, bad], tmp_path / "too many", on_error="quarantine")
+    setting_aside = {"on_error": "quarantine", "quarantine_limit": 0.5}
+    kept = answers(run, [good, bad], tmp_path / "out", **setting_aside)
+    np.testing.assert_array_equal(kept, answers(run, [good], tmp_path / "good"))
+    assert pd.read_csv(tmp_path / "out" / "left_out.csv")["volume"].tolist() == ["bad"]
+    with pytest.raises(DataError, match="more than --quarantine-limit"):
+        answers(run, [good, bad], tmp_path / "too many", on_error="quarantine")
+
+
+@pytest.mark.parametrize(
+    ("changed", "sentence"),
+    [
+        ({"mask": "equispaced"}, "go with --acceleration"),
+        ({"center_fraction": 0.1}, "go with --acceleration"),
+        ({"acceleration": 1, "mask": "random"}, "go with an --acceleration of more than 1"),
+        ({"file_list": Path("list.csv")}, "--file-list goes with --annotations"),
+        ({"acceleration": 0}, "--acceleration 0"),
+        ({"acceleration": 4, "center_fraction": 0.5}, "less than 1/4"),
+    ],
+)
+def test_a_mask_that_cannot_be_is_refused_before_anything_is_read(phantom, run, tmp_path, changed, sentence) -> None:
+    with pytest.raises(ConfigError, match=sentence):
+        answers(run, [tmp_path / "nowhere.h5"], tmp_path / "out", **changed)

@@ -1,0 +1,96 @@
+from dataclasses import replace
+
+import pandas as pd
+import pytest
+
+from knee_i2m2.evaluation.evaluate import evaluate
+from knee_i2m2.report.elements.inputs import Record, read_record
+from knee_i2m2.report.tables.budget import budget_table, counts_table
+from tests.evaluation.runs import make_run
+from tests.report.shown import cells
+
+RIVALS = {name: ("magnitude",) for name in ("i2m2", "inter")}
+
+
+@pytest.fixture(scope="module")
+def record(tmp_path_factory: pytest.TempPathFactory) -> Record:
+    run = make_run(tmp_path_factory.mktemp("amounts"), RIVALS, seeds=1, targets=("acl",))
+    evaluate(run, replicates=5)
+    return read_record(run)
+
+
+def spent(rival: str, seed: int, **amounts: object) -> dict[str, object]:
+    return {"rival": rival, "seed": seed, "finished": True, "best_epoch": 1, **amounts}
+
+
+def values(table) -> dict[str, dict[str, str]]:
+    return {
+        name: {column: cell.value.replace("\u00a0", " ") for column, cell in row.items()}
+        for name, row in cells(table).items()
+    }
+
+
+def test_the_budget_is_the_mean_over_seeds_the_reference_first_and_what_only_warms_up_last(record: Record) -> None:
+    lines = [
+        spent("phase", 0, epochs=4, updates=40, parameters=90_000, flops=1e9, seconds=60.0),
+        spent("inter", 0, epochs=3, updates=30, parameters=97_000, flops=1.0e12, seconds=4.2),
+        spent("i2m2", 0, epochs=10, updates=100, parameters=12_345_678, flops=2.5e15, seconds=100.0),
+        spent("i2m2", 1, epochs=10, updates=100, parameters=12_345_678, flops=2.5e15, seconds=100.0),
+        spent("i2m2", 2, epochs=13, updates=103, parameters=12_345_678, flops=4.0e15, seconds=103.0),
+    ]
+    table = budget_table(replace(record, budget=pd.DataFrame(lines)))
+    assert (table.name, table.title) == ("budget", "means over seeds")
+    assert values(table) == {
+        "i2m2": dict(
+            **{"seeds": "3", "epochs": "11", "updates": "101", "parameters": "12.3 M"},
+            **{"FLOPs": "3 P", "seconds": "101"},
+        ),
+        "inter": dict(
+            **{"seeds": "1", "epochs": "3", "updates": "30", "parameters": "97 k", "FLOPs": "1 T", "seconds": "4.2"}
+        ),
+        "phase (warm start only)": dict(
+            **{"seeds": "1", "epochs": "4", "updates": "40", "parameters": "90 k", "FLOPs": "1 G", "seconds": "60"}
+        ),
+    }
+
+
+def test_amounts_that_no_rival_tells_have_no_column_and_one_that_is_missing_is_empty(record: Record) -> None:
+    lines = [spent("i2m2", 0, epochs=3, seconds=None), spent("inter", 0, epochs=5, seconds=2.0)]
+    assert values(budget_table(replace(record, budget=pd.DataFrame(lines)))) == {
+        "i2m2": {"seeds": "1", "epochs": "3", "seconds": ""},
+        "inter": {"seeds": "1", "epochs": "5", "seconds": "2"},
+    }
+
+
+def test_a_rival_that_has_not_finished_has_no_budget(record: Record) -> None:
+    table = budget_table(replace(record, budget=pd.DataFrame([spent("inter", 0, epochs=5)])))
+    assert list(cells(table)) == ["inter"]
+    assert budget_table(replace(record, budget=pd.DataFrame())) is None
+    assert budget_table(record) is None
+
+
+def test_every_split_counts_what_it_holds_and_the_positives_of_each_target(record: Record) -> None:
+    counts = {
+        "train": {"samples": 12_345, "series": 640, "clusters": 320, "positives": {"acl": 1_234, "bone | x": 0}},
+        "test": {"samples": 72, "series": 24, "clusters": 12, "positives": {"acl": 30, "bone | x": 7}},
+    }
+    table = counts_table(replace(record, data={"counts": counts}))
+    assert (table.name, table.corner) == ("counts", "split")
+    assert table.columns == ("samples", "series", "clusters", "acl +", "bone | x +")
+    assert values(table) == {
+        "train": {"samples": "12 345", "series": "640", "clusters": "320", "acl +": "1 234", "bone | x +": "0"},
+        "test": {"samples": "72", "series": "24", "clusters": "12", "acl +": "30", "bone | x +": "7"},
+    }
+
+
+def test_what_a_split_does_not_count_is_empty_and_not_nothing(record: Record) -> None:
+    counts = {"train": {"samples": 60}, "test": {"samples": 30, "clusters": 3, "positives": {"acl": 2}}}
+    assert values(counts_table(replace(record, data={"counts": counts}))) == {
+        "train": {"samples": "60", "clusters": "", "acl +": ""},
+        "test": {"samples": "30", "clusters": "3", "acl +": "2"},
+    }
+
+
+@pytest.mark.parametrize("data", [{}, {"counts": None}, {"counts": {}}, {"counts": [1, 2]}])
+def test_without_counts_there_is_no_table(record: Record, data: dict[str, object]) -> None:
+    assert counts_table(replace(record, data=data)) is None

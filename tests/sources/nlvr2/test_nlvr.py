@@ -1,0 +1,159 @@
+"""NLVR's real sentences and pictures: one picture each, and no sentence in two splits."""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from knee_i2m2.data.prepared import Prepared
+from knee_i2m2.errors import DataError
+from knee_i2m2.sources.nlvr2.nlvr import sentence_key, split_by_sentence
+from knee_i2m2.sources.nlvr2.prepare import NLVR2Settings, prepare_nlvr2, read_examples
+
+NLVR = NLVR2Settings(layout="nlvr", side=64)
+
+
+@pytest.fixture(scope="module")
+def real(shared_data: Path) -> Path:
+    return shared_data / "nlvr"
+
+
+@pytest.fixture(scope="module")
+def made(real: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("nlvr") / "data"
+    prepare_nlvr2(real, out, NLVR)
+    return out
+
+
+def lines(real: Path) -> dict[str, dict]:
+    parts = {part: (real / f"{part}.json").read_text(encoding="utf-8").splitlines() for part in ("dev", "test")}
+    return {f"{part}-{line['identifier']}": line for part in parts for line in map(json.loads, parts[part])}
+
+
+def test_the_real_files_hold_what_was_counted_without_the_package(real: Path, made: Path) -> None:
+    index, told = pd.read_parquet(made / "index.parquet").set_index("sample"), lines(real)
+    assert len(index) == len(told) == 1979
+    assert index["sentence"].to_dict() == {name: line["sentence"] for name, line in told.items()}
+    assert index["label"].to_dict() == {name: int(line["label"] == "true") for name, line in told.items()}
+    assert Counter(index.groupby(lambda name: name.split("-")[0])["label"].sum().items()) == {
+        ("dev", 547): 1,
+        ("test", 556): 1,
+    }
+    assert (index["pair"] == index.index).all()
+    assert (index.groupby("series")["sentence"].nunique() == 1).all()
+    assert (index.groupby("series")["cluster"].nunique() == 1).all()
+
+
+def test_no_sentence_stands_in_two_splits_in_any_writing(made: Path) -> None:
+    index = pd.read_parquet(made / "index.parquet")
+    written = index["sentence"].str.lower().str.replace(r"\s+", " ", regex=True).str.strip(" .")
+    assert (written.groupby(written).size().index == sorted(set(index["cluster"]))).all()
+    splits = [set(rows) for _, rows in written.groupby(index["split"])]
+    assert len(splits) == 3 and all(not one & other for one, other in combinations(splits, 2))
+    shares = index.groupby("split")["cluster"].nunique() / index["cluster"].nunique()
+    assert shares.to_dict() == pytest.approx({"train": 0.7, "val": 0.15, "test": 0.15}, abs=0.005)
+
+
+def test_a_sample_shows_its_picture(real: Path, made: Path) -> None:
+    with zipfile.ZipFile(real / "images_perm0.zip") as zipped:
+        for split in ("train", "val", "test"):
+            samples = Prepared.open(made, split)
+            batch = samples[[0, 7, len(samples) - 1]]
+            for shown, place in zip(batch.x["image"].numpy(), (0, 7, len(samples) - 1), strict=True):
+                name = samples.index["sample"][place]
+                image = Image.open(io.BytesIO(zipped.read(f"{name.split('-')[0]}/{name}-0.png"))).convert("RGB")
+                wanted = np.asarray(image.resize((64, 64), Image.Resampling.BICUBIC)).transpose(2, 0, 1)
+                np.testing.assert_allclose(shown * 255, wanted, atol=1e-3)
+
+
+def test_the_majority_is_told(made: Path) -> None:
+    counts = json.loads((made / "data.json").read_text())["counts"]
+    assert sum(count["samples"] for count in counts.values()) == 1979
+    assert sum(count["positives"]["label"] for count in counts.values()) == 547 + 556
+    assert all(count["samples"] == count["pairs"] for count in counts.values())
+    assert json.loads((made / "data.json").read_text())["modalities"]["image"]["shape"] == [3, 64, 64]
+
+
+@pytest.mark.parametrize("layout", ["{part}", "images_perm0/{part}", "{part}/images/{directory}"])
+def test_folders_give_the_pictures_of_the_zip(real: Path, tmp_path: Path, layout: str) -> None:
+    kept = dict(list(lines(real).items())[:12])
+    for name, line in kept.items():
+        part = name.split("-")[0]
+        place = tmp_path / "in" / layout.format(part=part, directory=line["directory"])
+        place.mkdir(parents=True, exist_ok=True)
+        with zipfile.ZipFile(real / "images_perm0.zip") as zipped:
+            (place / f"{name}-0.png").write_bytes(zipped.read(f"{part}/{name}-0.png"))
+    (tmp_path / "in/dev.json").write_text("".join(json.dumps(line) + "\n" for line in kept.values()))
+    data = prepare_nlvr2(tmp_path / "in", tmp_path / "folder", NLVR)
+    (tmp_path / "zipped").mkdir()
+    (tmp_path / "zipped/dev.json").write_bytes((tmp_path / "in/dev.json").read_bytes())
+    (tmp_path / "zipped/images_perm0.zip").write_bytes((real / "images_perm0.zip").read_bytes())
+    assert prepare_nlvr2(tmp_path / "zipped", tmp_path / "zip", NLVR)["counts"] == data["counts"]
+    assert data["left_out"] == {}
+    assert (tmp_path / "folder/image.npy").read_bytes() == (tmp_path / "zip/image.npy").read_bytes()
+
+
+def test_a_seed_makes_one_split_and_another_seed_another(real: Path) -> None:
+    one, same, other = (read_examples(real, replace(NLVR, seed=seed)).index["split"] for seed in (0, 0, 1))
+    assert one.equals(same) and not one.equals(other)
+
+
+def test_the_order_of_the_examples_does_not_change_the_split() -> None:
+    sentences = {f"dev-{i}-0": f"Sentence {i % 9}" for i in range(30)}
+    turned = dict(reversed(sentences.items()))
+    assert split_by_sentence(sentences, 0, Path("x")) == split_by_sentence(turned, 0, Path("x"))
+    assert sentence_key("There  is a Box. ") == sentence_key("there is a box")
+
+
+def keep(text: str) -> Callable[[Path], object]:
+    return lambda folder: (folder / "dev.json").write_text(text)
+
+
+LINE = '{"identifier": "1-0", "sentence": "A box.", "label": "true", "directory": "2"}\n'
+BAD = {
+    "nothing": (lambda folder: (folder / "dev.json").unlink(), "has none of train.json, dev.json, test.json; point"),
+    "NLVR2": (keep(LINE.replace("1-0", "dev-1-0-0")), "the identifier 'dev-1-0-0', which is not of the form N-N"),
+    "label": (keep(LINE.replace("true", "True")), "line 1 has the label 'True', not true or false"),
+    "twice": (keep(LINE * 2), "line 2 1-0 stood in line 1 already"),
+    "few": (keep(LINE), "has 1 different sentences, too few for train, val and test; give at least 3"),
+}
+
+
+@pytest.mark.parametrize("fault", BAD)
+def test_a_bad_file_is_a_sentence(tmp_path: Path, fault: str) -> None:
+    (tmp_path / "dev.json").write_text(LINE)
+    spoil, sentence = BAD[fault]
+    spoil(tmp_path)
+    with pytest.raises(DataError) as caught:
+        read_examples(tmp_path, NLVR)
+    assert sentence in str(caught.value)
+
+
+def test_a_broken_zip_is_a_sentence_and_a_missing_entry_is_listed(real: Path, tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    told = list(lines(real).values())[:40]
+    (tmp_path / "in/dev.json").write_text("".join(json.dumps(line) + "\n" for line in told))
+    with (
+        zipfile.ZipFile(tmp_path / "in/images_perm0.zip", "w") as written,
+        zipfile.ZipFile(real / "images_perm0.zip") as whole,
+    ):
+        for line in told[1:]:
+            name = f"dev/dev-{line['identifier']}-0.png"
+            written.writestr(name, whole.read(name))
+    data = prepare_nlvr2(tmp_path / "in", tmp_path / "out", NLVR)
+    assert data["left_out"] == {"missing": 1}
+    assert list(pd.read_csv(tmp_path / "out/left_out.csv")["picture"]) == ["images_perm0.zip/dev/dev-1572-0-0.png"]
+    (tmp_path / "in/images_perm0.zip").write_bytes(b"no zip")
+    with pytest.raises(DataError, match="is no readable zip"):
+        prepare_nlvr2(tmp_path / "in", tmp_path / "other", NLVR)
