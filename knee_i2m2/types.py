@@ -9,13 +9,28 @@ from typing import NamedTuple, Protocol, runtime_checkable
 from jaxtyping import Int64
 from torch import Tensor
 
-__all__ = ["Batch", "Modalities", "Opinions", "Progress", "Task", "silent"]
+__all__ = ["Batch", "Modalities", "Opinions", "Progress", "Task", "encoding_of", "modalities_of", "silent"]
 
 Modalities = Mapping[str, Tensor]
 """Modality name -> tensor; the batch axis is first: `"magnitude": (batch, 1, 320, 320)`."""
 
 Opinions = Mapping[str, Tensor]
 """Expert name -> logits of shape `(batch, *targets, classes)`."""
+
+
+def modalities_of(expert: str) -> tuple[str, ...]:
+    """Returns the modalities that an expert's name joins; a copy's number is no modality.
+
+    Example:
+        >>> modalities_of("magnitude+phase.2")
+        ('magnitude', 'phase')
+    """
+    return tuple(encoding_of(expert).split("+"))
+
+
+def encoding_of(expert: str) -> str:
+    """Returns an expert's name without a copy's number: that of what it reads."""
+    return expert.split(".", maxsplit=1)[0]
 
 
 class Batch(NamedTuple):

@@ -152,7 +152,7 @@ def test_no_folder_holds_more_than_twenty_files() -> None:
         ("fusion/product.py", "def later():\n    import h5py", "imports h5py"),
         ("fusion/product.py", "from knee_i2m2.sources import fastmri", "imports knee_i2m2.sources.fastmri"),
         ("fusion/product.py", "from knee_i2m2 import sources", "imports knee_i2m2.sources"),
-        ("experts/views.py", "import knee_i2m2.fusion.product", "imports knee_i2m2.fusion.product"),
+        ("experts/experts.py", "import knee_i2m2.fusion.product", "imports knee_i2m2.fusion.product"),
         ("training/fit.py", "from knee_i2m2.cli import main", "imports knee_i2m2.cli.main"),
         ("training/fit.py", "from knee_i2m2.recipes import knee", "imports knee_i2m2.recipes.knee"),
         ("training/fit.py", "from monai.networks import nets", "imports monai.networks.nets"),

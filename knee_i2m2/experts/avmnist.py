@@ -12,8 +12,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from knee_i2m2.errors import ConfigError
-from knee_i2m2.experts.experts import modalities_of
-from knee_i2m2.types import Modalities
+from knee_i2m2.types import Modalities, modalities_of
 
 __all__ = ["LateFusion", "avmnist_expert", "lenet", "mlp"]
 

@@ -1,30 +1,20 @@
-"""Sets of experts: which modalities each one sees, and their opinions."""
+"""Sets of experts: which modalities each one sees, how these enter its network, and their opinions."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
-from torch import nn
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
 
-from knee_i2m2.types import Modalities, Opinions
+from knee_i2m2.types import Modalities, Opinions, modalities_of
 
-__all__ = ["Experts", "Separate", "encoding_of", "modalities_of", "module_key"]
+__all__ = ["Experts", "Separate", "Stacked", "View", "module_key"]
 
-
-def modalities_of(expert: str) -> tuple[str, ...]:
-    """Returns the modalities that an expert's name joins; a copy's number is no modality.
-
-    Example:
-        >>> modalities_of("magnitude+phase.2")
-        ('magnitude', 'phase')
-    """
-    return tuple(encoding_of(expert).split("+"))
-
-
-def encoding_of(expert: str) -> str:
-    """Returns an expert's name without a copy's number: that of what it reads."""
-    return expert.split(".", maxsplit=1)[0]
+View = Callable[[Tensor], Tensor]
+"""A pure function of one modality, such as phase in rad -> (cos, sin)."""
 
 
 class Experts(nn.Module, ABC):
@@ -76,3 +66,25 @@ class Separate(Experts):
 def module_key(name: str) -> str:
     """Returns the name as torch allows it: a dot separates modules there."""
     return name.replace(".", "#")
+
+
+class Stacked(nn.Module):
+    """One network on the channels of several modalities, each through its view, in the order of `views`.
+
+    Args:
+        views: Modality -> view.
+        network: Maps (batch, channels, rows, columns) to (batch, outputs).
+        answers: Shape of a sample's logits, (*targets, classes).
+    """
+
+    def __init__(self, views: Mapping[str, View], network: nn.Module, answers: tuple[int, ...]) -> None:
+        super().__init__()
+        self.views, self.network, self.answers = dict(views), network, answers
+
+    def forward(self, x: Modalities) -> Float[Tensor, "batch *answers"]:
+        """Returns logits."""
+        return self.network(self.channels(x)).unflatten(-1, self.answers)
+
+    def channels(self, x: Modalities) -> Tensor:
+        """Returns what enters the network: the channels of all views."""
+        return torch.cat([view(x[name]) for name, view in self.views.items()], dim=1)

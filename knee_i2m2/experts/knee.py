@@ -9,9 +9,9 @@ from collections.abc import Callable
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from knee_i2m2.experts.experts import modalities_of
-from knee_i2m2.experts.views import Stacked, View
+from knee_i2m2.experts.experts import Stacked, View
 from knee_i2m2.modalities.magnitude_phase import cos_sin
+from knee_i2m2.types import modalities_of
 
 __all__ = ["NETWORKS", "PHASES", "knee_expert", "position_features", "preact_resnet18", "resnet18", "small"]
 

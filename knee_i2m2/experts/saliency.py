@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from knee_i2m2.experts.views import Stacked
+from knee_i2m2.experts.experts import Stacked
 from knee_i2m2.types import Modalities
 
 __all__ = ["SALIENCY", "saliency"]

@@ -9,8 +9,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from knee_i2m2.experts.experts import Experts, encoding_of, modalities_of, module_key
-from knee_i2m2.types import Modalities, Opinions
+from knee_i2m2.experts.experts import Experts, module_key
+from knee_i2m2.types import Modalities, Opinions, encoding_of, modalities_of
 
 __all__ = ["Concatenated", "Encoders", "EncodesAll", "Shared"]
 

@@ -41,7 +41,6 @@ from knee_i2m2.data.prepared import Prepared
 from knee_i2m2.data.splits import SPLITS, refuse_one_sided
 from knee_i2m2.errors import DataError
 from knee_i2m2.evaluation.statistics.auroc import auroc
-from knee_i2m2.experts.experts import modalities_of
 from knee_i2m2.experts.knee import NETWORKS, knee_expert
 from knee_i2m2.methods.method import class_weights
 from knee_i2m2.modalities.augmentation import Augmentation, check_modalities
@@ -55,6 +54,7 @@ from knee_i2m2.training.folder import RunFolder
 from knee_i2m2.training.rivals import Rival, order, separate, single
 from knee_i2m2.training.runner import launch
 from knee_i2m2.training.session import Budget, Session, open_run, open_samples, prediction_table
+from knee_i2m2.types import modalities_of
 
 __all__ = ["RIVALS", "Knee", "PrepareKnee", "mean_auroc", "prepare", "train"]
 

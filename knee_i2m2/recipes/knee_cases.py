@@ -35,10 +35,9 @@ from knee_i2m2.evaluation.statistics import localisation
 from knee_i2m2.evaluation.statistics.bootstrap import Estimate
 from knee_i2m2.evaluation.statistics.localisation import Box
 from knee_i2m2.evaluation.thresholds import fit_thresholds
-from knee_i2m2.experts.experts import modalities_of
+from knee_i2m2.experts.experts import Stacked
 from knee_i2m2.experts.knee import knee_expert
 from knee_i2m2.experts.saliency import saliency
-from knee_i2m2.experts.views import Stacked
 from knee_i2m2.files import whole_folder
 from knee_i2m2.methods.method import Method
 from knee_i2m2.recipes.knee import Knee
@@ -48,6 +47,7 @@ from knee_i2m2.report.single.pictures import kspace_picture, magnitude_picture, 
 from knee_i2m2.sources.fastmri import open_knee
 from knee_i2m2.sources.fastmri.annotations import target_of
 from knee_i2m2.training.runner import launch
+from knee_i2m2.types import modalities_of
 
 __all__ = ["SCORED", "write_cases"]
 

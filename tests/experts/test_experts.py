@@ -8,9 +8,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from knee_i2m2.experts import experts
-from knee_i2m2.experts.experts import Separate, modalities_of
-from knee_i2m2.experts.views import Stacked
+from knee_i2m2 import types
+from knee_i2m2.experts.experts import Separate, Stacked
+from knee_i2m2.modalities.magnitude_phase import cos_sin
+from knee_i2m2.types import modalities_of
 
 NAMES = ("magnitude", "phase", "magnitude+phase", "magnitude+phase.2")
 
@@ -91,4 +92,27 @@ def test_an_expert_learns_only_from_its_own_opinion() -> None:
 
 
 def test_the_example_of_the_documentation_runs() -> None:
-    assert doctest.testmod(experts) == (0, 1)
+    assert doctest.testmod(types) == (0, 1)
+
+
+def channels(**views) -> Stacked:
+    """The channels themselves as the answer of one pixel."""
+    return Stacked(views, nn.Flatten(), (3,))
+
+
+def test_the_channels_stand_in_the_order_of_the_views_not_of_the_data() -> None:
+    magnitude, phase = torch.rand(2, 1, 1, 1), torch.rand(2, 1, 1, 1)
+    seen = channels(magnitude=nn.Identity(), phase=cos_sin)({"phase": phase, "magnitude": magnitude})
+    torch.testing.assert_close(seen, torch.cat((magnitude, phase.cos(), phase.sin()), dim=1).flatten(1))
+
+
+def test_a_modality_without_a_view_is_not_seen() -> None:
+    x = {"phase": torch.rand(2, 3, 1, 1), "position": torch.rand(2, 1)}
+    torch.testing.assert_close(channels(phase=nn.Identity())(x), x["phase"].flatten(1))
+
+
+def test_the_answers_take_their_shape_with_classes_last() -> None:
+    network = Stacked({"a": nn.Identity()}, nn.Identity(), (4, 2))
+    x = torch.arange(8.0).repeat(3, 1)
+    assert network({"a": x}).shape == (3, 4, 2)
+    assert network({"a": x})[0, 1].tolist() == [2.0, 3.0]

@@ -2,9 +2,9 @@ import pytest
 import torch
 from torch import nn
 
+from knee_i2m2.experts.experts import Stacked
 from knee_i2m2.experts.knee import NETWORKS, knee_expert
 from knee_i2m2.experts.saliency import SALIENCY, saliency
-from knee_i2m2.experts.views import Stacked
 
 ANSWERS, MATRIX = (3, 2), (32, 32)
 

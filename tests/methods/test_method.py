@@ -11,11 +11,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.testing import assert_close
 
-from knee_i2m2.experts.experts import Separate, modalities_of
-from knee_i2m2.experts.views import Stacked
+from knee_i2m2.experts.experts import Separate, Stacked
 from knee_i2m2.fusion.product import product_of_experts
 from knee_i2m2.methods.likelihood import Likelihood, SeparateLikelihoods
 from knee_i2m2.methods.method import Method, class_weights, cross_entropy
+from knee_i2m2.types import modalities_of
 
 METHODS = [Likelihood, SeparateLikelihoods]
 NAMES = ("magnitude", "phase", "magnitude+phase")

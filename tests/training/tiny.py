@@ -10,11 +10,11 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
-from knee_i2m2.experts.experts import modalities_of
-from knee_i2m2.experts.views import Stacked
+from knee_i2m2.experts.experts import Stacked
 from knee_i2m2.training.batches import InOrder, Shuffled, loader
 from knee_i2m2.training.fit import Epoch, Stage, fit, warm_cosine
 from knee_i2m2.training.rivals import Rival, assemble
+from knee_i2m2.types import modalities_of
 
 PRODUCT = Rival(("a", "b", "a+b"))
 

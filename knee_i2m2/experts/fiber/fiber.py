@@ -17,10 +17,9 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from knee_i2m2.errors import ConfigError
-from knee_i2m2.experts.fiber.attention import Text
+from knee_i2m2.experts.fiber.attention import Text, WindowAttention
 from knee_i2m2.experts.fiber.image import SwinSize, SwinTower
 from knee_i2m2.experts.fiber.text import RobertaSize, RobertaTower
-from knee_i2m2.experts.fiber.windows import WindowAttention
 
 __all__ = ["BASE", "TINY", "Alone", "Fiber", "FiberSize", "Joint", "initialise"]
 

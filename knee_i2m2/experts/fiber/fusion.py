@@ -10,8 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from knee_i2m2.experts.fiber.attention import Text, attend
-from knee_i2m2.experts.fiber.windows import WindowAttention
+from knee_i2m2.experts.fiber.attention import Text, WindowAttention, attend
 
 __all__ = ["FusedWindowAttention", "TextQueriesImage", "gate"]
 

@@ -13,9 +13,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from knee_i2m2.errors import ConfigError
-from knee_i2m2.experts.fiber.attention import StochasticDepth, Text
+from knee_i2m2.experts.fiber.attention import StochasticDepth, Text, WindowAttention
 from knee_i2m2.experts.fiber.fusion import FusedWindowAttention
-from knee_i2m2.experts.fiber.windows import WindowAttention
 
 __all__ = ["SwinSize", "SwinTower"]
 

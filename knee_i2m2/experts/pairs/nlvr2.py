@@ -12,10 +12,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from knee_i2m2.errors import ConfigError, suggestion
-from knee_i2m2.experts.experts import encoding_of, modalities_of
 from knee_i2m2.experts.fiber.fiber import Fiber, FiberSize, initialise
 from knee_i2m2.experts.shared import Shared
-from knee_i2m2.types import Modalities
+from knee_i2m2.types import Modalities, encoding_of, modalities_of
 
 __all__ = ["ENCODINGS", "PairEncoder", "answering_head", "check_names", "nlvr2_experts", "side_by_side"]
 

@@ -15,12 +15,12 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from knee_i2m2.errors import ConfigError
-from knee_i2m2.experts.experts import modalities_of
 from knee_i2m2.experts.fiber.fiber import initialise
 from knee_i2m2.experts.fiber.image import SwinSize, SwinTower
 from knee_i2m2.experts.local import config_of, mask_of, pretrained
 from knee_i2m2.experts.pairs.nlvr2 import answering_head, check_names, side_by_side
 from knee_i2m2.experts.shared import Concatenated, Encoders, Shared
+from knee_i2m2.types import modalities_of
 
 __all__ = ["PictureEncoder", "SentenceEncoder", "late_experts", "minilm_folder"]
 

@@ -14,11 +14,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from knee_i2m2.errors import ConfigError
-from knee_i2m2.experts.experts import encoding_of
 from knee_i2m2.experts.local import config_of, mask_of, pretrained
 from knee_i2m2.experts.pairs.nlvr2 import answering_head
 from knee_i2m2.experts.shared import Shared
-from knee_i2m2.types import Modalities
+from knee_i2m2.types import Modalities, encoding_of
 
 __all__ = ["ViltEncoder", "vilt_experts"]
 

@@ -13,11 +13,10 @@ import torch
 from torch import Tensor, nn
 
 from knee_i2m2.errors import ConfigError
-from knee_i2m2.experts.fiber.attention import StochasticDepth
+from knee_i2m2.experts.fiber.attention import StochasticDepth, joined, windows
 from knee_i2m2.experts.fiber.fiber import BASE, TINY, Fiber, FiberSize
 from knee_i2m2.experts.fiber.image import SwinSize
 from knee_i2m2.experts.fiber.text import RobertaSize
-from knee_i2m2.experts.fiber.windows import joined, windows
 from tests.experts.fiber import reference
 from tests.experts.fiber.reference import SMALL, difference, roused, sample
 
