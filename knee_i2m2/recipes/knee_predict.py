@@ -34,9 +34,9 @@ from knee_i2m2.recipes.checks import check_names
 from knee_i2m2.recipes.knee import RIVALS, Knee, knee_expert
 from knee_i2m2.recipes.progress import progress
 from knee_i2m2.sources.fastmri.annotations import Annotations, read_annotations
+from knee_i2m2.sources.fastmri.archive import OnError, Quarantine, write_left_out
 from knee_i2m2.sources.fastmri.modalities import MODALITIES, Transform, volume_modalities
 from knee_i2m2.sources.fastmri.prepare import SETTINGS, volume_index
-from knee_i2m2.sources.fastmri.quarantine import OnError, Quarantine, write_left_out
 from knee_i2m2.sources.fastmri.volumes import Volume, find_volumes, volume_or_error
 from knee_i2m2.training import checkpoint
 from knee_i2m2.training.fit import Answers

@@ -12,10 +12,8 @@ from threadpoolctl import threadpool_limits
 
 from knee_i2m2.errors import ConfigError
 from knee_i2m2.sources.avmnist.digits import Digits
-from knee_i2m2.sources.avmnist.noise import Noise
-from knee_i2m2.sources.avmnist.sounds import Recording
+from knee_i2m2.sources.avmnist.sounds import RATE, Noise, Recording
 from knee_i2m2.sources.avmnist.spectrogram import mix, quantised, spectrogram, to_decibels, to_peak
-from knee_i2m2.sources.avmnist.wav import RATE
 
 __all__ = ["audio", "fit_components", "images"]
 

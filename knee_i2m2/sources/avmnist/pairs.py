@@ -13,9 +13,7 @@ import pandas as pd
 from knee_i2m2.data.splits import SPLITS
 from knee_i2m2.errors import ConfigError
 from knee_i2m2.sources.avmnist.digits import Digits
-from knee_i2m2.sources.avmnist.noise import Noise, seconds
-from knee_i2m2.sources.avmnist.sounds import Recording
-from knee_i2m2.sources.avmnist.wav import RATE
+from knee_i2m2.sources.avmnist.sounds import RATE, Noise, Recording, seconds
 
 __all__ = ["SPLITS", "draw_pairs"]
 

@@ -20,9 +20,8 @@ from knee_i2m2.errors import ConfigError
 from knee_i2m2.files import sha256
 from knee_i2m2.sources.avmnist.digits import mnist_files, read_digits
 from knee_i2m2.sources.avmnist.modalities import audio, fit_components, images
-from knee_i2m2.sources.avmnist.noise import noise_files, read_noises
 from knee_i2m2.sources.avmnist.pairs import SPLITS, draw_pairs
-from knee_i2m2.sources.avmnist.sounds import read_recordings, speech_fingerprint
+from knee_i2m2.sources.avmnist.sounds import noise_files, read_noises, read_recordings, speech_fingerprint
 from knee_i2m2.types import Progress, silent
 
 __all__ = ["AVMNISTSettings", "prepare_avmnist"]

@@ -1,9 +1,14 @@
-"""Spoken digits of the Free Spoken Digit Dataset, from a folder or a zip."""
+"""Spoken digits of the Free Spoken Digit Dataset, and environmental noise: WAV files of 8 kHz, 16 bit, one channel.
+
+Recordings come from a folder or a zip. Each file of noise is cut in time into train, val and test.
+"""
 
 from __future__ import annotations
 
 import re
+import wave
 import zipfile
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -13,17 +18,41 @@ from pathlib import Path, PurePosixPath
 from typing import IO
 
 import numpy as np
-from jaxtyping import Int16
+from jaxtyping import Int16, Int64
 
 from knee_i2m2 import files
 from knee_i2m2.errors import DataError
-from knee_i2m2.sources.avmnist.wav import RATE, read_wav
 
-__all__ = ["Recording", "read_recordings", "speech_fingerprint"]
+__all__ = [
+    "PARTS",
+    "RATE",
+    "Noise",
+    "Recording",
+    "noise_files",
+    "read_noises",
+    "read_recordings",
+    "read_wav",
+    "seconds",
+    "speech_fingerprint",
+]
+
+RATE = 8000
+"""Samples a second."""
+
+_CONVERT = "convert it with `sox IN.wav -r 8000 -c 1 -b 16 OUT.wav`"
+
+PARTS = {"train": (0.0, 0.6), "val": (0.6, 0.8), "test": (0.8, 1.0)}
+"""Which part of each file belongs to which split, as fractions of its duration."""
+
+_SHORTEST = 5
+"""Seconds: then a fifth of the file is one second."""
+
+_STEP = RATE // 100
 
 _NAME = re.compile(r"(\d)_[A-Za-z]+_(\d+)\.wav")
 _INDICES = {"train": "10 and above", "val": "5 to 9", "test": "0 to 4"}
-_WHERE = "point --fsdd at the recordings of the Free Spoken Digit Dataset, a folder or a zip"
+_FSDD = "point --fsdd at the recordings of the Free Spoken Digit Dataset, a folder or a zip"
+_NOISE = "point --noise at a folder with 8 kHz mono WAV files, such as ESC-50 resampled"
 
 
 @dataclass(frozen=True)
@@ -75,7 +104,7 @@ def _from_zip(place: Path) -> list[Recording]:
             spoken = [(name, entry) for name, entry in named if _NAME.fullmatch(name)]
             return [_recording(name, place / name, partial(zipped.open, entry)) for name, entry in spoken]
     except (zipfile.BadZipFile, OSError) as error:
-        raise DataError(place, f"is neither a folder nor a readable zip ({error})", _WHERE) from error
+        raise DataError(place, f"is neither a folder nor a readable zip ({error})", _FSDD) from error
 
 
 def _recording(name: str, path: Path, opener: Callable[[], IO[bytes]]) -> Recording:
@@ -93,7 +122,7 @@ def _recorded(folder: Path) -> list[Path]:
 def _existing(place: Path) -> Path:
     if place.is_file():
         return place
-    raise DataError(place, "is not there", _WHERE)
+    raise DataError(place, "is not there", _FSDD)
 
 
 def _check(recordings: list[Recording], place: Path) -> None:
@@ -104,4 +133,87 @@ def _check(recordings: list[Recording], place: Path) -> None:
     there = {(recording.digit, recording.split) for recording in recordings}
     for digit, split in product(range(10), _INDICES):
         if (digit, split) not in there:
-            raise DataError(place, f"has no recording of digit {digit} for {split} (index {_INDICES[split]})", _WHERE)
+            raise DataError(place, f"has no recording of digit {digit} for {split} (index {_INDICES[split]})", _FSDD)
+
+
+@dataclass(frozen=True)
+class Noise:
+    """One sound: the name of its file and its samples, of shape (samples,)."""
+
+    name: str
+    samples: Int16[np.ndarray, " samples"]
+
+
+def noise_files(folder: Path) -> list[Path]:
+    """Returns the WAV files of a folder by name.
+
+    Raises:
+        DataError: The folder is missing or has none.
+    """
+    if not folder.is_dir():
+        raise DataError(folder, "is no folder", _NOISE)
+    found = sorted(path for path in folder.iterdir() if path.suffix.lower() == ".wav")
+    if not found:
+        raise DataError(folder, "has no WAV file", _NOISE)
+    return found
+
+
+def read_noises(folder: Path) -> list[Noise]:
+    """Returns the sounds of a folder in the order of their names.
+
+    Raises:
+        DataError: There is none, one is damaged, of another format or shorter than 5 s, or a part has only silence.
+    """
+    noises = [Noise(path.name, read_wav(path, partial(path.open, "rb"))) for path in noise_files(folder)]
+    for noise in noises:
+        if len(noise.samples) < _SHORTEST * RATE:
+            lasts = f"lasts {len(noise.samples) / RATE:.2f} s, and a fifth of it, for val or test, is less than 1 s"
+            raise DataError(folder / noise.name, lasts, "take it out of the folder or join it with another")
+    for split in PARTS:
+        if not any(len(seconds(noise, split)) for noise in noises):
+            raise DataError(folder, f"has only silence in the part of its files that is for {split}", _NOISE)
+    return noises
+
+
+def seconds(noise: Noise, split: str) -> Int64[np.ndarray, " starts"]:
+    """Returns where a second of noise may start (samples): every 10 ms of the split's part that is not pure silence."""
+    begin, end = (round(fraction * len(noise.samples)) for fraction in PARTS[split])
+    starts = np.arange(begin, end - RATE + 1, _STEP)
+    energy = np.concatenate([[0], np.cumsum(np.square(noise.samples, dtype=np.int64))])
+    return starts[energy[starts + RATE] > energy[starts]]
+
+
+def read_wav(path: Path, opener: Callable[[], IO[bytes]], limit: int | None = None) -> Int16[np.ndarray, " samples"]:
+    """Returns the samples of a sound.
+
+    Args:
+        path: What to call it in an error.
+        opener: Opens the file, or the entry of a zip, for reading.
+        limit: Read this many samples at most; what follows is not looked at.
+
+    Raises:
+        DataError: It is no PCM WAV file, has another rate, width or number of channels, or ends too early.
+    """
+    try:
+        with opener() as opened, wave.open(opened) as sound:
+            _check_format(sound, path)
+            wanted = sound.getnframes() if limit is None else min(limit, sound.getnframes())
+            samples = np.frombuffer(sound.readframes(wanted), "<i2")
+    except (wave.Error, EOFError) as error:
+        raise DataError(path, f"is no PCM WAV file ({str(error) or 'it ends too early'})", _CONVERT) from error
+    except (OSError, RuntimeError, ValueError, zipfile.BadZipFile, zlib.error) as error:
+        raise DataError(path, f"cannot be read ({error})", "download it again") from error
+    if len(samples) < wanted:
+        raise DataError(path, f"is truncated: {len(samples)} of {wanted} samples", "download it again")
+    return samples.astype(np.int16, copy=False)
+
+
+def _check_format(sound: wave.Wave_read, path: Path) -> None:
+    found = {
+        "samples a second": sound.getframerate(),
+        "bits": 8 * sound.getsampwidth(),
+        "channels": sound.getnchannels(),
+    }
+    for (name, value), wanted in zip(found.items(), (RATE, 16, 1), strict=True):
+        if value != wanted:
+            raise DataError(path, f"has {value} {name}, not {wanted}", _CONVERT)

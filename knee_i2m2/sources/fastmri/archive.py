@@ -4,22 +4,77 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+
+import pandas as pd
 
 from knee_i2m2.data.parallel import counted, in_parallel
 from knee_i2m2.data.prepared import read_data
 from knee_i2m2.data.splits import SPLITS, SPLITTERS, SplitKind, unknown_patient
 from knee_i2m2.errors import ConfigError, DataError
-from knee_i2m2.files import sha256
+from knee_i2m2.files import sha256, whole
 from knee_i2m2.sources.fastmri.annotations import Annotations
 from knee_i2m2.sources.fastmri.modalities import read_volumes
-from knee_i2m2.sources.fastmri.quarantine import Quarantine
 from knee_i2m2.sources.fastmri.volumes import Volume, volume_or_error, volume_table
 from knee_i2m2.types import Progress
 
-__all__ = ["Archive", "killed", "known_before", "known_hashes", "set_aside_again", "survey"]
+__all__ = [
+    "Archive",
+    "OnError",
+    "Quarantine",
+    "killed",
+    "known_before",
+    "known_hashes",
+    "set_aside_again",
+    "survey",
+    "write_left_out",
+]
+
+OnError = Literal["stop", "quarantine"]
+"""At a volume that cannot be used: raise its error, or go on without it and list it."""
+
+
+@dataclass
+class Quarantine:
+    """The volumes that are set aside.
+
+    Attributes:
+        folder: Where the volumes are from.
+        on_error: `stop` raises the first error; `quarantine` goes on while there are few.
+        limit: The largest share of the volumes that may be set aside.
+        volumes: How many there are in all.
+        errors: Volume -> why it is set aside.
+    """
+
+    folder: Path
+    on_error: OnError
+    limit: float
+    volumes: int
+    errors: dict[str, DataError] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.limit <= 1:
+            raise ConfigError(f"--quarantine-limit {self.limit:g}: give a share from 0 to 1, such as 0.01")
+
+    def add(self, name: str, error: DataError) -> None:
+        """Sets a volume aside.
+
+        Raises:
+            DataError: The error itself, or that there are too many.
+        """
+        if self.on_error == "stop":
+            raise error
+        self.errors[name] = error
+        if len(self.errors) > self.limit * self.volumes:
+            many = f"{len(self.errors)} of {self.volumes} volumes cannot be used, more than --quarantine-limit"
+            last = f"the last is {error.path.name}: {error.reason}"
+            raise DataError(self.folder, f"{many} {self.limit:g} allows; {last}", "mend them, or raise the limit")
+
+    def rows(self) -> list[tuple[str, str, str]]:
+        """Returns name, `unusable` and reason of every volume that is set aside."""
+        return [(name, "unusable", error.reason) for name, error in self.errors.items()]
 
 
 @dataclass(frozen=True)
@@ -186,3 +241,10 @@ def _hashes(volumes: list[Volume], jobs: int, progress: Progress) -> dict[str, s
     digests = in_parallel(sha256, [volume.path for volume in volumes], jobs)
     digests = counted("looking whether files have changed", digests, len(volumes), progress)
     return dict(zip((volume.name for volume in volumes), digests, strict=True))
+
+
+def write_left_out(path: Path, rows: list[tuple[str, str, str]]) -> None:
+    """Writes `volume,why,reason`, one volume a line, sorted."""
+    with whole(path) as temporary:
+        table = pd.DataFrame(sorted(rows), columns=["volume", "why", "reason"])
+        table.to_csv(temporary, index=False, lineterminator="\n")

@@ -18,7 +18,7 @@ import torch
 from jaxtyping import Complex, Float, Float16
 from torch import Tensor
 
-from knee_i2m2.data.filling import write_rows
+from knee_i2m2.data.writing import write_rows
 from knee_i2m2.errors import ConfigError, DataError
 from knee_i2m2.files import sha256
 from knee_i2m2.modalities.kspace import reconstruct_parts, zero_fill

@@ -31,10 +31,9 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from knee_i2m2.data.filling import Filling, forget
 from knee_i2m2.data.parallel import in_parallel
 from knee_i2m2.data.splits import SPLITS, SplitKind, leaks, write_split
-from knee_i2m2.data.writing import finish_prepared, finished
+from knee_i2m2.data.writing import Filling, finish_prepared, finished, forget
 from knee_i2m2.errors import DataError
 from knee_i2m2.files import locked, sha256, whole, write_text, writing
 from knee_i2m2.modalities.undersampling import MaskKind
@@ -46,9 +45,18 @@ from knee_i2m2.sources.fastmri.annotations import (
     read_annotations,
     slice_labels,
 )
-from knee_i2m2.sources.fastmri.archive import Archive, killed, known_before, known_hashes, set_aside_again, survey
+from knee_i2m2.sources.fastmri.archive import (
+    Archive,
+    OnError,
+    Quarantine,
+    killed,
+    known_before,
+    known_hashes,
+    set_aside_again,
+    survey,
+    write_left_out,
+)
 from knee_i2m2.sources.fastmri.modalities import MODALITIES, Computed, Transform, fill_rows, volumes_text
-from knee_i2m2.sources.fastmri.quarantine import OnError, Quarantine, write_left_out
 from knee_i2m2.sources.fastmri.volumes import Volume, find_volumes
 from knee_i2m2.types import Progress, silent
 

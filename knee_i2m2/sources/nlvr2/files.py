@@ -14,8 +14,7 @@ from pathlib import Path
 
 from knee_i2m2.errors import DataError
 from knee_i2m2.files import sha256
-from knee_i2m2.sources.nlvr2.examples import Example, Examples, examples, json_file
-from knee_i2m2.sources.nlvr2.lines import Line, read_lines
+from knee_i2m2.sources.nlvr2.examples import Example, Examples, Line, examples, json_file, read_lines
 from knee_i2m2.sources.nlvr2.pictures import FilePicture, listing
 
 __all__ = ["LABELS", "NAMES", "official_file", "read_files"]

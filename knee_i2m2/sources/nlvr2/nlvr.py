@@ -18,8 +18,7 @@ import pandas as pd
 from knee_i2m2.data.splits import split_by_patient
 from knee_i2m2.errors import DataError
 from knee_i2m2.files import sha256
-from knee_i2m2.sources.nlvr2.examples import Example, Examples, examples, json_file
-from knee_i2m2.sources.nlvr2.lines import Line, read_lines
+from knee_i2m2.sources.nlvr2.examples import Example, Examples, Line, examples, json_file, read_lines
 from knee_i2m2.sources.nlvr2.pictures import FilePicture, Picture, ZipPicture, listing
 
 __all__ = ["read_nlvr", "sentence_key", "split_by_sentence"]

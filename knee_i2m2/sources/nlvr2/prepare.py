@@ -25,10 +25,9 @@ from typing import Any, BinaryIO, Literal
 import numpy as np
 import pandas as pd
 
-from knee_i2m2.data.filling import npy_header
 from knee_i2m2.data.parallel import in_parallel
 from knee_i2m2.data.splits import SPLITS
-from knee_i2m2.data.writing import finish_prepared, finished
+from knee_i2m2.data.writing import finish_prepared, finished, npy_header
 from knee_i2m2.errors import ConfigError, DataError, check_seed, suggestion
 from knee_i2m2.files import whole, writing
 from knee_i2m2.sources.nlvr2.arrow import read_arrow

@@ -17,8 +17,8 @@ import numpy as np
 import pytest
 
 from knee_i2m2.errors import ConfigError, DataError
-from knee_i2m2.sources.avmnist.noise import Noise, seconds
 from knee_i2m2.sources.avmnist.prepare import AVMNISTSettings, prepare_avmnist
+from knee_i2m2.sources.avmnist.sounds import Noise, seconds
 
 SMALL = AVMNISTSettings(train=20, val=2, test=10)
 

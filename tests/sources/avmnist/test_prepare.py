@@ -21,9 +21,8 @@ from threadpoolctl import threadpool_limits
 
 from knee_i2m2.sources.avmnist.digits import mnist_files, read_digits
 from knee_i2m2.sources.avmnist.modalities import audio, fit_components, images
-from knee_i2m2.sources.avmnist.noise import read_noises
 from knee_i2m2.sources.avmnist.prepare import AVMNISTSettings, prepare_avmnist
-from knee_i2m2.sources.avmnist.sounds import read_recordings
+from knee_i2m2.sources.avmnist.sounds import read_noises, read_recordings
 
 SHARED = Path(os.environ.get("KNEE_I2M2_DATA", Path(__file__).parents[2] / "../shared/data")).resolve()
 SMALL = AVMNISTSettings(train=200, val=20, test=60)

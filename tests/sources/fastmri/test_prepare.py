@@ -208,9 +208,9 @@ def test_several_processes_write_the_same_bytes(phantom: Path, data: Path, tmp_p
 
 POINTS = {
     "while the first volume is written": ("knee_i2m2.sources.fastmri.modalities.write_rows", 1),
-    "after the fifth volume": ("knee_i2m2.data.filling.Filling.note", 5),
+    "after the fifth volume": ("knee_i2m2.data.writing.Filling.note", 5),
     "before the index": ("knee_i2m2.sources.fastmri.prepare.finish_prepared", 1),
-    "before the array has its name": ("knee_i2m2.data.filling.Filling.publish", 1),
+    "before the array has its name": ("knee_i2m2.data.writing.Filling.publish", 1),
     "after the array has its name": ("knee_i2m2.data.writing.sweep", 1),
     "after everything but the notes": ("knee_i2m2.sources.fastmri.prepare.forget", 1),
 }
@@ -354,7 +354,7 @@ def test_relative_paths_are_found_from_anywhere(phantom: Path, tmp_path: Path, m
 
 def test_a_full_disk_while_noting_is_a_sentence(phantom: Path, tmp_path: Path) -> None:
     full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-    with patch("knee_i2m2.data.filling.os.fsync", side_effect=full), pytest.raises(DataError, match="No space left"):
+    with patch("knee_i2m2.data.writing.os.fsync", side_effect=full), pytest.raises(DataError, match="No space left"):
         prepare(phantom, options(phantom, tmp_path / "out"))
 
 
