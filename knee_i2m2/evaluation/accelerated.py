@@ -11,13 +11,13 @@ import pandas as pd
 
 from knee_i2m2 import predictions
 from knee_i2m2.errors import DataError
-from knee_i2m2.evaluation.answers import Answers, answers_of, disagreement
 from knee_i2m2.evaluation.draws import MEAN
+from knee_i2m2.evaluation.split_answers import SplitAnswers, answers_from_table, disagreement
 
 __all__ = ["read_accelerated"]
 
 
-def read_accelerated(folders: Sequence[Path], test: Answers) -> Iterator[tuple[str, Answers]]:
+def read_accelerated(folders: Sequence[Path], test: SplitAnswers) -> Iterator[tuple[str, SplitAnswers]]:
     """Yields the acceleration and the answers of each folder that `predict --split test --acceleration` wrote.
 
     The truth is that of test; the answers, averaged over seeds, are those of seed `mean`.
@@ -33,15 +33,15 @@ def read_accelerated(folders: Sequence[Path], test: Answers) -> Iterator[tuple[s
         if acceleration in seen:
             raise DataError(path, f"is {acceleration}-fold accelerated, as {seen[acceleration]} is", "name it once")
         seen[acceleration] = path
-        said = answers_of(_told(frame, test), (rival, MEAN), test.targets)
+        said = answers_from_table(_told(frame, test), (rival, MEAN), test.targets)
         if reason := disagreement(test, said, "test", "the faster scan"):
             raise DataError(path, reason, "predict the folder that the run was prepared from with --split test")
-        yield acceleration, replace(said, unit=test.unit, who=test.who)
+        yield acceleration, replace(said, unit=test.unit, index=test.index)
 
 
-def _told(frame: pd.DataFrame, test: Answers) -> pd.DataFrame:
+def _told(frame: pd.DataFrame, test: SplitAnswers) -> pd.DataFrame:
     """Returns the table with the truth of test: a prediction of new volumes need not know it."""
-    asked = pd.MultiIndex.from_product([test.who["sample"], test.targets])
+    asked = pd.MultiIndex.from_product([test.index["sample"], test.targets])
     truth = pd.Series(test.truth.ravel(), asked).reindex(pd.MultiIndex.from_frame(frame[["sample", "target"]]))
     return frame.assign(truth=truth.fillna(-1).to_numpy(dtype=np.int64))
 

@@ -6,28 +6,28 @@ from collections.abc import Callable
 
 import numpy as np
 
-from knee_i2m2.evaluation.answers import Answers
 from knee_i2m2.evaluation.draws import IDEAL, MEAN, estimable
-from knee_i2m2.evaluation.resampled_unit import ALL, Part
+from knee_i2m2.evaluation.resampled_unit import ALL, ResampledUnit
+from knee_i2m2.evaluation.split_answers import SplitAnswers
 from knee_i2m2.evaluation.statistics import delong
 from knee_i2m2.evaluation.statistics.bootstrap import Estimate
 from knee_i2m2.evaluation.statistics.delong import Components
 from knee_i2m2.evaluation.statistics.multiplicity import holm
 from knee_i2m2.evaluation.tidy import Rows, counts
 
-__all__ = ["closed_form", "paired_p", "with_p"]
+__all__ = ["closed_form", "paired_p", "with_p_values"]
 
 _NOTHING = Estimate(float("nan"), float("nan"), float("nan"))
 
 
-def closed_form(part: Part) -> Rows:
+def closed_form(part: ResampledUnit) -> Rows:
     """Returns AUROC per target, mean over seeds, with DeLong's interval and with Obuchowski's for clusters.
 
     Their values are equal; DeLong's takes the slices of a patient for independent and is there to be compared with.
     """
     intervals: dict[str, Callable[[Components], Estimate]] = {
         "auroc_delong": delong.interval,
-        "auroc_obuchowski": lambda of: delong.interval(of, part.answers.who["cluster"].to_numpy()),
+        "auroc_obuchowski": lambda of: delong.interval(of, part.answers.index["cluster"].to_numpy()),
     }
     here = {"seed": MEAN, "split": part.split, "unit": part.answers.unit, "subgroup": part.subgroup}
     return [
@@ -39,13 +39,13 @@ def closed_form(part: Part) -> Rows:
     ]
 
 
-def _components(answers: Answers, rival: str, seeds: list[str], place: int) -> Components:
+def _components(answers: SplitAnswers, rival: str, seeds: list[str], place: int) -> Components:
     """Returns the components of a rival's AUROC for one target: their mean over seeds."""
     scores = [answers.log_odds((rival, seed))[:, place] for seed in seeds]
     return delong.mean([delong.components(answers.truth[:, place], score) for score in scores])
 
 
-def with_p(part: Part, compared: Rows, against: str) -> Rows:
+def with_p_values(part: ResampledUnit, compared: Rows, against: str) -> Rows:
     """Returns the rows of a comparison with p and Holm's p: per target, of the mean over the seeds that both have."""
     answers = part.answers
     if part.subgroup != ALL or not answers.detection:
@@ -58,7 +58,7 @@ def with_p(part: Part, compared: Rows, against: str) -> Rows:
     return [row | (p.get((row["rival"], row["target"]), {}) if row["seed"] == MEAN else {}) for row in compared]
 
 
-def _p_of_rivals(answers: Answers, rival: str, against: str, place: int) -> float:
+def _p_of_rivals(answers: SplitAnswers, rival: str, against: str, place: int) -> float:
     theirs, ours = answers.rivals[rival], answers.rivals[against]
     if IDEAL in (rival, against):  # its one seed is paired with every seed
         return _p(answers, (rival, theirs), answers, (against, ours), place)
@@ -66,15 +66,15 @@ def _p_of_rivals(answers: Answers, rival: str, against: str, place: int) -> floa
     return _p(answers, (rival, common), answers, (against, common), place)
 
 
-def paired_p(second: Answers, first: Answers, rival: str, place: int) -> float:
+def paired_p(second: SplitAnswers, first: SplitAnswers, rival: str, place: int) -> float:
     """Returns p of a rival's AUROCs for one target in two runs being equal, each the mean over the run's seeds."""
     return _p(second, (rival, second.rivals[rival]), first, (rival, first.rivals[rival]), place)
 
 
 def _p(
-    second: Answers, theirs: tuple[str, list[str]], first: Answers, ours: tuple[str, list[str]], place: int
+    second: SplitAnswers, theirs: tuple[str, list[str]], first: SplitAnswers, ours: tuple[str, list[str]], place: int
 ) -> float:
     if not first.detection or not estimable(first)[place]:
         return float("nan")
     one, other = _components(second, *theirs, place), _components(first, *ours, place)
-    return delong.paired_test(one, other, first.who["cluster"].to_numpy()).p
+    return delong.paired_test(one, other, first.index["cluster"].to_numpy()).p

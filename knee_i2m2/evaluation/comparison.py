@@ -9,21 +9,21 @@ import numpy as np
 import pandas as pd
 
 from knee_i2m2.errors import ConfigError, DataError
-from knee_i2m2.evaluation.answers import disagreement
 from knee_i2m2.evaluation.closed_form import paired_p
 from knee_i2m2.evaluation.draws import MEAN, metric_name
 from knee_i2m2.evaluation.effects import MARGIN, corrected
-from knee_i2m2.evaluation.evaluate import check_options, parts_of
-from knee_i2m2.evaluation.leaks import checked
-from knee_i2m2.evaluation.resampled_unit import Part
-from knee_i2m2.evaluation.run_answers import judged
+from knee_i2m2.evaluation.evaluate import check_options, resampled_units
+from knee_i2m2.evaluation.leaks import check_leaks
+from knee_i2m2.evaluation.resampled_unit import ResampledUnit
+from knee_i2m2.evaluation.run_answers import run_answers
+from knee_i2m2.evaluation.split_answers import disagreement
 from knee_i2m2.evaluation.statistics.bootstrap import estimate
 from knee_i2m2.evaluation.statistics.multiplicity import holm
 from knee_i2m2.evaluation.tidy import MACRO
 
-__all__ = ["RUNS_COMPARED", "compare"]
+__all__ = ["RUN_COMPARISON_COLUMNS", "compare"]
 
-RUNS_COMPARED = [
+RUN_COMPARISON_COLUMNS = [
     *("run", "against", "rival", "unit", "target", "metric", "first", "second", "value", "low", "high"),
     *("p", "p_holm", "level", "holm_low", "holm_high", "verdict"),
 ]
@@ -52,14 +52,14 @@ def compare(
     check_options(replicates, seed, margin)
     if len(runs) < 2 or len(set(runs)) < len(runs):
         raise ConfigError("compare: give two or more different runs, the one to compare with first")
-    found = [judged(run) for run in runs]
+    found = [run_answers(run) for run in runs]
     notes = []
     for run, one in zip(runs, found, strict=True):
-        if leaks := checked(run, one.val[0], one.test[0], allow_leaks):
+        if leaks := check_leaks(run, one.val[0], one.test[0], allow_leaks):
             notes.append(f"THE SPLIT OF {run} LEAKS: {len(leaks)} clusters (patients) stand in more than one split")
         if reason := disagreement(found[0].test[0], one.test[0], str(runs[0]), str(run)):
             raise DataError(run, reason, "only runs on the same prepared data and split can be paired")
-    first, *others = ([*parts_of(one.test, "test", replicates, seed)] for one in found)
+    first, *others = ([*resampled_units(one.test, "test", replicates, seed)] for one in found)
     table = []
     for run, parts in zip(runs[1:], others, strict=True):
         alone = sorted({*first[0].answers.rivals} ^ {*parts[0].answers.rivals})
@@ -68,10 +68,12 @@ def compare(
         table += [named | row for row in _differences(first, parts, margin)]
         if len(alone) == len({*first[0].answers.rivals, *parts[0].answers.rivals}):
             raise ConfigError(f"{runs[0]} and {run} have no rival in common, so that nothing can be compared")
-    return pd.DataFrame(table, columns=RUNS_COMPARED), notes
+    return pd.DataFrame(table, columns=RUN_COMPARISON_COLUMNS), notes
 
 
-def _differences(first: Sequence[Part], second: Sequence[Part], margin: float) -> Iterator[dict[str, object]]:
+def _differences(
+    first: Sequence[ResampledUnit], second: Sequence[ResampledUnit], margin: float
+) -> Iterator[dict[str, object]]:
     """Yields a row per rival that both have, unit and target; the mean over targets has no p."""
     common = [rival for rival in first[0].answers.rivals if rival in second[0].answers.rivals]
     for rival in common:
@@ -80,7 +82,7 @@ def _differences(first: Sequence[Part], second: Sequence[Part], margin: float) -
             yield from ({**here, **row} for row in _paired(one, other, rival, margin))
 
 
-def _paired(one: Part, other: Part, rival: str, margin: float) -> Iterator[dict[str, object]]:
+def _paired(one: ResampledUnit, other: ResampledUnit, rival: str, margin: float) -> Iterator[dict[str, object]]:
     before, after = one.complete[rival, MEAN], other.complete[rival, MEAN]
     targets = one.answers.targets
     p = [paired_p(other.answers, one.answers, rival, place) for place in range(len(targets))]

@@ -9,8 +9,8 @@ from math import factorial
 import numpy as np
 from jaxtyping import Float, Int, Num
 
-from knee_i2m2.evaluation.answers import Answers
 from knee_i2m2.evaluation.draws import estimable
+from knee_i2m2.evaluation.split_answers import SplitAnswers
 from knee_i2m2.evaluation.statistics.auroc import auroc_of_replicates
 
 __all__ = ["contributions", "covariance_shares", "leave_one_out", "shapley", "value_of_subsets"]
@@ -20,7 +20,7 @@ Values = Mapping[frozenset[str], np.ndarray]
 
 
 def contributions(
-    answers: Answers, rival: str, weights: Int[np.ndarray, "units drawn"]
+    answers: SplitAnswers, rival: str, weights: Int[np.ndarray, "units drawn"]
 ) -> Iterator[tuple[str, str, Float[np.ndarray, "targets drawn"]]]:
     """Yields (metric, expert, draws) of a rival of two classes: the means over its seeds.
 
@@ -40,11 +40,11 @@ def contributions(
         yield from ((metric, expert, np.where(sure, draw, np.nan)) for expert, draw in drawn.items())
 
 
-def _log_odds(answers: Answers, key: tuple[str, str]) -> dict[str, Float[np.ndarray, "units targets"]]:
+def _log_odds(answers: SplitAnswers, key: tuple[str, str]) -> dict[str, Float[np.ndarray, "units targets"]]:
     return {expert: z[..., 1] - z[..., 0] for expert, z in answers.opinions[key].items()}
 
 
-def _worth(answers: Answers, key: tuple[str, str], weights: Int[np.ndarray, "units drawn"]) -> Values:
+def _worth(answers: SplitAnswers, key: tuple[str, str], weights: Int[np.ndarray, "units drawn"]) -> Values:
     """Returns the AUROC, of shape (targets, drawn), of every subset's product."""
     per_target = [
         value_of_subsets(truth, {expert: z[:, place] for expert, z in _log_odds(answers, key).items()}, weights)
@@ -54,7 +54,7 @@ def _worth(answers: Answers, key: tuple[str, str], weights: Int[np.ndarray, "uni
 
 
 def _shares(
-    answers: Answers, key: tuple[str, str], weights: Int[np.ndarray, "units drawn"]
+    answers: SplitAnswers, key: tuple[str, str], weights: Int[np.ndarray, "units drawn"]
 ) -> dict[str, Float[np.ndarray, "targets drawn"]]:
     said = _log_odds(answers, key)
     per_target = [

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from knee_i2m2.evaluation.answers import Answers, Key
+from knee_i2m2.evaluation.split_answers import Key, SplitAnswers
 from knee_i2m2.evaluation.statistics.accuracy import accuracy_of_replicates
 from knee_i2m2.evaluation.statistics.auroc import auroc_of_replicates
 from knee_i2m2.evaluation.statistics.bootstrap import LEAST_POSITIVE
@@ -20,7 +20,6 @@ from knee_i2m2.evaluation.statistics.detectability import efficiency
 __all__ = [
     "IDEAL",
     "MEAN",
-    "completed",
     "differences",
     "draws",
     "efficiencies",
@@ -28,6 +27,7 @@ __all__ = [
     "metric_name",
     "positive_clusters",
     "with_means",
+    "with_means_and_macro",
 ]
 
 IDEAL = "ideal"
@@ -39,19 +39,19 @@ MEAN = "mean"
 Draws = Mapping[Key, Float[np.ndarray, "rows drawn"]]
 
 
-def metric_name(answers: Answers) -> str:
+def metric_name(answers: SplitAnswers) -> str:
     """Returns what is measured: `auroc` of findings, `accuracy` of choices."""
     return "auroc" if answers.detection else "accuracy"
 
 
-def draws(answers: Answers, weights: Int[np.ndarray, "units drawn"]) -> dict[Key, np.ndarray]:
+def draws(answers: SplitAnswers, weights: Int[np.ndarray, "units drawn"]) -> dict[Key, np.ndarray]:
     """Returns the metric of every (rival, seed), of shape (targets, drawn), without mean and macro."""
     sure = estimable(answers)[:, None]
     return {key: np.where(sure, _measured(answers, key, weights), np.nan) for key in answers.logp}
 
 
 def _measured(
-    answers: Answers, key: Key, weights: Int[np.ndarray, "units drawn"]
+    answers: SplitAnswers, key: Key, weights: Int[np.ndarray, "units drawn"]
 ) -> Float[np.ndarray, "targets drawn"]:
     if answers.detection:
         asked = zip(answers.truth.T, answers.log_odds(key).T, strict=True)
@@ -60,16 +60,16 @@ def _measured(
     return np.stack([accuracy_of_replicates(truth, logp, weights) for truth, logp in asked])
 
 
-def estimable(answers: Answers) -> Bool[np.ndarray, " targets"]:
+def estimable(answers: SplitAnswers) -> Bool[np.ndarray, " targets"]:
     """Returns whether enough clusters, such as patients, hold a positive: at least `LEAST_POSITIVE`, of findings."""
     if not answers.detection:
         return np.ones(len(answers.targets), dtype=bool)
     return positive_clusters(answers) >= LEAST_POSITIVE
 
 
-def positive_clusters(answers: Answers) -> Int[np.ndarray, " targets"]:
+def positive_clusters(answers: SplitAnswers) -> Int[np.ndarray, " targets"]:
     """Returns how many clusters hold a positive unit."""
-    clusters = answers.who["cluster"].to_numpy()
+    clusters = answers.index["cluster"].to_numpy()
     return np.array([len(np.unique(clusters[truth == 1])) for truth in answers.truth.T])
 
 
@@ -88,7 +88,7 @@ def with_means(measured: Draws) -> dict[Key, np.ndarray]:
     return {**measured, **{(rival, MEAN): np.mean(drawn, axis=0) for rival, drawn in seeds.items()}}
 
 
-def completed(measured: Draws) -> dict[Key, np.ndarray]:
+def with_means_and_macro(measured: Draws) -> dict[Key, np.ndarray]:
     """Returns the draws with the mean over each rival's seeds, and with the row `macro`."""
     return {key: np.concatenate([drawn, _macro(drawn)]) for key, drawn in with_means(measured).items()}
 

@@ -13,16 +13,23 @@ import pandas as pd
 
 from knee_i2m2.errors import ConfigError, check_seed
 from knee_i2m2.evaluation.accelerated import read_accelerated
-from knee_i2m2.evaluation.answers import SPLITS, Answers
-from knee_i2m2.evaluation.closed_form import closed_form, with_p
+from knee_i2m2.evaluation.closed_form import closed_form, with_p_values
 from knee_i2m2.evaluation.effects import MARGIN
-from knee_i2m2.evaluation.leaks import checked, unanswered
+from knee_i2m2.evaluation.leaks import check_leaks, not_estimable_notes
 from knee_i2m2.evaluation.recalibration import AS_TRAINED, Recalibration
-from knee_i2m2.evaluation.resampled_unit import Part
-from knee_i2m2.evaluation.run_answers import judged
+from knee_i2m2.evaluation.resampled_unit import ResampledUnit
+from knee_i2m2.evaluation.run_answers import run_answers
+from knee_i2m2.evaluation.split_answers import SPLITS, SplitAnswers
 from knee_i2m2.evaluation.statistics.bootstrap import LEAST_POSITIVE, cluster_weights
-from knee_i2m2.evaluation.thresholds import Thresholds, fit_thresholds, listed
-from knee_i2m2.evaluation.tidy import COMPARED, CONTRIBUTED, EFFECTS, EVALUATED, Rows, write_results
+from knee_i2m2.evaluation.thresholds import Thresholds, fit_thresholds, threshold_entries
+from knee_i2m2.evaluation.tidy import (
+    COMPARISON_COLUMNS,
+    CONTRIBUTION_COLUMNS,
+    EFFECT_COLUMNS,
+    EVALUATION_COLUMNS,
+    Rows,
+    write_results,
+)
 from knee_i2m2.files import write_text
 
 __all__ = ["REFERENCE", "Evaluation", "evaluate"]
@@ -37,9 +44,9 @@ SAMPLES = ("slice", "sample")
 class Evaluation(NamedTuple):
     """The tables of an evaluation, and sentences about what could not be estimated."""
 
-    evaluated: pd.DataFrame
-    compared: pd.DataFrame
-    contributed: pd.DataFrame
+    results: pd.DataFrame
+    comparisons: pd.DataFrame
+    contributions: pd.DataFrame
     effects: pd.DataFrame
     notes: list[str]
 
@@ -73,26 +80,28 @@ def evaluate(
             leaks, or there is but one.
     """
     check_options(replicates, seed, margin)
-    found = judged(run, recalibration)
-    leaks = checked(run, found.val[0], found.test[0], allow_leaks)
+    found = run_answers(run, recalibration)
+    leaks = check_leaks(run, found.val[0], found.test[0], allow_leaks)
     faster = dict(read_accelerated(accelerated, found.test[0]))
-    val, test = (parts_of(getattr(found, split), split, replicates, seed) for split in SPLITS)
-    before = judged(run, aggregators=found.aggregators).test if recalibration else (None,) * len(test)
+    val, test = (resampled_units(getattr(found, split), split, replicates, seed) for split in SPLITS)
+    before = run_answers(run, aggregators=found.aggregators).test if recalibration else (None,) * len(test)
     thresholds = fit_thresholds(found.val)
     parts = [*val, *(test[0].accelerated(times, said) for times, said in faster.items())]
-    evaluated = [row for part in parts for row in part.headline()]
+    evaluated = [row for part in parts for row in part.headline_rows()]
     evaluated += [row for part, old in zip(test, before, strict=True) for row in _tested(part, old, thresholds)]
     effects = [row for part in test for row in part.effects(found.test[0].experts, REFERENCE, margin)]
-    notes = [note for part in (*val, *test) for note in unanswered(part.answers, part.split)]
+    notes = [note for part in (*val, *test) for note in not_estimable_notes(part.answers, part.split)]
     settings = {"replicates": replicates, "seed": seed, "margin": margin, "least_positive_clusters": LEAST_POSITIVE}
-    fitted = {"aggregators": found.aggregators, "thresholds": listed(thresholds), "fitted": found.fitted}
+    fitted = {"aggregators": found.aggregators, "thresholds": threshold_entries(thresholds), "fitted": found.fitted}
     said = {**settings, **asdict(recalibration), "leaks": leaks, "notes": notes, **fitted}
     write_text(run / "evaluation.json", json.dumps(said, indent=2) + "\n")
     return Evaluation(
-        write_results(evaluated, EVALUATED, run / "evaluation.csv"),
-        write_results([row for part in (*val, *test) for row in _compared(part)], COMPARED, run / "comparisons.csv"),
-        write_results(_contributed(test[0]), CONTRIBUTED, run / "contributions.csv"),
-        write_results(effects, EFFECTS, run / "effects.csv"),
+        write_results(evaluated, EVALUATION_COLUMNS, run / "evaluation.csv"),
+        write_results(
+            [row for part in (*val, *test) for row in _compared(part)], COMPARISON_COLUMNS, run / "comparisons.csv"
+        ),
+        write_results(_contributed(test[0]), CONTRIBUTION_COLUMNS, run / "contributions.csv"),
+        write_results(effects, EFFECT_COLUMNS, run / "effects.csv"),
         notes,
     )
 
@@ -106,33 +115,35 @@ def check_options(replicates: int, seed: int, margin: float) -> None:
         raise ConfigError(f"--margin {margin:g}: give a difference of AUROC from 0 to 1, such as .03")
 
 
-def parts_of(units: Sequence[Answers], split: str, replicates: int, seed: int) -> list[Part]:
+def resampled_units(units: Sequence[SplitAnswers], split: str, replicates: int, seed: int) -> list[ResampledUnit]:
     """Returns the units of a split under one resampling of its clusters, which does not depend on the other split."""
-    names = np.unique(units[0].who["cluster"])
+    names = np.unique(units[0].index["cluster"])
     weights = cluster_weights(len(names), replicates, np.random.default_rng([seed, SPLITS.index(split)]))
-    return [Part(unit, weights[np.searchsorted(names, unit.who["cluster"])], split) for unit in units]
+    return [ResampledUnit(unit, weights[np.searchsorted(names, unit.index["cluster"])], split) for unit in units]
 
 
-def _tested(part: Part, before: Answers | None, thresholds: Thresholds) -> Rows:
+def _tested(part: ResampledUnit, before: SplitAnswers | None, thresholds: Thresholds) -> Rows:
     """Returns all that is measured on a unit of test."""
-    found = part.headline()
+    found = part.headline_rows()
     if part.answers.detection:
-        found += closed_form(part) + part.measured(thresholds[part.answers.unit], before)
-        found += part.efficiency() if part.answers.unit in SAMPLES else []
+        found += closed_form(part) + part.measure_rows(thresholds[part.answers.unit], before)
+        found += part.efficiency_rows() if part.answers.unit in SAMPLES else []
     else:
-        found += part.chosen()
+        found += part.choice_rows()
     for inside, outside in part.subgroups:
-        contrast = REFERENCE in part.answers.rivals and part.answers.detection and len(outside.answers.who)
-        found += inside.headline() + (inside.contrasted(outside, REFERENCE) if contrast else [])
+        contrast = REFERENCE in part.answers.rivals and part.answers.detection and len(outside.answers.index)
+        found += inside.headline_rows() + (inside.contrast_rows(outside, REFERENCE) if contrast else [])
     return found
 
 
-def _compared(part: Part) -> Rows:
-    found = with_p(part, part.compared(REFERENCE), REFERENCE)
-    inside = [row for some, _ in part.subgroups for row in some.compared(REFERENCE)] if part.split == "test" else []
+def _compared(part: ResampledUnit) -> Rows:
+    found = with_p_values(part, part.difference_rows(REFERENCE), REFERENCE)
+    inside = (
+        [row for some, _ in part.subgroups for row in some.difference_rows(REFERENCE)] if part.split == "test" else []
+    )
     return found + inside
 
 
-def _contributed(part: Part) -> Rows:
+def _contributed(part: ResampledUnit) -> Rows:
     answerable = part.answers.detection and REFERENCE in part.answers.experts
-    return part.contributed(REFERENCE) if answerable else []
+    return part.contribution_rows(REFERENCE) if answerable else []

@@ -9,16 +9,16 @@ from pathlib import Path
 import numpy as np
 
 from knee_i2m2.errors import DataError
-from knee_i2m2.evaluation.answers import Answers
 from knee_i2m2.evaluation.draws import positive_clusters
+from knee_i2m2.evaluation.split_answers import SplitAnswers
 from knee_i2m2.evaluation.statistics.bootstrap import LEAST_POSITIVE
 
-__all__ = ["checked", "unanswered"]
+__all__ = ["check_leaks", "not_estimable_notes"]
 
 _NAMED = 5
 
 
-def checked(run: Path, val: Answers, test: Answers, allow_leaks: bool) -> list[str]:
+def check_leaks(run: Path, val: SplitAnswers, test: SplitAnswers, allow_leaks: bool) -> list[str]:
     """Returns the clusters, such as patients, in more than one split, if they are allowed.
 
     Raises:
@@ -26,7 +26,7 @@ def checked(run: Path, val: Answers, test: Answers, allow_leaks: bool) -> list[s
     """
     for split, answers in (("val", val), ("test", test)):
         _refuse_one_cluster(answers, split, run)
-    leaks = sorted({*val.who["cluster"].astype(str)} & {*test.who["cluster"].astype(str)} | {*_recorded(run)})
+    leaks = sorted({*val.index["cluster"].astype(str)} & {*test.index["cluster"].astype(str)} | {*_recorded(run)})
     if leaks and not allow_leaks:
         raise _leak(leaks, run)
     return leaks
@@ -51,15 +51,15 @@ def _leak(clusters: list[str], where: Path) -> DataError:
     return DataError(where, reason, hint)
 
 
-def _refuse_one_cluster(answers: Answers, split: str, where: Path) -> None:
+def _refuse_one_cluster(answers: SplitAnswers, split: str, where: Path) -> None:
     """Raises DataError if all units are of one cluster: no interval can come of that."""
-    clusters = answers.who["cluster"].unique()
+    clusters = answers.index["cluster"].unique()
     if len(clusters) == 1:
         reason = f"{split} holds one cluster (patient) only, {clusters[0]}: intervals resample clusters"
         raise DataError(where, reason, "evaluate at least two, better a hundred")
 
 
-def unanswered(answers: Answers, split: str) -> Iterator[str]:
+def not_estimable_notes(answers: SplitAnswers, split: str) -> Iterator[str]:
     """Yields a sentence for every target that is not estimable."""
     if not answers.detection:
         return

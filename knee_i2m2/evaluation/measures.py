@@ -8,8 +8,8 @@ from dataclasses import replace
 import numpy as np
 from jaxtyping import Float, Int
 
-from knee_i2m2.evaluation.answers import Answers, Key
 from knee_i2m2.evaluation.draws import IDEAL, estimable
+from knee_i2m2.evaluation.split_answers import Key, SplitAnswers
 from knee_i2m2.evaluation.statistics.adjusted import adjusted_auroc_of_replicates, strata
 from knee_i2m2.evaluation.statistics.calibration import (
     brier_of_replicates,
@@ -38,22 +38,22 @@ OneTarget = dict[str, Float[np.ndarray, " drawn"]]
 Measured = dict[str, dict[Key, Float[np.ndarray, "targets drawn"]]]
 
 
-def ranking(answers: Answers, weights: Weights) -> Measured:
+def ranking(answers: SplitAnswers, weights: Weights) -> Measured:
     """Returns what only the order of the scores decides, and the prevalence that average precision stands beside."""
     return _per_rival(answers, weights, lambda key, target, truth, z: _ranked(truth, z, weights))
 
 
-def adjusted(answers: Answers, weights: Weights) -> Measured:
+def adjusted(answers: SplitAnswers, weights: Weights) -> Measured:
     """Returns the AUROC within strata of position; nothing where positions are unknown."""
-    if "position" not in answers.who:
+    if "position" not in answers.index:
         return {}
-    place = strata(answers.who["position"].to_numpy(dtype=float))
+    place = strata(answers.index["position"].to_numpy(dtype=float))
     within = adjusted_auroc_of_replicates
     return _per_rival(answers, weights, lambda key, target, y, z: {"auroc_adjusted": within(y, z, place, weights)})
 
 
 def at_thresholds(
-    answers: Answers, weights: Weights, thresholds: Mapping[tuple[Key, str], Threshold], split: str
+    answers: SplitAnswers, weights: Weights, thresholds: Mapping[tuple[Key, str], Threshold], split: str
 ) -> Measured:
     """Returns the 2x2 table and its rates at thresholds that were fitted elsewhere, by (rival, seed) and target."""
 
@@ -63,7 +63,7 @@ def at_thresholds(
     return _per_rival(answers, weights, measured)
 
 
-def calibration(answers: Answers, weights: Weights) -> Measured:
+def calibration(answers: SplitAnswers, weights: Weights) -> Measured:
     """Returns how far probabilities are from what happens; the ideal observer knows no prior and is left out."""
     rivals = replace(answers, logp={key: said for key, said in answers.logp.items() if key[0] != IDEAL})
     if not rivals.logp:
@@ -71,9 +71,9 @@ def calibration(answers: Answers, weights: Weights) -> Measured:
     return _per_rival(rivals, weights, lambda key, target, truth, z: _calibrated(truth, z, weights))
 
 
-def choices(answers: Answers, weights: Weights) -> Measured:
+def choices(answers: SplitAnswers, weights: Weights) -> Measured:
     """Returns of a choice of a class how sure it is, and how often it holds for a whole series, where there are any."""
-    series = answers.who["series"].to_numpy()
+    series = answers.index["series"].to_numpy()
     measured = {}
     for key, said in answers.logp.items():
         per_target = list(zip(answers.truth.T, said.swapaxes(0, 1), strict=True))
@@ -85,7 +85,7 @@ def choices(answers: Answers, weights: Weights) -> Measured:
     return measured
 
 
-def _per_rival(answers: Answers, weights: Weights, measure: Callable[..., OneTarget]) -> Measured:
+def _per_rival(answers: SplitAnswers, weights: Weights, measure: Callable[..., OneTarget]) -> Measured:
     """Returns the draws of every measure by (rival, seed), of shape (targets, drawn); NaN where not estimable."""
     sure = estimable(answers)
     measured = {key: [] for key in answers.logp}

@@ -9,17 +9,17 @@ from typing import Any, Literal
 import numpy as np
 from jaxtyping import Float
 
-from knee_i2m2.evaluation.answers import Answers, Key
 from knee_i2m2.evaluation.draws import IDEAL
+from knee_i2m2.evaluation.split_answers import Key, SplitAnswers
 from knee_i2m2.evaluation.statistics.calibration import fit_expert_weights, fit_temperature, prior_shift
-from knee_i2m2.evaluation.units import said
+from knee_i2m2.evaluation.units import log_probabilities
 
-__all__ = ["AS_TRAINED", "Recalibration", "recalibrated", "steps", "temperature", "weighted"]
+__all__ = ["AS_TRAINED", "Recalibration", "recalibrate", "steps", "temperature", "weight_opinions"]
 
-Change = Callable[[Answers], Float[np.ndarray, " units"]]
+Change = Callable[[SplitAnswers], Float[np.ndarray, " units"]]
 """Answers -> log-odds of one rival and target."""
 
-Step = Callable[[Answers, Key, int], tuple[Change, dict[str, Any]] | None]
+Step = Callable[[SplitAnswers, Key, int], tuple[Change, dict[str, Any]] | None]
 """Answers on val, (rival, seed) and the target's place -> the change, and its numbers; None changes nothing."""
 
 
@@ -51,7 +51,9 @@ def steps(recalibration: Recalibration) -> list[Step]:
     return prior + {"none": [], "temperature": [temperature], "weights": [weights]}[recalibration.calibration]
 
 
-def recalibrated(val: Answers, test: Answers, step: Step, fitted: list[dict[str, Any]]) -> tuple[Answers, Answers]:
+def recalibrate(
+    val: SplitAnswers, test: SplitAnswers, step: Step, fitted: list[dict[str, Any]]
+) -> tuple[SplitAnswers, SplitAnswers]:
     """Returns both splits after a step, and notes its numbers in `fitted`; the ideal observer is left as it is."""
     log_odds = {key: [split.log_odds(key) for split in (val, test)] for key in val.logp if key[0] != IDEAL}
     for key, (before, after) in log_odds.items():
@@ -61,11 +63,11 @@ def recalibrated(val: Answers, test: Answers, step: Step, fitted: list[dict[str,
             change, numbers = found
             before[:, place], after[:, place] = change(val), change(test)
             fitted.append({"unit": val.unit, "rival": key[0], "seed": key[1], "target": target, **numbers})
-    vals, tests = ({key: said(z[split]) for key, z in log_odds.items()} for split in range(2))
+    vals, tests = ({key: log_probabilities(z[split]) for key, z in log_odds.items()} for split in range(2))
     return replace(val, logp={**val.logp, **vals}), replace(test, logp={**test.logp, **tests})
 
 
-def weighted(answers: Answers, fitted: Sequence[Mapping[str, Any]]) -> Answers:
+def weight_opinions(answers: SplitAnswers, fitted: Sequence[Mapping[str, Any]]) -> SplitAnswers:
     """Returns the answers with the opinions of every expert times its weight, where weights were fitted: its share."""
     opinions = {key: {e: z.copy() for e, z in said.items()} for key, said in answers.opinions.items()}
     for note in fitted:
@@ -74,13 +76,13 @@ def weighted(answers: Answers, fitted: Sequence[Mapping[str, Any]]) -> Answers:
     return replace(answers, opinions=opinions)
 
 
-def temperature(val: Answers, key: Key, place: int) -> tuple[Change, dict[str, Any]]:
+def temperature(val: SplitAnswers, key: Key, place: int) -> tuple[Change, dict[str, Any]]:
     """Fits a temperature and an intercept."""
     fitted = fit_temperature(val.truth[:, place], val.log_odds(key)[:, place], "val")
     return lambda answers: fitted(answers.log_odds(key)[:, place]), asdict(fitted)
 
 
-def weights(val: Answers, key: Key, place: int) -> tuple[Change, dict[str, Any]]:
+def weights(val: SplitAnswers, key: Key, place: int) -> tuple[Change, dict[str, Any]]:
     """Fits a non-negative weight of every expert, and an intercept."""
     fitted = fit_expert_weights(val.truth[:, place], _opinions(val, key, place), "val")
     if not {0, 1} <= set(val.truth[:, place].tolist()):  # nothing is fitted: the product keeps what its combiner adds
@@ -89,14 +91,14 @@ def weights(val: Answers, key: Key, place: int) -> tuple[Change, dict[str, Any]]
     return lambda answers: fitted(_opinions(answers, key, place)), asdict(fitted)
 
 
-def _opinions(answers: Answers, key: Key, place: int) -> dict[str, Float[np.ndarray, " units"]]:
+def _opinions(answers: SplitAnswers, key: Key, place: int) -> dict[str, Float[np.ndarray, " units"]]:
     return {expert: z[:, place, 1] - z[:, place, 0] for expert, z in answers.opinions[key].items()}
 
 
 def _prior(rivals: Sequence[str]) -> Step:
     """Returns the step that leaves one class prior in the product of separately trained experts."""
 
-    def step(val: Answers, key: Key, place: int) -> tuple[Change, dict[str, Any]] | None:
+    def step(val: SplitAnswers, key: Key, place: int) -> tuple[Change, dict[str, Any]] | None:
         if key[0] not in rivals:
             return None
         known = val.truth[val.truth[:, place] >= 0, place]

@@ -11,30 +11,30 @@ import pandas as pd
 from jaxtyping import Bool, Int
 
 from knee_i2m2.evaluation import measures
-from knee_i2m2.evaluation.answers import Answers, Key
 from knee_i2m2.evaluation.contribution import contributions
 from knee_i2m2.evaluation.draws import (
     MEAN,
     Draws,
-    completed,
     differences,
     draws,
     efficiencies,
     metric_name,
     with_means,
+    with_means_and_macro,
 )
 from knee_i2m2.evaluation.effects import effect_rows, effects_of
+from knee_i2m2.evaluation.split_answers import Key, SplitAnswers
 from knee_i2m2.evaluation.statistics.operating_point import Threshold
 from knee_i2m2.evaluation.tidy import Rows, counts, rows
 
-__all__ = ["ALL", "Part"]
+__all__ = ["ALL", "ResampledUnit"]
 
 ALL = "all"
 """The subgroup that everybody belongs to."""
 
 
 @dataclass(frozen=True)
-class Part:
+class ResampledUnit:
     """Answers about some units of a split, and how often each unit counts.
 
     Attributes:
@@ -44,7 +44,7 @@ class Part:
         subgroup: `all`, or `name=value`.
     """
 
-    answers: Answers
+    answers: SplitAnswers
     weights: Int[np.ndarray, "units drawn"]
     split: str
     subgroup: str = ALL
@@ -57,7 +57,7 @@ class Part:
     @cached_property
     def complete(self) -> Draws:
         """Draws of the headline metric, with the mean over seeds and over targets."""
-        return completed(self.drawn)
+        return with_means_and_macro(self.drawn)
 
     def rows(self, drawn: Draws, metric: str, **more: str) -> Rows:
         """Returns the rows of draws; subgroups have the mean over seeds only."""
@@ -65,15 +65,15 @@ class Part:
         found = rows(drawn, counts(self.answers), **here, **more)
         return [row for row in found if self.subgroup == ALL or row["seed"] == MEAN]
 
-    def headline(self) -> Rows:
+    def headline_rows(self) -> Rows:
         """Returns AUROC, or accuracy, of every rival."""
         return self.rows(self.complete, metric_name(self.answers))
 
-    def compared(self, against: str) -> Rows:
+    def difference_rows(self, against: str) -> Rows:
         """Returns every other rival minus one."""
         return self.rows(differences(self.complete, against), metric_name(self.answers), against=against)
 
-    def measured(self, thresholds: Mapping[tuple[Key, str], Threshold], before: Answers | None) -> Rows:
+    def measure_rows(self, thresholds: Mapping[tuple[Key, str], Threshold], before: SplitAnswers | None) -> Rows:
         """Returns all other measures of findings.
 
         Args:
@@ -85,24 +85,27 @@ class Part:
         found |= measures.calibration(self.answers, self.weights)
         if before is not None:
             found |= {f"{m}_before": d for m, d in measures.calibration(before, self.weights).items()}
-        joined = {metric: with_means(d) if metric in measures.COUNTS else completed(d) for metric, d in found.items()}
+        joined = {
+            metric: with_means(d) if metric in measures.COUNTS else with_means_and_macro(d)
+            for metric, d in found.items()
+        }
         return [row for metric, drawn in joined.items() for row in self.rows(drawn, metric)]
 
-    def chosen(self) -> Rows:
+    def choice_rows(self) -> Rows:
         """Returns all other measures of a choice of a class."""
         found = measures.choices(self.answers, self.weights)
-        return [row for metric, drawn in found.items() for row in self.rows(completed(drawn), metric)]
+        return [row for metric, drawn in found.items() for row in self.rows(with_means_and_macro(drawn), metric)]
 
-    def efficiency(self) -> Rows:
+    def efficiency_rows(self) -> Rows:
         """Returns how much of the ideal observer's squared detectability every rival reaches; nothing without one."""
-        return self.rows(completed(efficiencies(self.drawn)), "efficiency")
+        return self.rows(with_means_and_macro(efficiencies(self.drawn)), "efficiency")
 
-    def contrasted(self, outside: Part, rival: str) -> Rows:
+    def contrast_rows(self, outside: ResampledUnit, rival: str) -> Rows:
         """Returns the AUROC of a rival in here minus that outside, under the same resampling."""
         others = draws(outside.answers.by(rival), outside.weights)
         return self.rows(with_means({key: self.drawn[key] - drawn for key, drawn in others.items()}), "auroc_contrast")
 
-    def contributed(self, rival: str) -> Rows:
+    def contribution_rows(self, rival: str) -> Rows:
         """Returns what each expert of a rival puts into its product."""
         found = contributions(self.answers, rival, self.weights)
         return [
@@ -116,21 +119,21 @@ class Part:
         return list(effect_rows(self.complete, pairs, self.answers.targets, margin, **here))
 
     @cached_property
-    def subgroups(self) -> list[tuple[Part, Part]]:
+    def subgroups(self) -> list[tuple[ResampledUnit, ResampledUnit]]:
         """The units inside and those outside every value of every subgroup column."""
         return list(self._subgroups())
 
-    def _subgroups(self) -> Iterator[tuple[Part, Part]]:
+    def _subgroups(self) -> Iterator[tuple[ResampledUnit, ResampledUnit]]:
         for column in self.answers.subgroups:
-            labels = self.answers.who[column].map(_label)
+            labels = self.answers.index[column].map(_label)
             for label in sorted(labels.unique()):
                 inside, name = (labels == label).to_numpy(), f"{column}={label}"
                 yield self._only(inside, name), self._only(~inside, f"not {name}")
 
-    def _only(self, chosen: Bool[np.ndarray, " units"], subgroup: str) -> Part:
-        return Part(self.answers.only(chosen), self.weights[chosen], self.split, subgroup)
+    def _only(self, chosen: Bool[np.ndarray, " units"], subgroup: str) -> ResampledUnit:
+        return ResampledUnit(self.answers.only(chosen), self.weights[chosen], self.split, subgroup)
 
-    def accelerated(self, times: str, answers: Answers) -> Part:
+    def accelerated(self, times: str, answers: SplitAnswers) -> ResampledUnit:
         """Returns what was said of the same units after a scan so many times as fast."""
         return replace(self, answers=answers, subgroup=f"acceleration={times}")
 

@@ -10,24 +10,24 @@ from typing import Any
 import numpy as np
 
 from knee_i2m2.errors import ConfigError, suggestion
-from knee_i2m2.evaluation.answers import Answers, read_answers
 from knee_i2m2.evaluation.draws import IDEAL
 from knee_i2m2.evaluation.recalibration import (
     AS_TRAINED,
     Recalibration,
-    recalibrated,
+    recalibrate,
     steps,
     temperature,
-    weighted,
+    weight_opinions,
 )
+from knee_i2m2.evaluation.split_answers import SplitAnswers, read_split_answers
 from knee_i2m2.evaluation.statistics.aggregation import choose
-from knee_i2m2.evaluation.units import LEVELS, group_truth, grouped, samples
+from knee_i2m2.evaluation.units import LEVELS, group_truth, grouped, name_smallest_unit
 
-__all__ = ["Judged", "judged"]
+__all__ = ["RunAnswers", "run_answers"]
 
 
 @dataclass(frozen=True)
-class Judged:
+class RunAnswers:
     """The answers of a run, smallest unit first.
 
     Attributes:
@@ -37,15 +37,15 @@ class Judged:
         fitted: What was fitted by recalibration, one entry per unit, rival, seed and target.
     """
 
-    val: tuple[Answers, ...]
-    test: tuple[Answers, ...]
+    val: tuple[SplitAnswers, ...]
+    test: tuple[SplitAnswers, ...]
     aggregators: Mapping[str, Mapping[str, str]]
     fitted: Sequence[Mapping[str, Any]] = ()
 
 
-def judged(
+def run_answers(
     run: Path, recalibration: Recalibration = AS_TRAINED, aggregators: Mapping[str, Mapping[str, str]] | None = None
-) -> Judged:
+) -> RunAnswers:
     """Returns a run's answers per slice (or sample), volume and patient.
 
     A choice of a class has no "suspicious" end, so that only its samples are judged.
@@ -59,23 +59,23 @@ def judged(
         ConfigError: The recalibration does not fit the run.
         DataError: Prediction files are missing or damaged, or two rivals answered different questions.
     """
-    val, test = (samples(read_answers(run, split)) for split in ("val", "test"))
+    val, test = (name_smallest_unit(read_split_answers(run, split)) for split in ("val", "test"))
     _check(recalibration, val)
     fitted: list[dict[str, Any]] = []
     for step in steps(recalibration):
-        val, test = recalibrated(val, test, step, fitted)
-    val, test = (weighted(split, fitted) for split in (val, test))
+        val, test = recalibrate(val, test, step, fitted)
+    val, test = (weight_opinions(split, fitted) for split in (val, test))
     if not val.detection or val.unit == "sample":
-        return Judged((val,), (test,), {}, fitted)
+        return RunAnswers((val,), (test,), {}, fitted)
     aggregators = aggregators or {unit: _chosen(val, unit) for unit in LEVELS}
     pairs = [tuple(grouped(slices, unit, names) for slices in (val, test)) for unit, names in aggregators.items()]
     if recalibration.calibration != "none":  # a maximum of calibrated slices is not calibrated
-        pairs = [recalibrated(*pair, temperature, fitted) for pair in pairs]
+        pairs = [recalibrate(*pair, temperature, fitted) for pair in pairs]
     vals, tests = zip((val, test), *pairs, strict=True)
-    return Judged(vals, tests, aggregators, fitted)
+    return RunAnswers(vals, tests, aggregators, fitted)
 
 
-def _check(recalibration: Recalibration, answers: Answers) -> None:
+def _check(recalibration: Recalibration, answers: SplitAnswers) -> None:
     if recalibration and not answers.detection:
         raise ConfigError("--calibration and --prior-correction are for findings, there or not; leave them out")
     if recalibration.calibration == "weights" and recalibration.prior_correction:
@@ -91,9 +91,9 @@ def _check(recalibration: Recalibration, answers: Answers) -> None:
             raise ConfigError(f"the predictions of {rival} hold no experts' logits, {needed}")
 
 
-def _chosen(val: Answers, unit: str) -> dict[str, str]:
+def _chosen(val: SplitAnswers, unit: str) -> dict[str, str]:
     """Returns the aggregator of each target that is best on val, on average over all rivals and seeds."""
-    codes = np.unique(val.who[LEVELS[unit]].astype(str), return_inverse=True)[1]
+    codes = np.unique(val.index[LEVELS[unit]].astype(str), return_inverse=True)[1]
     truth = group_truth(val.truth, codes, int(codes.max()) + 1)
     scores = [val.log_odds(key) for key in val.logp if key[0] != IDEAL]
     return dict(zip(val.targets, choose(truth, scores, codes), strict=True))

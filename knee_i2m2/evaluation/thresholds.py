@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from knee_i2m2.evaluation.answers import Answers, Key
+from knee_i2m2.evaluation.split_answers import Key, SplitAnswers
 from knee_i2m2.evaluation.statistics.operating_point import Threshold, fit_threshold
 
-__all__ = ["Thresholds", "fit_thresholds", "listed"]
+__all__ = ["Thresholds", "fit_thresholds", "threshold_entries"]
 
 Thresholds = Mapping[str, Mapping[tuple[Key, str], Threshold]]
 """Unit -> (rival and seed, target) -> threshold."""
 
 
-def fit_thresholds(val: Sequence[Answers]) -> Thresholds:
+def fit_thresholds(val: Sequence[SplitAnswers]) -> Thresholds:
     """Returns the thresholds of largest balanced accuracy on val, of findings."""
     return {answers.unit: _fitted(answers) for answers in val if answers.detection}
 
 
-def _fitted(answers: Answers) -> dict[tuple[Key, str], Threshold]:
+def _fitted(answers: SplitAnswers) -> dict[tuple[Key, str], Threshold]:
     return {
         (key, target): fit_threshold(truth, log_odds, "val")
         for key in answers.logp
@@ -26,7 +26,7 @@ def _fitted(answers: Answers) -> dict[tuple[Key, str], Threshold]:
     }
 
 
-def listed(thresholds: Thresholds) -> list[dict[str, object]]:
+def threshold_entries(thresholds: Thresholds) -> list[dict[str, object]]:
     """Returns one entry a threshold, for a file; what is not estimable is null."""
     return [
         {"unit": unit, "rival": rival, "seed": seed, "target": target, **_entry(threshold)}

@@ -9,16 +9,16 @@ import numpy as np
 import pandas as pd
 
 from knee_i2m2.errors import DataError
-from knee_i2m2.evaluation.answers import Answers, Key
 from knee_i2m2.evaluation.draws import MEAN
+from knee_i2m2.evaluation.split_answers import Key, SplitAnswers
 from knee_i2m2.evaluation.statistics.bootstrap import estimate
 from knee_i2m2.files import write_text
 
 __all__ = [
-    "COMPARED",
-    "CONTRIBUTED",
-    "EFFECTS",
-    "EVALUATED",
+    "COMPARISON_COLUMNS",
+    "CONTRIBUTION_COLUMNS",
+    "EFFECT_COLUMNS",
+    "EVALUATION_COLUMNS",
     "MACRO",
     "Rows",
     "counts",
@@ -34,16 +34,16 @@ _COUNTED = ["n", "positives", "clusters"]
 _ESTIMATED = ["value", "low", "high", "seed_sd"]
 _COMMON = ["seed", "split", "unit", "subgroup", "target", "metric", *_ESTIMATED, *_COUNTED]
 
-EVALUATED = ["rival", *_COMMON]
+EVALUATION_COLUMNS = ["rival", *_COMMON]
 """Columns of evaluation.csv."""
 
-COMPARED = ["rival", "against", *_COMMON, "p", "p_holm"]
+COMPARISON_COLUMNS = ["rival", "against", *_COMMON, "p", "p_holm"]
 """Columns of comparisons.csv; the p-values are those of the clustered DeLong test, Holm's over the targets."""
 
-CONTRIBUTED = ["rival", "expert", *_COMMON]
+CONTRIBUTION_COLUMNS = ["rival", "expert", *_COMMON]
 """Columns of contributions.csv."""
 
-EFFECTS = [
+EFFECT_COLUMNS = [
     *("effect", "rival", "against", "split", "unit", "target", "value", "low", "high"),
     *("p", "level", "holm_low", "holm_high", "verdict"),
 ]
@@ -54,12 +54,12 @@ _WORDS = {"rival", "against", "expert", "effect", "seed", "split", "unit", "subg
 Rows = list[dict[str, object]]
 
 
-def counts(answers: Answers) -> Rows:
+def counts(answers: SplitAnswers) -> Rows:
     """Returns per target, then for `macro`, the units with a known truth, the positive ones, and their clusters.
 
     Positives exist for findings only, and not for `macro`.
     """
-    clusters = answers.who["cluster"].to_numpy()
+    clusters = answers.index["cluster"].to_numpy()
     known = [*(answers.truth >= 0).T, (answers.truth >= 0).any(axis=1)]
     positives = [int((y == 1).sum()) if answers.detection else None for y in answers.truth.T]
     columns = zip((*answers.targets, MACRO), known, (*positives, None), strict=True)

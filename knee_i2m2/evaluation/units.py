@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float, Int
 
-from knee_i2m2.evaluation.answers import Answers
+from knee_i2m2.evaluation.split_answers import SplitAnswers
 from knee_i2m2.evaluation.statistics.aggregation import AGGREGATORS
 
-__all__ = ["LEVELS", "NO_SERIES", "group_truth", "grouped", "said", "samples"]
+__all__ = ["LEVELS", "NO_SERIES", "group_truth", "grouped", "log_probabilities", "name_smallest_unit"]
 
 NO_SERIES = "-"
 """What the `series` column holds where samples belong to no series."""
@@ -21,13 +21,13 @@ LEVELS = {"volume": "series", "patient": "cluster"}
 """Unit -> the column whose values its slices share."""
 
 
-def samples(answers: Answers) -> Answers:
+def name_smallest_unit(answers: SplitAnswers) -> SplitAnswers:
     """Returns the answers with their smallest unit named: slices where findings are asked of series, else samples."""
-    alone = not answers.detection or bool((answers.who["series"] == NO_SERIES).all())
+    alone = not answers.detection or bool((answers.index["series"] == NO_SERIES).all())
     return replace(answers, unit="sample" if alone else "slice")
 
 
-def grouped(slices: Answers, unit: str, aggregators: Mapping[str, str]) -> Answers:
+def grouped(slices: SplitAnswers, unit: str, aggregators: Mapping[str, str]) -> SplitAnswers:
     """Returns what is true and said of each volume or patient.
 
     Subgroup columns that change within a group are dropped.
@@ -37,22 +37,22 @@ def grouped(slices: Answers, unit: str, aggregators: Mapping[str, str]) -> Answe
         unit: A name in `LEVELS`.
         aggregators: Target -> name in `AGGREGATORS`.
     """
-    names, codes = np.unique(slices.who[LEVELS[unit]].astype(str), return_inverse=True)
+    names, codes = np.unique(slices.index[LEVELS[unit]].astype(str), return_inverse=True)
     places = [(place, AGGREGATORS[aggregators[target]]) for place, target in enumerate(slices.targets)]
 
     def of(log_odds: Float[np.ndarray, "slices targets"]) -> Float[np.ndarray, "groups targets"]:
         return np.concatenate([f(log_odds[:, [place]], codes, len(names)) for place, f in places], axis=1)
 
-    return Answers(
+    return SplitAnswers(
         unit=unit,
-        who=_who(slices, codes, names),
+        index=_who(slices, codes, names),
         targets=slices.targets,
         truth=group_truth(slices.truth, codes, len(names)),
-        logp={key: said(of(slices.log_odds(key))) for key in slices.logp},
+        logp={key: log_probabilities(of(slices.log_odds(key))) for key in slices.logp},
     )
 
 
-def said(log_odds: Float[np.ndarray, "units targets"]) -> Float[np.ndarray, "units targets 2"]:
+def log_probabilities(log_odds: Float[np.ndarray, "units targets"]) -> Float[np.ndarray, "units targets 2"]:
     """Returns the log-probabilities of both classes."""
     return -np.logaddexp(0, np.stack([log_odds, -log_odds], axis=-1))
 
@@ -75,9 +75,9 @@ def group_truth(
     return np.where(positive, 1, np.where(unknown, -1, 0))
 
 
-def _who(slices: Answers, codes: Int[np.ndarray, " slices"], names: np.ndarray) -> pd.DataFrame:
+def _who(slices: SplitAnswers, codes: Int[np.ndarray, " slices"], names: np.ndarray) -> pd.DataFrame:
     """Returns one row a group; the series of a patient is the patient."""
-    groups = slices.who.groupby(codes, sort=True)
+    groups = slices.index.groupby(codes, sort=True)
     constant = [column for column in slices.subgroups if groups[column].nunique(dropna=False).max() == 1]
     firsts = groups[["cluster", *constant]].first()
     return firsts.assign(sample=names, series=names)[["sample", "series", "cluster", *constant]].reset_index(drop=True)

@@ -70,7 +70,7 @@ def evaluate(run: Path, /, config: EvaluateOptions) -> dict[str, Any]:
     options = (config.replicates, config.seed, recalibration, config.margin, config.accelerated, config.allow_leaks)
     found = judge(run, *options)
     cases = {} if config.cases is None else {"cases": str(_cases(run, config))}
-    tables = {"evaluation": found.evaluated, "comparisons": found.compared, "effects": found.effects}
+    tables = {"evaluation": found.results, "comparisons": found.comparisons, "effects": found.effects}
     said = {"written": str(run / "evaluation.csv"), **cases, "notes": found.notes}
     return said | {name: json.loads(table.to_json(orient="records")) for name, table in tables.items()}
 

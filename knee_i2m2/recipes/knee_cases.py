@@ -27,10 +27,10 @@ from jaxtyping import Float
 from knee_i2m2.data.parallel import counted
 from knee_i2m2.data.prepared import Prepared, read_data
 from knee_i2m2.errors import DataError
-from knee_i2m2.evaluation.answers import Answers
 from knee_i2m2.evaluation.evaluate import REFERENCE
-from knee_i2m2.evaluation.run_answers import judged
-from knee_i2m2.evaluation.selection import Chosen, chosen_cases
+from knee_i2m2.evaluation.run_answers import run_answers
+from knee_i2m2.evaluation.selection import SelectedCase, select_cases
+from knee_i2m2.evaluation.split_answers import SplitAnswers
 from knee_i2m2.evaluation.statistics import localisation
 from knee_i2m2.evaluation.statistics.bootstrap import Estimate
 from knee_i2m2.evaluation.statistics.localisation import Box
@@ -74,7 +74,7 @@ def write_cases(run: Path, number: int, method: str = "gradient", device: str = 
         CheckpointError: There is no checkpoint, or it is damaged.
     """
     source = _Source.open(run, device)
-    found = judged(run)
+    found = run_answers(run)
     answers = found.test[0].by(REFERENCE)
     fitted = fit_thresholds([found.val[0].by(REFERENCE)])["slice"]
     thresholds = {
@@ -82,7 +82,7 @@ def write_cases(run: Path, number: int, method: str = "gradient", device: str = 
         for target in answers.targets
     }
     said = np.mean([answers.log_odds(key) for key in answers.logp], axis=0)
-    chosen = chosen_cases(answers, said, {t: v for t, v in thresholds.items() if np.isfinite(v)}, number)
+    chosen = select_cases(answers, said, {t: v for t, v in thresholds.items() if np.isfinite(v)}, number)
     with progress() as bars:
         scores = list(counted("saliency scores", _scores(source, answers, method), source.scored, bars))
         with whole_folder(run / "cases") as folder:
@@ -166,7 +166,7 @@ def _of(samples: Prepared, row: int, target: str) -> list[Box]:
     return [Box(*(float(box[s]) for s in sides)) for box in _boxes(samples, row) if box["target"] == target]
 
 
-def _scores(source: _Source, answers: Answers, method: str) -> Iterator[dict[str, Any]]:
+def _scores(source: _Source, answers: SplitAnswers, method: str) -> Iterator[dict[str, Any]]:
     """Yields the scores of every expert's maps for every target."""
     for place, target in enumerate(answers.targets):
         rows, boxes = _boxed(source.test, target, SCORED)
@@ -214,15 +214,15 @@ def _boxed(samples: Prepared, target: str, most: int | None = None) -> tuple[lis
 
 def _case(
     source: _Source,
-    answers: Answers,
-    chosen: Chosen,
+    answers: SplitAnswers,
+    chosen: SelectedCase,
     name: str,
     thresholds: Mapping[str, float],
     method: str,
     folder: Path,
 ) -> dict[str, Any]:
     """Writes the pictures of a case and returns what `cases.json` says of it."""
-    who, target = answers.who.iloc[chosen.row], answers.targets[chosen.place]
+    who, target = answers.index.iloc[chosen.row], answers.targets[chosen.place]
     row = source.rows[str(who["sample"])]
     x = {modality: values[0, 0].float() for modality, values in source.test[[row]].x.items() if values.ndim == 4}
     pictures = {"magnitude": magnitude_picture(x), "phase": phase_picture(x), "kspace": kspace_picture(x)}
@@ -243,7 +243,7 @@ def _case(
     }
 
 
-def _said(answers: Answers, chosen: Chosen) -> dict[str, Any]:
+def _said(answers: SplitAnswers, chosen: SelectedCase) -> dict[str, Any]:
     """Returns log-odds, mean over seeds: of the product, of each expert, and what the combiner added."""
     total = float(np.mean([answers.log_odds(key)[chosen.row, chosen.place] for key in answers.logp]))
     opinions = [

@@ -23,8 +23,8 @@ from knee_i2m2.data.parallel import counted
 from knee_i2m2.data.prepared import read_data
 from knee_i2m2.data.splits import read_split
 from knee_i2m2.errors import CheckpointError, ConfigError, DataError
-from knee_i2m2.evaluation.answers import answers_of
 from knee_i2m2.evaluation.draws import MEAN, draws
+from knee_i2m2.evaluation.split_answers import answers_from_table
 from knee_i2m2.evaluation.statistics.bootstrap import Estimate, cluster_weights, estimate
 from knee_i2m2.experts.knee import NETWORKS
 from knee_i2m2.files import write_text
@@ -135,8 +135,8 @@ def aurocs(table: pd.DataFrame, rival: str) -> dict[str, Estimate]:
 
     With too few positive patients it is not estimable, as in `evaluate`.
     """
-    answers = answers_of(table, (rival, MEAN))
-    names, codes = np.unique(answers.who["cluster"], return_inverse=True)
+    answers = answers_from_table(table, (rival, MEAN))
+    names, codes = np.unique(answers.index["cluster"], return_inverse=True)
     weights = cluster_weights(len(names), 1000, np.random.default_rng(0))[codes]
     return dict(zip(answers.targets, map(estimate, draws(answers, weights)[rival, MEAN]), strict=True))
 

@@ -13,8 +13,8 @@ from knee_i2m2.evaluation.draws import IDEAL
 from knee_i2m2.evaluation.evaluate import REFERENCE
 from knee_i2m2.evaluation.tidy import MACRO
 from knee_i2m2.files import write_text
-from knee_i2m2.report.elements.cells import Cell, Row, Rows, Table, cell, laid_out
-from knee_i2m2.report.elements.rendering import rendered
+from knee_i2m2.report.elements.cells import Cell, Row, Rows, Table, cell, grid_rows
+from knee_i2m2.report.elements.rendering import render
 from knee_i2m2.report.elements.section import Point, Section
 from knee_i2m2.report.elements.words import METRICS, interval, number, p_value, sentence
 
@@ -43,8 +43,8 @@ def write_comparison(table: pd.DataFrame, out: Path, runs: Sequence[str], notes:
         "headline": " ".join(_headline(table[table["run"] == run], run, runs[0]) for run in runs[1:]),
         "sections": [section for section in sections if not section.empty],
     }
-    write_text(out / "compare.md", rendered("compare.md.jinja", values))
-    write_text(out / "compare.html", rendered("compare.html.jinja", values))
+    write_text(out / "compare.md", render("compare.md.jinja", values))
+    write_text(out / "compare.html", render("compare.html.jinja", values))
     return out / "compare.html"
 
 
@@ -110,7 +110,7 @@ def _differences(table: pd.DataFrame, unit: str, place: int) -> Table:
         return cell(row, (-end, end), told if math.isfinite(_float(row["value"])) else "")
 
     title = f"Differences per {unit}"
-    return Table(f"run_{place}_{unit}", title, *_laid_out(rows, form), zero=50.0)
+    return Table(f"run_{place}_{unit}", title, *_columns_and_rows(rows, form), zero=50.0)
 
 
 def _values(table: pd.DataFrame, unit: str, place: int, run: str, against: str) -> Table:
@@ -120,16 +120,16 @@ def _values(table: pd.DataFrame, unit: str, place: int, run: str, against: str) 
         return Cell(f"{number(_float(row['first']))} → {number(_float(row['second']))}")
 
     title = f"{METRICS[rows['metric'].iloc[0]]} per {unit}: {against} → {run}"
-    return Table(f"values_{place}_{unit}", title, *_laid_out(rows, form))
+    return Table(f"values_{place}_{unit}", title, *_columns_and_rows(rows, form))
 
 
-def _laid_out(rows: pd.DataFrame, form: Callable[[Row], Cell]) -> tuple[tuple[str, ...], Rows]:
+def _columns_and_rows(rows: pd.DataFrame, form: Callable[[Row], Cell]) -> tuple[tuple[str, ...], Rows]:
     """Returns columns and rows: targets by rivals, the reference first and the ceiling last."""
     order = {REFERENCE: -1, IDEAL: 1}
     rivals = sorted(rows["rival"].unique(), key=lambda rival: (order.get(rival, 0), rival))
     targets = list(dict.fromkeys(rows["target"]))
     targets = targets if len(targets) > 2 else [target for target in targets if target != MACRO]
-    return tuple(targets), laid_out(rows, ("rival", rivals), ("target", targets), form)
+    return tuple(targets), grid_rows(rows, ("rival", rivals), ("target", targets), form)
 
 
 def _float(value: object) -> float:

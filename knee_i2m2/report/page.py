@@ -10,17 +10,17 @@ from knee_i2m2.evaluation.evaluate import REFERENCE
 from knee_i2m2.files import write_text
 from knee_i2m2.report.elements.cells import csv, safe
 from knee_i2m2.report.elements.inputs import Record, read_record
-from knee_i2m2.report.elements.rendering import rendered, standalone
+from knee_i2m2.report.elements.rendering import render, svg_document
 from knee_i2m2.report.elements.section import Section
 from knee_i2m2.report.elements.words import METRICS, headline
 from knee_i2m2.report.paper.model_card import model_card
 from knee_i2m2.report.paper.reporting_sheet import reporting_sheet
-from knee_i2m2.report.paper.summary import leak_told
-from knee_i2m2.report.run_details import circumstances
-from knee_i2m2.report.sections import explanations, findings
+from knee_i2m2.report.paper.summary import leak_warning
+from knee_i2m2.report.run_details import run_detail_sections
+from knee_i2m2.report.sections import explanation_sections, result_sections
 from knee_i2m2.report.single.browser import SCRIPTS, browser_section
 from knee_i2m2.report.tables.latex import latex
-from knee_i2m2.report.tables.operating import all_measures
+from knee_i2m2.report.tables.operating import measures_frame
 
 __all__ = ["write_report"]
 
@@ -40,16 +40,16 @@ def write_report(run: Path) -> Path:
     sections = _sections(record)
     _write_parts(run, record, sections)
     values = _values(record, sections)
-    write_text(run / "report.md", rendered("report.md.jinja", values))
+    write_text(run / "report.md", render("report.md.jinja", values))
     write_text(run / "reporting_sheet.md", reporting_sheet(record))
     write_text(run / "model_card.md", model_card(record))
-    write_text(run / "report.html", rendered("report.html.jinja", values))
+    write_text(run / "report.html", render("report.html.jinja", values))
     return run / "report.html"
 
 
 def _sections(record: Record) -> list[Section]:
     """Returns what there is to tell, in the order in which it is read; single cases take the room that is left."""
-    before, after = [*findings(record)], [*explanations(record), *circumstances(record)]
+    before, after = [*result_sections(record)], [*explanation_sections(record), *run_detail_sections(record)]
     taken = sum(len(picture.svg) for section in (*before, *after) for picture in section.pictures)
     made = (*before, browser_section(record.cases, _ROOM - taken), *after)
     return [section for section in made if not section.empty]
@@ -65,8 +65,8 @@ def _write_parts(run: Path, record: Record, sections: Sequence[Section]) -> None
         for table in (*section.tables, *section.folded):
             write_text(run / "tables" / f"{table.name}.csv", csv(table))
         for picture in section.pictures:
-            write_text(run / "figures" / f"{picture.name}.svg", standalone(picture.svg))
-    measures = all_measures(record).map(lambda value: safe(value) if isinstance(value, str) else value)
+            write_text(run / "figures" / f"{picture.name}.svg", svg_document(picture.svg))
+    measures = measures_frame(record).map(lambda value: safe(value) if isinstance(value, str) else value)
     write_text(run / "tables" / "measures.csv", measures.to_csv(index=False, lineterminator="\n"))
     for table in sections[0].tables:
         caption = f"{METRICS[record.metric]} {table.title} on test: means over seeds with 95 % intervals."
@@ -82,6 +82,6 @@ def _values(record: Record, sections: Sequence[Section]) -> dict[str, Any]:
         "targets": record.answers.targets,
         "reference": REFERENCE,
         "headline": headline(record.evaluation, record.comparisons, record.answers.unit),
-        "leak": leak_told(record),
+        "leak": leak_warning(record),
         "scripts": SCRIPTS if any(section.html for section in sections) else "",
     }

@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from knee_i2m2.report.elements.inputs import Record
-from knee_i2m2.report.elements.section import Section, found
+from knee_i2m2.report.elements.section import Section, without_none
 from knee_i2m2.report.elements.words import facts, listing, sentence
 from knee_i2m2.report.figures.flow import flow_picture
 from knee_i2m2.report.figures.overview import training_pictures
 from knee_i2m2.report.paper.summary import FOLDERS, train_known
 from knee_i2m2.report.tables.budget import budget_table, counts_table
 
-__all__ = ["circumstances"]
+__all__ = ["run_detail_sections"]
 
 _NAMED = 12
 
 
-def circumstances(record: Record) -> Iterator[Section]:
+def run_detail_sections(record: Record) -> Iterator[Section]:
     """Yields what is not estimable, whom the data are about, how rivals were trained, and how to repeat it."""
     yield _limits(record)
     yield _audit(record)
@@ -38,7 +38,7 @@ def _limits(record: Record) -> Section:
 
 def _audit(record: Record) -> Section:
     leaks = [str(name) for name in record.settings["leaks"]]
-    clusters = record.answers.who["cluster"].nunique()
+    clusters = record.answers.index["cluster"].nunique()
     held = f"Test holds {clusters} clusters, such as patients"
     return Section(
         "patients",
@@ -46,7 +46,7 @@ def _audit(record: Record) -> Section:
         () if leaks else (f"{held}; {_audited(record)}.",),
         warning=_leak(leaks, held) if leaks else "",
         pictures=(flow_picture(record),),
-        tables=found([counts_table(record)]),
+        tables=without_none([counts_table(record)]),
     )
 
 
@@ -73,7 +73,7 @@ def _training(record: Record) -> Section:
 
 def _budget(record: Record) -> Section:
     text = "A rival that starts from experts trained alone costs their training as well."
-    return Section("budget", "Budget", (text,), tables=found([budget_table(record)]))
+    return Section("budget", "Budget", (text,), tables=without_none([budget_table(record)]))
 
 
 def _data(record: Record) -> Section:

@@ -6,22 +6,22 @@ from collections.abc import Iterator
 
 from knee_i2m2.evaluation.evaluate import REFERENCE
 from knee_i2m2.report.elements.inputs import Record
-from knee_i2m2.report.elements.section import Point, Section, found
+from knee_i2m2.report.elements.section import Point, Section, without_none
 from knee_i2m2.report.elements.verdicts import criterion, verdicts
 from knee_i2m2.report.elements.words import METRICS
 from knee_i2m2.report.figures.curves import decision_pictures, precision_pictures, roc_pictures
 from knee_i2m2.report.figures.forest import acceleration_picture, acceleration_table, forest_pictures, forest_table
 from knee_i2m2.report.figures.overview import adjusted_pictures, efficiency_picture
 from knee_i2m2.report.figures.reliability import reliability_pictures
-from knee_i2m2.report.figures.shapley import credit_pictures, credit_tables
-from knee_i2m2.report.paper.summary import calibration_told, titled
+from knee_i2m2.report.figures.shapley import contribution_pictures, contribution_tables
+from knee_i2m2.report.paper.summary import calibration_method, with_titles
 from knee_i2m2.report.single.saliency import saliency_section
 from knee_i2m2.report.tables import operating, results
 
-__all__ = ["explanations", "findings"]
+__all__ = ["explanation_sections", "result_sections"]
 
 
-def findings(record: Record) -> Iterator[Section]:
+def result_sections(record: Record) -> Iterator[Section]:
     """Yields what was found: the headline, what targets depend on, how sure, at which price of errors, in whom."""
     yield _headline(record)
     yield _verdicts(record)
@@ -36,7 +36,7 @@ def findings(record: Record) -> Iterator[Section]:
     yield _acceleration(record)
 
 
-def explanations(record: Record) -> Iterator[Section]:
+def explanation_sections(record: Record) -> Iterator[Section]:
     """Yields what stands behind the findings: maps, experts, the ideal observer, other intervals."""
     yield saliency_section(record.cases)
     yield _experts(record)
@@ -52,8 +52,8 @@ def _headline(record: Record) -> Section:
         "results",
         f"{metric[0].upper()}{metric[1:]} by rival and target",
         (f"Means over seeds; 95 % intervals resample whole clusters, such as patients. {order}.",),
-        tables=found(results.results_table(record, unit, record.metric) for unit in record.units),
-        folded=found(results.seed_table(record, unit) for unit in record.units),
+        tables=without_none(results.results_table(record, unit, record.metric) for unit in record.units),
+        folded=without_none(results.seed_table(record, unit) for unit in record.units),
     )
 
 
@@ -65,7 +65,7 @@ def _verdicts(record: Record) -> Section:
         "What every target depends on",
         (criterion(margin, effects, metric), f"Sentences are about {metric} per {unit}.") if len(effects) else (),
         points=tuple(Point(v.target, v.told, (*v.effects, *v.beside)) for v in verdicts(effects, unit, margin)),
-        folded=found(results.effect_table(record, one) for one in record.units),
+        folded=without_none(results.effect_table(record, one) for one in record.units),
     )
 
 
@@ -79,8 +79,8 @@ def _differences(record: Record) -> Section:
             "apart; it is not corrected for the number of targets. p is that of the clustered DeLong test, corrected "
             "over the targets (Holm): the two can disagree.",
         ),
-        tables=found([first]),
-        folded=found(others),
+        tables=without_none([first]),
+        folded=without_none(others),
     )
 
 
@@ -93,7 +93,7 @@ def _position(record: Record) -> Section:
             "slices of the same place are compared: a rival that knows nothing but the place falls to 0.5.",
         ),
         pictures=tuple(adjusted_pictures(record)),
-        tables=found([results.adjusted_table(record)]),
+        tables=without_none([results.adjusted_table(record)]),
     )
 
 
@@ -108,7 +108,7 @@ def _choices(record: Record) -> Section:
             "as a whole. Entropy, in nats, says how unsure a rival is: 0 is sure, log of the number of classes is a "
             "guess.",
         ),
-        tables=tuple(table for what, one in tables.items() for table in titled(what, one)),
+        tables=tuple(table for what, one in tables.items() for table in with_titles(what, one)),
     )
 
 
@@ -122,8 +122,8 @@ def _curves(record: Record) -> Section:
             "depends on the prevalence, which a score that tells nothing reaches.",
         ),
         pictures=(*roc_pictures(record), *precision_pictures(record)),
-        tables=found([operating.ranking_table(record, record.answers.unit)]),
-        folded=found(operating.ranking_table(record, unit) for unit in record.units[1:]),
+        tables=without_none([operating.ranking_table(record, record.answers.unit)]),
+        folded=without_none(operating.ranking_table(record, unit) for unit in record.units[1:]),
     )
 
 
@@ -136,8 +136,8 @@ def _operating(record: Record) -> Section:
             "The threshold of largest balanced accuracy on val, per seed and target; test had no part in it. Counts "
             "are means over seeds. Those of all rivals stand in tables/measures.csv.",
         ),
-        tables=found([first]),
-        folded=found(others),
+        tables=without_none([first]),
+        folded=without_none(others),
     )
 
 
@@ -152,13 +152,13 @@ def _calibration(record: Record) -> Section:
         "calibration",
         "Calibration",
         (
-            f"{calibration_told(record)} A slope of 1 and an intercept of 0 are calibrated; below 1 the answers are "
+            f"{calibration_method(record)} A slope of 1 and an intercept of 0 are calibrated; below 1 the answers are "
             "too sure. Brier skill is the gain over always answering the prevalence. The diagrams pool all seeds; "
             "whiskers are 95 % intervals of 300 replicates, and bins hold equal counts.",
         ),
         pictures=tuple(reliability_pictures(record)),
-        tables=found([first]),
-        folded=found([*others, *corrected]),
+        tables=without_none([first]),
+        folded=without_none([*others, *corrected]),
     )
 
 
@@ -183,7 +183,7 @@ def _subgroups(record: Record) -> Section:
             "subgroup, on the same resamplings. No Δ is corrected for how many there are: hints, not findings.",
         ),
         pictures=tuple(forest_pictures(record)),
-        folded=found([forest_table(record)]),
+        folded=without_none([forest_table(record)]),
     )
 
 
@@ -192,8 +192,8 @@ def _acceleration(record: Record) -> Section:
         "acceleration",
         "Faster scans",
         ("The same test samples, predicted after retrospective undersampling.",),
-        pictures=found([acceleration_picture(record)]),
-        tables=found([acceleration_table(record)]),
+        pictures=without_none([acceleration_picture(record)]),
+        tables=without_none([acceleration_table(record)]),
     )
 
 
@@ -207,8 +207,8 @@ def _experts(record: Record) -> Section:
             "share credit between experts that see the same modality, the joint expert above all: they say who speaks, "
             "not what a target depends on.",
         ),
-        pictures=tuple(credit_pictures(record)),
-        folded=tuple(credit_tables(record)),
+        pictures=tuple(contribution_pictures(record)),
+        folded=tuple(contribution_tables(record)),
     )
 
 
@@ -220,8 +220,8 @@ def _efficiency(record: Record) -> Section:
             "Squared detectability of a rival over that of the ideal. 1 is all there is to see, 0 is blind; where the "
             "ideal passes an AUROC of 0.999 the ratio is not estimable.",
         ),
-        pictures=found([efficiency_picture(record)]),
-        tables=found([results.results_table(record, record.answers.unit, "efficiency")]),
+        pictures=without_none([efficiency_picture(record)]),
+        tables=without_none([results.results_table(record, record.answers.unit, "efficiency")]),
     )
 
 
@@ -234,6 +234,6 @@ def _intervals(record: Record) -> Section:
             "The bootstrap resamples clusters; Obuchowski’s closed form takes their correlation into account; DeLong’s "
             "takes all units for independent, and stands here to show what that would claim.",
         ),
-        tables=found([first]),
-        folded=found(others),
+        tables=without_none([first]),
+        folded=without_none(others),
     )

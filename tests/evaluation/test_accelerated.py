@@ -27,7 +27,7 @@ def faster(run: Path, folder: Path, acceleration: int, change=lambda frame: fram
 
 def test_a_faster_scan_of_the_same_samples_stands_beside_test(run: Path, tmp_path: Path) -> None:
     folders = [faster(run, tmp_path / f"at_{a}", a) for a in (2, 4)]
-    found = evaluate(run, replicates=50, accelerated=folders).evaluated
+    found = evaluate(run, replicates=50, accelerated=folders).results
     test = found.query(
         "split == 'test' and seed == 'mean' and rival == 'i2m2' and unit == 'slice' and metric == 'auroc'"
     )

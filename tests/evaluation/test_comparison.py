@@ -6,7 +6,7 @@ import pytest
 
 from knee_i2m2 import predictions
 from knee_i2m2.errors import ConfigError, DataError
-from knee_i2m2.evaluation.comparison import RUNS_COMPARED, compare
+from knee_i2m2.evaluation.comparison import RUN_COMPARISON_COLUMNS, compare
 from knee_i2m2.evaluation.statistics.auroc import auroc
 from tests.evaluation.runs import EXPERTS, TARGETS, make_run
 
@@ -27,7 +27,7 @@ def test_the_second_run_is_judged_minus_the_first_on_the_same_samples(runs: list
         frames = [pd.read_parquet(p).query("target == 'acl'") for p in run.glob("predictions/magnitude/*/test.parquet")]
         return float(np.mean([auroc(f["truth"].to_numpy(), (f["logp_1"] - f["logp_0"]).to_numpy()) for f in frames]))
 
-    assert table.columns.tolist() == RUNS_COMPARED
+    assert table.columns.tolist() == RUN_COMPARISON_COLUMNS
     assert (row["first"], row["second"]) == pytest.approx((mean(runs[0]), mean(runs[1])))
     assert row["value"] == pytest.approx(row["second"] - row["first"])
     assert row["holm_low"] <= row["low"] <= row["value"] <= row["high"] <= row["holm_high"]

@@ -3,7 +3,6 @@ from itertools import permutations
 import numpy as np
 import pytest
 
-from knee_i2m2.evaluation.answers import read_answers
 from knee_i2m2.evaluation.contribution import (
     contributions,
     covariance_shares,
@@ -11,6 +10,7 @@ from knee_i2m2.evaluation.contribution import (
     shapley,
     value_of_subsets,
 )
+from knee_i2m2.evaluation.split_answers import read_split_answers
 from knee_i2m2.evaluation.statistics.auroc import auroc
 from knee_i2m2.evaluation.statistics.bootstrap import cluster_weights
 from tests.evaluation.runs import make_run
@@ -19,7 +19,7 @@ random = np.random.default_rng(0)
 ONCE = np.ones((50, 1), dtype=np.int32)
 
 
-def said(experts: int, units: int = 200) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+def drawn_log_odds(experts: int, units: int = 200) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """Returns truths and log-odds of experts of growing strength."""
     truth = random.integers(2, size=units)
     return truth, {f"e{k}": 0.4 * k * truth + random.standard_normal(units) for k in range(experts)}
@@ -53,7 +53,7 @@ def test_a_product_that_never_moves_has_no_shares() -> None:
 
 
 def test_subsets_are_judged_as_products_and_nobody_guesses() -> None:
-    truth, log_odds = said(3)
+    truth, log_odds = drawn_log_odds(3)
     values = value_of_subsets(truth, log_odds, np.ones((200, 1), dtype=np.int32))
     assert len(values) == 8
     assert values[frozenset()][0] == 0.5
@@ -61,7 +61,7 @@ def test_subsets_are_judged_as_products_and_nobody_guesses() -> None:
 
 
 def test_shapley_values_are_the_mean_gain_over_all_orders() -> None:
-    truth, log_odds = said(4)
+    truth, log_odds = drawn_log_odds(4)
     values = value_of_subsets(truth, log_odds, random.integers(3, size=(200, 5)).astype(np.int32))
     orders = list(permutations(log_odds))
     for expert, found in shapley(values).items():
@@ -71,14 +71,14 @@ def test_shapley_values_are_the_mean_gain_over_all_orders() -> None:
 
 
 def test_shapley_values_share_out_all_that_is_gained() -> None:
-    truth, log_odds = said(3)
+    truth, log_odds = drawn_log_odds(3)
     values = value_of_subsets(truth, log_odds, np.ones((200, 1), dtype=np.int32))
     gained = values[frozenset(log_odds)] - 0.5
     np.testing.assert_allclose(sum(shapley(values).values()), gained, atol=1e-12)
 
 
 def test_experts_that_say_the_same_share_equally_and_neither_is_missed() -> None:
-    truth, log_odds = said(2)
+    truth, log_odds = drawn_log_odds(2)
     twins = {"a": log_odds["e1"], "b": log_odds["e1"]}
     values = value_of_subsets(truth, twins, np.ones((200, 1), dtype=np.int32))
     assert shapley(values)["a"] == pytest.approx(shapley(values)["b"])
@@ -86,15 +86,15 @@ def test_experts_that_say_the_same_share_equally_and_neither_is_missed() -> None
 
 
 def test_leaving_one_out_is_a_difference_of_products() -> None:
-    truth, log_odds = said(3)
+    truth, log_odds = drawn_log_odds(3)
     values = value_of_subsets(truth, log_odds, np.ones((200, 1), dtype=np.int32))
     everybody = auroc(truth, sum(log_odds.values()))
     assert leave_one_out(values)["e2"][0] == pytest.approx(everybody - auroc(truth, log_odds["e0"] + log_odds["e1"]))
 
 
 def test_contributions_are_means_over_seeds_of_every_expert_and_target(tmp_path) -> None:
-    answers = read_answers(make_run(tmp_path, patients=20), "test")
-    weights = cluster_weights(20, 10, random)[np.unique(answers.who["cluster"], return_inverse=True)[1]]
+    answers = read_split_answers(make_run(tmp_path, patients=20), "test")
+    weights = cluster_weights(20, 10, random)[np.unique(answers.index["cluster"], return_inverse=True)[1]]
     found = {(metric, expert): drawn for metric, expert, drawn in contributions(answers, "i2m2", weights)}
     assert {metric for metric, _ in found} == {"leave_one_out", "shapley", "share"}
     assert {expert for _, expert in found} == {"magnitude", "phase", "magnitude+phase"}

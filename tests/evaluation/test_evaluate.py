@@ -20,7 +20,13 @@ from knee_i2m2.evaluation.evaluate import Evaluation, evaluate
 from knee_i2m2.evaluation.recalibration import Recalibration
 from knee_i2m2.evaluation.statistics.aggregation import AGGREGATORS
 from knee_i2m2.evaluation.statistics.multiplicity import holm
-from knee_i2m2.evaluation.tidy import COMPARED, CONTRIBUTED, EFFECTS, EVALUATED, read_results
+from knee_i2m2.evaluation.tidy import (
+    COMPARISON_COLUMNS,
+    CONTRIBUTION_COLUMNS,
+    EFFECT_COLUMNS,
+    EVALUATION_COLUMNS,
+    read_results,
+)
 from tests.evaluation.runs import TARGETS, index, make_run, prediction_table
 
 
@@ -91,7 +97,7 @@ def test_all_measures_stand_beside_the_auroc_on_test(run: Path, results) -> None
 
 
 def test_no_measure_but_the_headline_is_of_val(results) -> None:
-    assert set(results.evaluated.query("split == 'val'")["metric"]) == {"auroc"}
+    assert set(results.results.query("split == 'val'")["metric"]) == {"auroc"}
 
 
 def test_the_spread_over_seeds_is_a_column_of_its_own(results) -> None:
@@ -109,11 +115,11 @@ def test_the_closed_forms_stand_beside_the_bootstrap(results) -> None:
 
 
 def test_p_is_of_the_mean_and_holm_over_targets(results) -> None:
-    rows = picked(results.compared, rival="magnitude", seed="mean").set_index("target")
+    rows = picked(results.comparisons, rival="magnitude", seed="mean").set_index("target")
     p = rows.loc[list(TARGETS), "p"].to_numpy()
     np.testing.assert_allclose(rows.loc[list(TARGETS), "p_holm"], holm(p))
     assert rows.loc[["macro"], ["p", "p_holm"]].isna().all(axis=None)
-    assert picked(results.compared, rival="magnitude", seed="0")["p"].isna().all()
+    assert picked(results.comparisons, rival="magnitude", seed="0")["p"].isna().all()
 
 
 def test_a_subgroup_is_contrasted_with_the_others(results) -> None:
@@ -127,8 +133,8 @@ def test_a_subgroup_is_contrasted_with_the_others(results) -> None:
 
 
 def test_contributions_and_effects_are_of_the_reference(results) -> None:
-    assert set(results.contributed["rival"]) == {"i2m2"}
-    assert set(results.contributed["metric"]) == {"leave_one_out", "shapley", "share"}
+    assert set(results.contributions["rival"]) == {"i2m2"}
+    assert set(results.contributions["metric"]) == {"leave_one_out", "shapley", "share"}
     assert set(results.effects["effect"]) == {"phase"}
     assert set(results.effects["against"]) == {"magnitude"}
     assert set(results.effects["target"]) == set(TARGETS)
@@ -140,7 +146,7 @@ def test_repeating_every_slice_narrows_no_interval(run: Path, results, tmp_path:
         again = [frame.assign(sample=frame["sample"] + f"#{copy}") for copy in range(5)]
         predictions.write(pd.concat(again, ignore_index=True), tmp_path / path.relative_to(run))
     once, fivefold = (
-        picked(e.evaluated, rival="i2m2", seed="mean", target="acl").set_index("metric").eval("high - low")
+        picked(e.results, rival="i2m2", seed="mean", target="acl").set_index("metric").eval("high - low")
         for e in (results, evaluate(tmp_path, replicates=200))
     )
     for metric in ("auroc", "brier", "auprc", "sensitivity"):
@@ -159,7 +165,7 @@ def test_recalibration_is_fitted_on_val_and_shown_beside_what_was(tmp_path: Path
         total = np.stack([sum(frame[c] for c in logits if c.endswith(f"_{k}")) for k in (0, 1)], axis=1)
         frame[["logp_0", "logp_1"]] = log_softmax(total, axis=1)
         predictions.write(frame, path)
-    found = evaluate(tmp_path, 50, 0, Recalibration(calibration)).evaluated
+    found = evaluate(tmp_path, 50, 0, Recalibration(calibration)).results
     of = picked(found, rival="i2m2", seed="mean", target="acl").set_index("metric")["value"]
     assert of["brier"] < of["brier_before"]
     assert of["ece"] < of["ece_before"]
@@ -168,7 +174,7 @@ def test_recalibration_is_fitted_on_val_and_shown_beside_what_was(tmp_path: Path
     assert kept["calibration"] == calibration
     assert {entry["rival"] for entry in kept["fitted"]} == {"i2m2", "magnitude"}
     if calibration == "temperature":  # it changes no order
-        before = picked(evaluate(tmp_path, 50).evaluated, rival="i2m2", seed="mean", target="acl", metric="auroc")
+        before = picked(evaluate(tmp_path, 50).results, rival="i2m2", seed="mean", target="acl", metric="auroc")
         assert of["auroc"] == pytest.approx(before["value"].item(), abs=1e-12)
 
 
@@ -185,7 +191,7 @@ def test_nothing_is_fitted_on_test(tmp_path: Path) -> None:
 
 def test_the_prior_that_a_product_counts_too_often_is_taken_out_of_the_rivals_named(tmp_path: Path) -> None:
     run = make_run(tmp_path)
-    found = evaluate(run, 20, 0, Recalibration(prior_correction=("i2m2",))).evaluated
+    found = evaluate(run, 20, 0, Recalibration(prior_correction=("i2m2",))).results
     prevalence = pd.read_parquet(run / "predictions/i2m2/0/val.parquet").query("target == 'acl'")["truth"].mean()
     kept = json.loads((run / "evaluation.json").read_text())
     (entry,) = (f for f in kept["fitted"] if (f["unit"], f["seed"], f["target"]) == ("slice", "0", "acl"))
@@ -200,9 +206,9 @@ def test_the_prior_that_a_product_counts_too_often_is_taken_out_of_the_rivals_na
 
 def test_a_run_without_the_reference_is_evaluated_without_comparison(tmp_path: Path) -> None:
     found = evaluate(make_run(tmp_path, {"magnitude": ("magnitude",), "ideal": ("ideal",)}), replicates=10)
-    assert set(found.evaluated["rival"]) == {"magnitude", "ideal"}
-    assert found.compared.empty
-    assert found.contributed.empty
+    assert set(found.results["rival"]) == {"magnitude", "ideal"}
+    assert found.comparisons.empty
+    assert found.contributions.empty
     assert found.effects.empty
 
 
@@ -239,7 +245,12 @@ def test_subgroups_have_the_headline_only(results) -> None:
 
 
 def test_the_files_hold_what_is_returned_and_repeat_to_the_byte(run: Path, results) -> None:
-    names = {"evaluation": EVALUATED, "comparisons": COMPARED, "contributions": CONTRIBUTED, "effects": EFFECTS}
+    names = {
+        "evaluation": EVALUATION_COLUMNS,
+        "comparisons": COMPARISON_COLUMNS,
+        "contributions": CONTRIBUTION_COLUMNS,
+        "effects": EFFECT_COLUMNS,
+    }
     for frame, (name, columns) in zip(results, names.items(), strict=False):
         assert frame.columns.tolist() == columns
         read = read_results(run / f"{name}.csv", columns)
@@ -258,7 +269,7 @@ def test_one_class_is_not_estimable_and_left_out_of_macro(tmp_path: Path) -> Non
     assert of.loc["acl", ["value", "low", "high"]].isna().all()
     assert of.loc["macro", "value"] == of.loc["meniscus", "value"]
     assert picked(comparisons, target="acl")["value"].isna().all()
-    assert (read_results(run / "evaluation.csv", EVALUATED).query("target == 'acl'")["value"].isna()).all()
+    assert (read_results(run / "evaluation.csv", EVALUATION_COLUMNS).query("target == 'acl'")["value"].isna()).all()
 
 
 def test_ten_classes_without_series_have_an_accuracy_per_sample(tmp_path: Path) -> None:
@@ -281,7 +292,7 @@ def test_ten_classes_without_series_have_an_accuracy_per_sample(tmp_path: Path) 
 
 def test_rivals_need_not_be_written_in_one_order(tmp_path: Path) -> None:
     run = make_run(tmp_path, seeds=1)
-    before = evaluate(run, replicates=20).evaluated
+    before = evaluate(run, replicates=20).results
     rewrite(run / "predictions/magnitude/0/test.parquet", lambda f: f.sample(frac=1, random_state=0))
     pd.testing.assert_frame_equal(evaluate(run, replicates=20)[0], before)
 
@@ -324,7 +335,7 @@ def test_rivals_with_other_targets_are_named(tmp_path: Path) -> None:
 def test_the_mean_difference_is_over_the_seeds_that_both_have(run: Path, tmp_path: Path) -> None:
     shutil.copytree(run / "predictions", tmp_path / "predictions")
     shutil.rmtree(tmp_path / "predictions" / "magnitude" / "1")
-    comparisons = evaluate(tmp_path, replicates=50).compared
+    comparisons = evaluate(tmp_path, replicates=50).comparisons
     for target in (*TARGETS, "macro"):
         rows = picked(comparisons, rival="magnitude", target=target).set_index("seed")
         assert set(rows.index) == {"0", "mean"}
@@ -343,4 +354,4 @@ def test_options_that_give_no_interval_are_refused_and_leave_the_tables_alone(
 
 def test_the_ideal_alone_is_evaluated(tmp_path: Path) -> None:
     found = evaluate(make_run(tmp_path, {"ideal": ("ideal",)}), replicates=10)
-    assert set(found.evaluated["rival"]) == {"ideal"}
+    assert set(found.results["rival"]) == {"ideal"}

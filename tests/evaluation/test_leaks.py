@@ -7,9 +7,9 @@ import pytest
 
 from knee_i2m2 import predictions
 from knee_i2m2.errors import DataError
-from knee_i2m2.evaluation.answers import read_answers
 from knee_i2m2.evaluation.evaluate import evaluate
-from knee_i2m2.evaluation.leaks import unanswered
+from knee_i2m2.evaluation.leaks import not_estimable_notes
+from knee_i2m2.evaluation.split_answers import read_split_answers
 from tests.evaluation.runs import make_run
 
 
@@ -65,12 +65,12 @@ def test_what_is_not_estimable_is_said_with_its_reason(tmp_path: Path) -> None:
         few = frame["cluster"].isin([f"testp{n:03d}" for n in range(9)])
         truth = np.where(frame["target"] == "acl", np.where(few, frame["truth"], 0), 1)
         predictions.write(frame.assign(truth=truth), path)
-    notes = list(unanswered(read_answers(run, "test"), "test"))
+    notes = list(not_estimable_notes(read_split_answers(run, "test"), "test"))
     assert notes == [
         "acl per sample in test is not estimable: 9 clusters (patients) are positive, 10 are needed",
         "meniscus per sample in test is not estimable: none of the samples is negative",
     ]
     evaluation = evaluate(run, replicates=10)
-    slices = evaluation.evaluated.query("unit == 'slice' and split == 'test' and metric == 'auroc'")
+    slices = evaluation.results.query("unit == 'slice' and split == 'test' and metric == 'auroc'")
     assert slices["value"].isna().all()
     assert any("acl per slice in test" in note for note in evaluation.notes)

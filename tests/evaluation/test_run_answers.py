@@ -8,9 +8,9 @@ from sklearn.metrics import roc_auc_score
 
 from knee_i2m2 import predictions
 from knee_i2m2.errors import ConfigError
-from knee_i2m2.evaluation.answers import read_answers
 from knee_i2m2.evaluation.recalibration import Recalibration
-from knee_i2m2.evaluation.run_answers import judged
+from knee_i2m2.evaluation.run_answers import run_answers
+from knee_i2m2.evaluation.split_answers import read_split_answers
 from knee_i2m2.evaluation.statistics.aggregation import AGGREGATORS
 from knee_i2m2.evaluation.statistics.calibration import calibration_of_replicates
 from tests.evaluation.runs import EXPERTS, TARGETS, index, make_run, prediction_table
@@ -56,22 +56,22 @@ def samples_of(run: Path, classes: int = 2) -> Path:
 
 
 def test_slices_are_judged_as_they_are_and_volumes_and_patients_after_them(run: Path) -> None:
-    found = judged(run)
+    found = run_answers(run)
     for split in ("val", "test"):
         units = getattr(found, split)
-        assert [(one.unit, len(one.who)) for one in units] == [("slice", 120), ("volume", 40), ("patient", 20)]
-        said = read_answers(run, split)
+        assert [(one.unit, len(one.index)) for one in units] == [("slice", 120), ("volume", 40), ("patient", 20)]
+        said = read_split_answers(run, split)
         for key in said.logp:
             np.testing.assert_array_equal(units[0].logp[key], said.logp[key])
     assert found.fitted == []
 
 
 def test_what_joins_slices_is_the_best_on_val_over_all_rivals_and_seeds_but_the_ideal(run: Path) -> None:
-    slices = read_answers(run, "val")
-    chosen = judged(run).aggregators
+    slices = read_split_answers(run, "val")
+    chosen = run_answers(run).aggregators
     assert set(chosen) == set(LEVELS)
     for unit, column in LEVELS.items():
-        names, codes = np.unique(slices.who[column], return_inverse=True)
+        names, codes = np.unique(slices.index[column], return_inverse=True)
         for place, target in enumerate(TARGETS):
             truth = [slices.truth[codes == k, place].max() for k in range(len(names))]
             scores = [slices.log_odds(key)[:, [place]] for key in slices.logp if key[0] != "ideal"]
@@ -81,29 +81,29 @@ def test_what_joins_slices_is_the_best_on_val_over_all_rivals_and_seeds_but_the_
 
 
 def test_volumes_and_patients_say_what_val_has_chosen_on_both_splits(run: Path) -> None:
-    found = judged(run)
+    found = run_answers(run)
     for slices, *groups in (found.val, found.test):
         for group in groups:
-            codes = np.unique(slices.who[LEVELS[group.unit]], return_inverse=True)[1]
+            codes = np.unique(slices.index[LEVELS[group.unit]], return_inverse=True)[1]
             for place, target in enumerate(TARGETS):
                 join = AGGREGATORS[found.aggregators[group.unit][target]]
                 for key in slices.logp:
-                    expected = join(slices.log_odds(key)[:, [place]], codes, len(group.who))[:, 0]
+                    expected = join(slices.log_odds(key)[:, [place]], codes, len(group.index))[:, 0]
                     np.testing.assert_allclose(group.log_odds(key)[:, place], expected, atol=1e-12)
 
 
 def test_neither_the_ideal_nor_test_has_a_say_in_what_joins_slices(run: Path, tmp_path: Path) -> None:
     def chosen(name: str, which: str) -> Mapping[str, Mapping[str, str]]:
-        return judged(copied(run, tmp_path / name, which, flipped)).aggregators
+        return run_answers(copied(run, tmp_path / name, which, flipped)).aggregators
 
-    before = judged(run).aggregators
+    before = run_answers(run).aggregators
     assert chosen("ideal", "predictions/ideal/*/*.parquet") == chosen("test", "predictions/*/*/test.parquet") == before
     assert chosen("val", "predictions/*[2e]/*/val.parquet") != before  # while rivals on val have
 
 
 @pytest.mark.parametrize("calibration", ["temperature", "weights"])
 def test_groups_of_calibrated_slices_are_calibrated_again(run: Path, calibration: str) -> None:
-    found = judged(run, Recalibration(calibration))
+    found = run_answers(run, Recalibration(calibration))
     units = ("slice", "volume", "patient")
     noted = [(note["unit"], note["rival"], note["seed"], note["target"]) for note in found.fitted]
     rivals = [(rival, seed) for rival in ("i2m2", "magnitude") for seed in "01"]
@@ -117,22 +117,22 @@ def test_groups_of_calibrated_slices_are_calibrated_again(run: Path, calibration
 
 
 def test_a_prior_is_taken_out_of_slices_alone(run: Path) -> None:
-    found = judged(run, Recalibration(prior_correction=("i2m2",)))
+    found = run_answers(run, Recalibration(prior_correction=("i2m2",)))
     assert {(note["unit"], note["rival"]) for note in found.fitted} == {("slice", "i2m2")}
     shift = found.fitted[0]["prior_shift"]
-    before, after = (one.test[0].log_odds(("i2m2", "0"))[:, 0] for one in (judged(run), found))
+    before, after = (one.test[0].log_odds(("i2m2", "0"))[:, 0] for one in (run_answers(run), found))
     np.testing.assert_allclose(after, before + shift, atol=1e-12)
 
 
 @pytest.mark.parametrize("classes", [2, 10])
 def test_samples_that_form_no_series_are_all_there_is(tmp_path: Path, classes: int) -> None:
-    found = judged(samples_of(tmp_path, classes))
+    found = run_answers(samples_of(tmp_path, classes))
     assert [one.unit for one in (*found.val, *found.test)] == ["sample", "sample"]
     assert found.aggregators == {}
 
 
 def test_samples_of_two_classes_are_recalibrated_too(tmp_path: Path) -> None:
-    found = judged(samples_of(tmp_path), Recalibration("temperature"))
+    found = run_answers(samples_of(tmp_path), Recalibration("temperature"))
     assert [(note["unit"], note["target"]) for note in found.fitted] == [("sample", "acl")]
 
 
@@ -140,17 +140,17 @@ def test_choices_of_a_class_are_not_recalibrated(tmp_path: Path) -> None:
     run = samples_of(tmp_path, classes=10)
     for recalibration in (Recalibration("temperature"), Recalibration(prior_correction=("magnitude",))):
         with pytest.raises(ConfigError, match="are for findings, there or not"):
-            judged(run, recalibration)
+            run_answers(run, recalibration)
 
 
 def test_a_misspelt_rival_is_answered_with_the_one_that_was_meant(run: Path) -> None:
     with pytest.raises(ConfigError, match=r"there is no rival i2m; did you mean i2m2\?"):
-        judged(run, Recalibration(prior_correction=("i2m",)))
+        run_answers(run, Recalibration(prior_correction=("i2m",)))
 
 
 def test_weights_and_a_prior_that_they_would_overwrite_are_refused(run: Path) -> None:
     with pytest.raises(ConfigError, match="--prior-correction would change nothing; leave one of them out"):
-        judged(run, Recalibration("weights", ("i2m2",)))
+        run_answers(run, Recalibration("weights", ("i2m2",)))
 
 
 @pytest.mark.parametrize("asked", [Recalibration("weights"), Recalibration(prior_correction=("i2m2",))])
@@ -161,9 +161,9 @@ def test_predictions_without_experts_have_none_to_weigh(tmp_path: Path, asked: R
         experts = [c for c in frame if c.startswith("logit_") and "bias" not in c]
         predictions.write(frame.drop(columns=experts), path)
     with pytest.raises(ConfigError, match="the predictions of i2m2 hold no experts' logits"):
-        judged(run, asked)
+        run_answers(run, asked)
 
 
 def test_aggregators_that_were_chosen_elsewhere_are_used(run: Path) -> None:
     wanted = {unit: dict.fromkeys(TARGETS, "mean") for unit in LEVELS}
-    assert judged(run, aggregators=wanted).aggregators == wanted
+    assert run_answers(run, aggregators=wanted).aggregators == wanted

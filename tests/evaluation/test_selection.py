@@ -1,21 +1,21 @@
 import numpy as np
 import pandas as pd
 
-from knee_i2m2.evaluation.answers import Answers
-from knee_i2m2.evaluation.selection import chosen_cases
+from knee_i2m2.evaluation.selection import select_cases
+from knee_i2m2.evaluation.split_answers import SplitAnswers
 
 
-def answers(truth: list[list[int]], patients: list[str]) -> Answers:
+def answers(truth: list[list[int]], patients: list[str]) -> SplitAnswers:
     who = pd.DataFrame({"sample": range(len(patients)), "series": "-", "cluster": patients})
     targets = ("acl", "meniscus")[: len(truth[0])]
     logp = np.zeros((len(patients), len(targets), 2))
-    return Answers("slice", who, targets, np.array(truth), {("i2m2", "0"): logp})
+    return SplitAnswers("slice", who, targets, np.array(truth), {("i2m2", "0"): logp})
 
 
 def test_the_falsest_come_first_and_then_what_is_right() -> None:
     asked = answers([[1], [0], [1], [0], [1], [0]], list("abcdef"))
     said = np.array([[-5.0], [3.0], [-1.0], [4.0], [2.0], [-9.0]])
-    found = chosen_cases(asked, said, {"acl": 0.0}, 10)
+    found = select_cases(asked, said, {"acl": 0.0}, 10)
     assert [(one.row, one.kind) for one in found] == [
         (0, "false negative"),
         (3, "false positive"),
@@ -28,18 +28,18 @@ def test_the_falsest_come_first_and_then_what_is_right() -> None:
 def test_what_is_false_depends_on_the_targets_threshold() -> None:
     asked = answers([[1], [0]], ["a", "b"])
     said = np.array([[-1.0], [-1.0]])
-    assert [one.kind for one in chosen_cases(asked, said, {"acl": -2.0}, 9)] == ["false positive", "true positive"]
-    assert [one.kind for one in chosen_cases(asked, said, {"acl": 0.0}, 9)] == ["false negative"]
+    assert [one.kind for one in select_cases(asked, said, {"acl": -2.0}, 9)] == ["false positive", "true positive"]
+    assert [one.kind for one in select_cases(asked, said, {"acl": 0.0}, 9)] == ["false negative"]
 
 
 def test_a_patient_is_shown_once_a_target_and_targets_take_turns() -> None:
     asked = answers([[0, 0], [0, 0], [0, 0]], ["a", "a", "b"])
     said = np.array([[1.0, 5.0], [2.0, 4.0], [0.5, 6.0]])
-    found = chosen_cases(asked, said, {"acl": 0.0, "meniscus": 0.0}, 10)
+    found = select_cases(asked, said, {"acl": 0.0, "meniscus": 0.0}, 10)
     assert [(one.row, one.place) for one in found] == [(1, 0), (2, 1), (2, 0), (0, 1)]
-    assert len(chosen_cases(asked, said, {"acl": 0.0, "meniscus": 0.0}, 3)) == 3
+    assert len(select_cases(asked, said, {"acl": 0.0, "meniscus": 0.0}, 3)) == 3
 
 
 def test_unknown_truths_and_targets_without_a_threshold_are_no_cases() -> None:
     asked = answers([[-1, 0], [-1, 0]], ["a", "b"])
-    assert chosen_cases(asked, np.ones((2, 2)), {"acl": 0.0}, 10) == []
+    assert select_cases(asked, np.ones((2, 2)), {"acl": 0.0}, 10) == []

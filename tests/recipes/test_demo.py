@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from knee_i2m2.evaluation.tidy import EFFECTS, EVALUATED, read_results
+from knee_i2m2.evaluation.tidy import EFFECT_COLUMNS, EVALUATION_COLUMNS, read_results
 from knee_i2m2.recipes.demo import demo
 from knee_i2m2.sources.fastmri.annotations import TARGETS
 from tests.recipes.test_verdicts import PLANTED, told
@@ -29,7 +29,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def results(run: Path) -> pd.DataFrame:
     """Headline values on test, per slice: metric and rival by target."""
-    evaluated = read_results(run / "evaluation.csv", EVALUATED)
+    evaluated = read_results(run / "evaluation.csv", EVALUATION_COLUMNS)
     rows = evaluated.query("split == 'test' and seed == 'mean' and subgroup == 'all' and unit == 'slice'")
     assert rows["n"].min() >= 450 and rows["clusters"].min() >= 40
     return rows.pivot(index=["metric", "rival"], columns="target", values="value")
@@ -71,4 +71,4 @@ def test_efficiency_is_between_nothing_and_the_ideal_where_the_ideal_can_be_told
 
 
 def test_the_verdicts_name_what_is_planted(run: Path) -> None:
-    assert told(read_results(run / "effects.csv", EFFECTS)) == PLANTED
+    assert told(read_results(run / "effects.csv", EFFECT_COLUMNS)) == PLANTED

@@ -316,7 +316,7 @@ def test_unknown_labels_are_ignored_and_do_not_break_anything(data: Path, config
     train(replace(config, data=copy, out=tmp_path / "run", rivals=["phase"], seeds=[0], epochs=1))
     frame = read(tmp_path / "run", "phase")
     assert (frame[frame["target"] == "acl"]["truth"] == -1).any()
-    evaluated = evaluate(tmp_path / "run", replicates=20).evaluated
+    evaluated = evaluate(tmp_path / "run", replicates=20).results
     rows = evaluated[(evaluated["split"] == "test") & (evaluated["unit"] == "slice") & (evaluated["seed"] == "0")]
     n = rows[(rows["metric"] == "auroc") & (rows["rival"] == "phase")].set_index("target")["n"]
     assert n["acl"] < n["meniscus"]

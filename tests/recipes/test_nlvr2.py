@@ -59,7 +59,7 @@ def run(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_every_rival_answers_and_is_judged_by_accuracy(run: Path) -> None:
     found = evaluate(run, replicates=20)
-    rows = found.evaluated.query("split == 'test' and seed == 'mean' and target == 'label'")
+    rows = found.results.query("split == 'test' and seed == 'mean' and target == 'label'")
     assert set(rows["rival"]) == {*RIVALS_OF_RUN, "majority"}
     assert set(rows["metric"]) == {"accuracy", "consistency", "entropy"}
     assert set(rows["subgroup"]) == {"all", "balance=balanced"}
@@ -130,7 +130,7 @@ def test_who_knows_only_the_majority_says_what_training_says_most(run: Path, dat
     frame = pd.read_parquet(run / "predictions/majority/0/test.parquet")
     share = index.query("split == 'train'")["label"].mean()  # balanced, so that Laplace's rule changes nothing
     assert np.exp(frame[["logp_0", "logp_1"]].to_numpy()) == pytest.approx(np.full((80, 2), [1 - share, share]))
-    rows = evaluate(run, replicates=20).evaluated.query("rival == 'majority' and metric == 'accuracy'")
+    rows = evaluate(run, replicates=20).results.query("rival == 'majority' and metric == 'accuracy'")
     assert rows.query("split == 'test' and seed == 'mean' and subgroup == 'all'")["value"].eq(0.5).all()
 
 

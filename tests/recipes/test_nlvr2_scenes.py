@@ -22,7 +22,7 @@ def test_the_interaction_is_learnt_and_neither_modality_alone_tells_anything(tmp
         main(["train", "nlvr2", "--data", str(tmp_path / "data"), "--out", str(tmp_path / "run"), *config, *options])
         == 0
     )
-    rows = evaluate(tmp_path / "run", replicates=100).evaluated
+    rows = evaluate(tmp_path / "run", replicates=100).results
     rows = rows.query("split == 'test' and seed == 'mean' and subgroup == 'all' and metric == 'accuracy'")
     accuracy = rows.query("target == 'label'").set_index("rival")["value"]
     assert abs(accuracy[["images", "sentence", "majority"]] - 0.5).max() < 0.03

@@ -21,7 +21,7 @@ def test_position_alone_is_skill_until_it_is_adjusted_for(tmp_path: Path, seed: 
     prepare(archive, PrepareKnee(annotations=archive / "knee.csv", out=tmp_path / "data"))
     run = tmp_path / "run"
     train(Knee(data=tmp_path / "data", out=run, rivals=["position"], epochs=6, lr=3e-3, threads=1, device="cpu"))
-    found = evaluate(run, replicates=200).evaluated
+    found = evaluate(run, replicates=200).results
     rows = found.query("split == 'test' and seed == 'mean' and subgroup == 'all' and unit == 'slice'")
     auroc = rows.pivot(index=["rival", "metric"], columns="target", values="value")[list(TARGETS)]
     assert (auroc.loc["position", "auroc"] > 0.8).all()

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from knee_i2m2.evaluation.answers import read_answers
+from knee_i2m2.evaluation.split_answers import read_split_answers
 
 NASTY = '<script>alert("1")</script>'
 
@@ -48,7 +48,7 @@ def finished(run: Path) -> Path:
 
 def with_cases(run: Path, number: int = 4, side: int = 16, **more: Any) -> Path:
     """Adds cases of the run's own predictions, with pictures of noise; `more` changes each of them."""
-    answers = read_answers(run, "test")
+    answers = read_split_answers(run, "test")
     keys = [key for key in answers.logp if key[0] == "i2m2"]
     said = np.mean([answers.log_odds(key) for key in keys], axis=0)
     experts = answers.experts["i2m2"]
@@ -69,7 +69,7 @@ def _case(folder: Path, answers: Any, said: np.ndarray, experts: Sequence[str], 
     z, place = float(said[n, n % len(answers.targets)]), n % len(answers.targets)
     return {
         "id": str(n + 1),
-        "sample": str(answers.who["sample"].iloc[n]),
+        "sample": str(answers.index["sample"].iloc[n]),
         "target": answers.targets[place],
         "truth": int(answers.truth[n, place]),
         "kind": "false negative" if n % 2 else "false positive",

@@ -48,7 +48,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 
 @pytest.fixture(scope="module")
-def compared(runs: list[Path], tmp_path_factory: pytest.TempPathFactory) -> tuple[pd.DataFrame, str, str]:
+def comparison(runs: list[Path], tmp_path_factory: pytest.TempPathFactory) -> tuple[pd.DataFrame, str, str]:
     return page(runs, tmp_path_factory.mktemp("comparison"))
 
 
@@ -57,9 +57,9 @@ def picked(table: pd.DataFrame, **wanted: str) -> pd.Series:
 
 
 def test_the_headline_is_the_mean_difference_of_the_reference(
-    runs: list[Path], compared: tuple[pd.DataFrame, str, str]
+    runs: list[Path], comparison: tuple[pd.DataFrame, str, str]
 ) -> None:
-    table, html, markdown = compared
+    table, html, markdown = comparison
     row = picked(table, rival="i2m2", unit="slice", target="macro")
     told = (
         f"For i2m2 the mean AUROC per slice is {text(row['second'])} in {runs[1]}, {text(row['value'])} above that in "
@@ -79,9 +79,9 @@ def test_what_is_worse_is_told_as_below(runs: list[Path], tmp_path: Path) -> Non
 
 
 def test_every_target_is_called_better_or_worse_with_its_corrected_interval_and_p(
-    compared: tuple[pd.DataFrame, str, str],
+    comparison: tuple[pd.DataFrame, str, str],
 ) -> None:
-    table, html, markdown = compared
+    table, html, markdown = comparison
     for target in TARGETS:
         row = picked(table, rival="i2m2", unit="slice", target=target)
         assert row["verdict"] == "adds"  # or this test shows nothing
@@ -91,8 +91,8 @@ def test_every_target_is_called_better_or_worse_with_its_corrected_interval_and_
         assert f"{target} i2m2: better {text(row['value'])} {interval}" in plain(html)
 
 
-def test_differences_are_those_of_the_table_with_verdicts_in_words(compared: tuple[pd.DataFrame, str, str]) -> None:
-    table, _, markdown = compared
+def test_differences_are_those_of_the_table_with_verdicts_in_words(comparison: tuple[pd.DataFrame, str, str]) -> None:
+    table, _, markdown = comparison
     words = {"adds": "better · ", "costs": "worse · "}
     found = rows_of(markdown, "Differences per slice")
     assert found["rival"] == [*TARGETS, "macro"]
@@ -110,8 +110,8 @@ def test_differences_are_those_of_the_table_with_verdicts_in_words(compared: tup
     assert seen == {"adds", "costs", "not detectable"}
 
 
-def test_values_stand_as_first_and_second(compared: tuple[pd.DataFrame, str, str], runs: list[Path]) -> None:
-    table, html, markdown = compared
+def test_values_stand_as_first_and_second(comparison: tuple[pd.DataFrame, str, str], runs: list[Path]) -> None:
+    table, html, markdown = comparison
     found = rows_of(markdown, f"AUROC per volume: {runs[0]} → {runs[1]}".replace("_", r"\_"))
     for rival in ("i2m2", "magnitude"):
         for target, cell in zip(found["rival"], found[rival], strict=True):
@@ -132,8 +132,8 @@ def test_a_run_is_level_with_its_copy(runs: list[Path], tmp_path: Path) -> None:
     assert "What is not compared" not in html
 
 
-def test_what_is_in_one_run_only_is_named_and_not_compared(compared: tuple[pd.DataFrame, str, str]) -> None:
-    table, html, markdown = compared
+def test_what_is_in_one_run_only_is_named_and_not_compared(comparison: tuple[pd.DataFrame, str, str]) -> None:
+    table, html, markdown = comparison
     assert "phase" not in set(table["rival"])
     assert "What is not compared" in plain(html)
     assert re.search(r"^- phase is in .* only, and is not compared\.$", markdown, flags=re.MULTILINE)

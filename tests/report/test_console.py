@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from knee_i2m2.evaluation.evaluate import Evaluation, evaluate
-from knee_i2m2.evaluation.tidy import EFFECTS, EVALUATED
+from knee_i2m2.evaluation.tidy import EFFECT_COLUMNS, EVALUATION_COLUMNS
 from knee_i2m2.report.console import bench_table, headline_table, verdict_lines
 from knee_i2m2.report.elements.verdicts import sentences
 from tests.evaluation.runs import EXPERTS, TARGETS, make_run
@@ -44,7 +44,7 @@ def shown(row: pd.Series) -> str:
 
 
 def test_every_unit_has_a_block_of_the_numbers_of_the_evaluation(run: Path, found: Evaluation) -> None:
-    read = blocks(headline_table(found.evaluated))
+    read = blocks(headline_table(found.results))
     titles = ("AUROC per slice", "efficiency per slice", "AUROC per volume", "AUROC per patient")
     assert list(read) == [f"{title}, test" for title in titles]
     for title, rivals in read.items():
@@ -56,7 +56,7 @@ def test_every_unit_has_a_block_of_the_numbers_of_the_evaluation(run: Path, foun
 
 
 def test_rivals_stand_from_best_to_worst(run: Path, found: Evaluation) -> None:
-    read = blocks(headline_table(found.evaluated))["AUROC per slice, test"]
+    read = blocks(headline_table(found.results))["AUROC per slice, test"]
     means = written(run, metric="auroc", unit="slice", target="macro").set_index("rival")["value"]
     assert list(read) == means.sort_values(ascending=False).index.tolist()
 
@@ -64,7 +64,7 @@ def test_rivals_stand_from_best_to_worst(run: Path, found: Evaluation) -> None:
 def evaluated(*rows: tuple[str, str, float, float, float], metric: str = "auroc", **more: str) -> pd.DataFrame:
     here = {"seed": "mean", "split": "test", "unit": "slice", "subgroup": "all", "metric": metric} | more
     named = [dict(zip(("rival", "target", "value", "low", "high"), row, strict=True)) | here for row in rows]
-    return pd.DataFrame(named, columns=EVALUATED)
+    return pd.DataFrame(named, columns=EVALUATION_COLUMNS)
 
 
 def test_of_one_target_the_mean_is_not_repeated() -> None:
@@ -115,7 +115,7 @@ def test_verdicts_are_those_of_the_smallest_unit(found: Evaluation) -> None:
 
 
 def test_without_effects_there_is_no_verdict() -> None:
-    assert verdict_lines(pd.DataFrame(columns=EFFECTS)) == ""
+    assert verdict_lines(pd.DataFrame(columns=EFFECT_COLUMNS)) == ""
 
 
 def test_a_run_without_effects_is_told_without_a_verdict() -> None:

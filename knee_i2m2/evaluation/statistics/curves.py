@@ -11,7 +11,14 @@ from jaxtyping import Float, Int, Num, Shaped
 
 from knee_i2m2.evaluation.statistics.bootstrap import LEVEL, cluster_weights
 
-__all__ = ["RATES", "Band", "banded", "precision_of_replicates", "resampled", "sensitivity_of_replicates"]
+__all__ = [
+    "RATES",
+    "Band",
+    "pointwise_band",
+    "precision_of_replicates",
+    "resampling_weights",
+    "sensitivity_of_replicates",
+]
 
 REPLICATES = 300
 """Enough for a band that is looked at; numbers come from the tables."""
@@ -33,7 +40,7 @@ class Band(NamedTuple):
     high: Float[np.ndarray, " points"]
 
 
-def resampled(
+def resampling_weights(
     clusters: Shaped[np.ndarray, " units"], replicates: int = REPLICATES, seed: int = 0
 ) -> Int[np.ndarray, "units drawn"]:
     """Returns how often each unit counts: once, then as its cluster was drawn."""
@@ -41,7 +48,7 @@ def resampled(
     return cluster_weights(len(names), replicates, np.random.default_rng(seed))[codes]
 
 
-def banded(curves: Sequence[Float[np.ndarray, "points drawn"]]) -> Band:
+def pointwise_band(curves: Sequence[Float[np.ndarray, "points drawn"]]) -> Band:
     """Returns the mean over seeds of curves and their replicates, with the central interval at every point.
 
     Args:

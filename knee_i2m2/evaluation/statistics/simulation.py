@@ -1,4 +1,4 @@
-"""Simulated clustered samples whose AUROC is known, and how often intervals hold it."""
+"""SimulatedSamples clustered samples whose AUROC is known, and how often intervals hold it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from knee_i2m2.evaluation.statistics.bootstrap import Estimate, clustered_interv
 from knee_i2m2.evaluation.statistics.delong import components, interval
 from knee_i2m2.evaluation.statistics.detectability import detectability
 
-__all__ = ["Binormal", "Coverage", "Simulated", "coverage", "simulated"]
+__all__ = ["Binormal", "Coverage", "SimulatedSamples", "coverage", "simulate"]
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Binormal:
     positive: float = 0.6
 
 
-class Simulated(NamedTuple):
+class SimulatedSamples(NamedTuple):
     """A data set of slices."""
 
     truth: Int[np.ndarray, " samples"]
@@ -65,14 +65,14 @@ class Coverage(NamedTuple):
     delong: float
 
 
-def simulated(design: Binormal, generator: np.random.Generator) -> Simulated:
+def simulate(design: Binormal, generator: np.random.Generator) -> SimulatedSamples:
     """Returns one data set, drawn from the generator."""
     patient = np.repeat(np.arange(design.patients), design.slices)
     ill = (generator.random(design.patients) < design.ill)[patient]
     truth = (ill & (generator.random(len(patient)) < design.positive)).astype(np.int64)
     shared, own = generator.standard_normal(design.patients)[patient], generator.standard_normal(len(patient))
     noise = np.sqrt(design.correlation) * shared + np.sqrt(1 - design.correlation) * own
-    return Simulated(truth, detectability(np.array([design.auroc])) * truth + noise, patient)
+    return SimulatedSamples(truth, detectability(np.array([design.auroc])) * truth + noise, patient)
 
 
 def coverage(design: Binormal, datasets: int = 1000, replicates: int = 1000, seed: int = 0) -> Coverage:
@@ -92,7 +92,7 @@ def coverage(design: Binormal, datasets: int = 1000, replicates: int = 1000, see
 
 def _intervals(design: Binormal, replicates: int, seed: tuple[int, int]) -> tuple[Estimate, Estimate, Estimate]:
     generator = np.random.default_rng(seed)
-    truth, score, patient = simulated(design, generator)
+    truth, score, patient = simulate(design, generator)
     draws = int(generator.integers(2**32))
     parts = components(truth, score)
     bootstrapped = clustered_interval(auroc_of_replicates, truth, score, patient, replicates, draws)

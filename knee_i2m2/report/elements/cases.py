@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from knee_i2m2.errors import DataError
-from knee_i2m2.evaluation.answers import Answers
+from knee_i2m2.evaluation.split_answers import SplitAnswers
 
 __all__ = ["Case", "Cases", "Rectangle", "Score", "read_cases"]
 
@@ -112,7 +112,7 @@ class Cases:
     stale: bool = False
 
 
-def read_cases(run: Path, answers: Answers) -> Cases | None:
+def read_cases(run: Path, answers: SplitAnswers) -> Cases | None:
     """Reads RUN/cases; None where there is none.
 
     Args:
@@ -143,9 +143,9 @@ def _cases(found: Mapping[str, Any], folder: Path) -> Cases:
     )
 
 
-def _stale(cases: Cases, answers: Answers) -> bool:
+def _stale(cases: Cases, answers: SplitAnswers) -> bool:
     keys = [key for key in answers.logp if key[0] == cases.rival]
-    place = {str(sample): row for row, sample in enumerate(answers.who["sample"])}
+    place = {str(sample): row for row, sample in enumerate(answers.index["sample"])}
     if not keys or any(one.sample not in place or one.target not in answers.targets for one in cases.cases):
         return True
     said = np.mean([answers.log_odds(key) for key in keys], axis=0)

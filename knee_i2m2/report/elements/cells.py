@@ -11,7 +11,7 @@ import pandas as pd
 from knee_i2m2.evaluation.draws import MEAN
 from knee_i2m2.report.elements.words import NOT_ESTIMABLE, interval, number
 
-__all__ = ["ALL", "TEST", "Cell", "Row", "Rows", "Table", "cell", "csv", "laid_out", "safe", "tested"]
+__all__ = ["ALL", "TEST", "Cell", "Row", "Rows", "Table", "cell", "csv", "grid_rows", "safe", "test_rows"]
 
 ALL, TEST = "all", "test"
 
@@ -57,7 +57,7 @@ class Table:
     zero: float | None = None
 
 
-def tested(results: pd.DataFrame, subgroup: str | None = ALL, **wanted: str) -> pd.DataFrame:
+def test_rows(results: pd.DataFrame, subgroup: str | None = ALL, **wanted: str) -> pd.DataFrame:
     """Returns the rows about test, mean over seeds where there are seeds, whose columns hold what is wanted.
 
     Args:
@@ -73,7 +73,7 @@ def tested(results: pd.DataFrame, subgroup: str | None = ALL, **wanted: str) -> 
     return results[chosen]
 
 
-def laid_out(
+def grid_rows(
     found: pd.DataFrame,
     rows: tuple[str, Sequence[str]],
     columns: tuple[str, Sequence[str]],

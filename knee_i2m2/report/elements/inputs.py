@@ -14,14 +14,21 @@ import pandas as pd
 import yaml
 
 from knee_i2m2.errors import DataError
-from knee_i2m2.evaluation.answers import Answers
 from knee_i2m2.evaluation.draws import IDEAL, draws, metric_name
 from knee_i2m2.evaluation.evaluate import REFERENCE
 from knee_i2m2.evaluation.recalibration import Recalibration
-from knee_i2m2.evaluation.run_answers import judged
-from knee_i2m2.evaluation.tidy import COMPARED, CONTRIBUTED, EFFECTS, EVALUATED, MACRO, read_results
+from knee_i2m2.evaluation.run_answers import run_answers
+from knee_i2m2.evaluation.split_answers import SplitAnswers
+from knee_i2m2.evaluation.tidy import (
+    COMPARISON_COLUMNS,
+    CONTRIBUTION_COLUMNS,
+    EFFECT_COLUMNS,
+    EVALUATION_COLUMNS,
+    MACRO,
+    read_results,
+)
 from knee_i2m2.report.elements.cases import Cases, read_cases
-from knee_i2m2.report.elements.cells import tested
+from knee_i2m2.report.elements.cells import test_rows
 
 __all__ = ["Record", "read_record"]
 
@@ -48,7 +55,7 @@ class Record:
     """
 
     name: str
-    answers: Answers
+    answers: SplitAnswers
     evaluation: pd.DataFrame
     comparisons: pd.DataFrame
     contributions: pd.DataFrame
@@ -59,7 +66,7 @@ class Record:
     data: Mapping[str, Any]
     environment: Mapping[str, Any]
     options: Mapping[str, Any] = field(default_factory=dict)
-    as_trained: Answers | None = None
+    as_trained: SplitAnswers | None = None
     cases: Cases | None = None
 
     @property
@@ -75,7 +82,7 @@ class Record:
     @cached_property
     def rivals(self) -> list[str]:
         """The reference first, the ceiling last, in between from best to worst."""
-        values = tested(self.evaluation, target=MACRO, unit=self.answers.unit, metric=self.metric)
+        values = test_rows(self.evaluation, target=MACRO, unit=self.answers.unit, metric=self.metric)
         best = values.set_index("rival")["value"].fillna(-1)
         order = {REFERENCE: -1, IDEAL: 1}
         return sorted(self.answers.rivals, key=lambda rival: (order.get(rival, 0), -best.get(rival, 0), rival))
@@ -92,12 +99,12 @@ def read_record(run: Path) -> Record:
     Raises:
         DataError: The run is not evaluated, or a file is damaged.
     """
-    evaluation = read_results(run / "evaluation.csv", EVALUATED)
-    tables = {"comparisons": COMPARED, "contributions": CONTRIBUTED, "effects": EFFECTS}
+    evaluation = read_results(run / "evaluation.csv", EVALUATION_COLUMNS)
+    tables = {"comparisons": COMPARISON_COLUMNS, "contributions": CONTRIBUTION_COLUMNS, "effects": EFFECT_COLUMNS}
     settings = _settings(run / "evaluation.json")
     recalibration = Recalibration(settings["calibration"], tuple(settings["prior_correction"]))
-    plain = judged(run).test[0]
-    test = judged(run, recalibration).test[0] if recalibration else plain
+    plain = run_answers(run).test[0]
+    test = run_answers(run, recalibration).test[0] if recalibration else plain
     if set(evaluation["rival"]) != set(test.rivals) or set(evaluation["target"]) != {*test.targets, MACRO}:
         raise DataError(run / "evaluation.csv", "does not belong to the run's predictions", "run `evaluate` again")
     _refuse_stale(evaluation, test, run)
@@ -118,9 +125,9 @@ def read_record(run: Path) -> Record:
     )
 
 
-def _refuse_stale(evaluation: pd.DataFrame, test: Answers, run: Path) -> None:
+def _refuse_stale(evaluation: pd.DataFrame, test: SplitAnswers, run: Path) -> None:
     """Raises DataError if the table was made of other predictions: curves are drawn from those that are there."""
-    once = draws(test, np.ones((len(test.who), 1), dtype=np.int64))
+    once = draws(test, np.ones((len(test.index), 1), dtype=np.int64))
     here = evaluation.query("split == 'test' and subgroup == 'all'")
     here = here[(here["unit"] == test.unit) & (here["metric"] == metric_name(test))]
     told = here.set_index(["rival", "seed", "target"])["value"]

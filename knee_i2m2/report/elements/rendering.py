@@ -10,10 +10,10 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-__all__ = ["plain", "rendered", "standalone"]
+__all__ = ["plain", "render", "svg_document"]
 
 
-def rendered(template: str, values: Mapping[str, Any]) -> str:
+def render(template: str, values: Mapping[str, Any]) -> str:
     """Returns a template of `templates/` with its values; names are escaped in HTML and, by `plain`, in Markdown."""
     found = Environment(
         loader=FileSystemLoader(Path(__file__).parents[1] / "templates"),
@@ -34,6 +34,6 @@ def plain(text: object) -> str:
     return re.sub(r"^(\d{1,9}(?=[.)](?:\s|$))|(?=[#>+=-]))", r"\1\\", linkless)  # or begin a list or a heading
 
 
-def standalone(svg: str) -> str:
+def svg_document(svg: str) -> str:
     """Returns an SVG element as a file of its own."""
     return f'<?xml version="1.0" encoding="utf-8"?>\n{svg}'

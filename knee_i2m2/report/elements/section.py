@@ -8,9 +8,9 @@ from typing import NamedTuple, TypeVar
 
 from knee_i2m2.report.elements.cells import Table
 
-__all__ = ["Picture", "Point", "Section", "found"]
+__all__ = ["Picture", "Point", "Section", "without_none"]
 
-Part = TypeVar("Part")
+Item = TypeVar("Item")
 
 
 class Point(NamedTuple):
@@ -69,6 +69,6 @@ class Section:
         return not (any(held) or self.warning or self.command or self.html)
 
 
-def found(parts: Iterable[Part | None]) -> tuple[Part, ...]:
+def without_none(parts: Iterable[Item | None]) -> tuple[Item, ...]:
     """Returns those parts that there are."""
     return tuple(part for part in parts if part is not None)

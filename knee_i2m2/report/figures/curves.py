@@ -13,13 +13,13 @@ from knee_i2m2.evaluation.draws import IDEAL, estimable
 from knee_i2m2.evaluation.statistics.curves import (
     RATES,
     Band,
-    banded,
+    pointwise_band,
     precision_of_replicates,
-    resampled,
+    resampling_weights,
     sensitivity_of_replicates,
 )
 from knee_i2m2.evaluation.statistics.decision import net_benefit_of_replicates, treat_all_of_replicates
-from knee_i2m2.report.elements.cells import tested
+from knee_i2m2.report.elements.cells import test_rows
 from knee_i2m2.report.elements.inputs import Record
 from knee_i2m2.report.elements.section import Picture
 from knee_i2m2.report.elements.style import INK, axes, legend, strokes, svg
@@ -29,7 +29,7 @@ from knee_i2m2.report.figures.overview import slug
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["decision_pictures", "precision_pictures", "roc_pictures", "sure_targets"]
+__all__ = ["decision_pictures", "estimable_targets", "precision_pictures", "roc_pictures"]
 
 Weights = Int[np.ndarray, "units drawn"]
 Truth = Int[np.ndarray, " units"]
@@ -109,7 +109,7 @@ def _always(plot: Axes, truth: Truth) -> None:
     plot.set_ylim(-0.2 * worth[0], 1.12 * worth[0])
 
 
-def sure_targets(record: Record) -> Iterator[tuple[int, str]]:
+def estimable_targets(record: Record) -> Iterator[tuple[int, str]]:
     """Yields place and name of every target of two classes that is estimable."""
     if record.answers.detection:
         sure = estimable(record.answers) & (record.answers.truth == 0).any(axis=0)
@@ -117,9 +117,9 @@ def sure_targets(record: Record) -> Iterator[tuple[int, str]]:
 
 
 def _pictures(record: Record, family: Family) -> Iterator[Picture]:
-    weights = resampled(record.answers.who["cluster"].to_numpy())
+    weights = resampling_weights(record.answers.index["cluster"].to_numpy())
     rivals = [rival for rival in record.rivals if family.ceiling or rival != IDEAL]
-    yield from (_picture(record, family, place, rivals, weights) for place, _ in sure_targets(record))
+    yield from (_picture(record, family, place, rivals, weights) for place, _ in estimable_targets(record))
 
 
 def _picture(record: Record, family: Family, place: int, rivals: list[str], weights: Weights) -> Picture:
@@ -144,10 +144,10 @@ def _picture(record: Record, family: Family, place: int, rivals: list[str], weig
 def _curve(record: Record, family: Family, rival: str, place: int, weights: Weights) -> Band:
     truth = record.answers.truth[:, place]
     said = [record.answers.log_odds((rival, seed))[:, place] for seed in record.answers.rivals[rival]]
-    return banded([family.curve(truth, log_odds, weights) for log_odds in said])
+    return pointwise_band([family.curve(truth, log_odds, weights) for log_odds in said])
 
 
 def _told(record: Record, metric: str, target: str) -> dict[str, str]:
     """Returns what the tables tell of every rival."""
-    rows = tested(record.evaluation, unit=record.answers.unit, target=target, metric=metric)
+    rows = test_rows(record.evaluation, unit=record.answers.unit, target=target, metric=metric)
     return {rival: number(value) for rival, value in rows[["rival", "value"]].to_numpy()}

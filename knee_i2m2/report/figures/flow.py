@@ -86,7 +86,7 @@ def _splits(record: Record, nouns: Sequence[str]) -> Row:
 def _answered(record: Record, nouns: Sequence[str]) -> list[str]:
     """Returns what is true of those in test."""
     rivals, seeds = len(record.rivals), max(map(len, record.answers.rivals.values()))
-    held = record.answers.who["cluster"].nunique()
+    held = record.answers.index["cluster"].nunique()
     head = f"test: {count(held)} {nouns[0]}, answered by {rivals} rivals" + (f", {seeds} seeds" if seeds > 1 else "")
     if not record.answers.detection:
         return [head]
@@ -100,7 +100,7 @@ def _answered(record: Record, nouns: Sequence[str]) -> list[str]:
 
 def tested_clusters(record: Record) -> dict[str, tuple[int, int, int]]:
     """Returns per target how many clusters of test hold a positive, hold none, or are unknown."""
-    names, codes = np.unique(record.answers.who["cluster"].astype(str), return_inverse=True)
+    names, codes = np.unique(record.answers.index["cluster"].astype(str), return_inverse=True)
     truth = group_truth(record.answers.truth, codes, len(names))
     return {
         target: (int((y == 1).sum()), int((y == 0).sum()), int((y == -1).sum()))

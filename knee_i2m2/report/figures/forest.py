@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pandas as pd
 
-from knee_i2m2.report.elements.cells import ALL, Cell, Row, Table, cell, laid_out, tested
+from knee_i2m2.report.elements.cells import ALL, Cell, Row, Table, cell, grid_rows, test_rows
 from knee_i2m2.report.elements.inputs import Record
 from knee_i2m2.report.elements.section import Picture
 from knee_i2m2.report.elements.style import INK, axes, legend, strokes, svg
@@ -20,7 +20,7 @@ ACCELERATION = "acceleration="
 
 def _subgroups(record: Record, metric: str) -> pd.DataFrame:
     """Returns the rows of the rival in view in every subgroup, `all` included, without faster scans."""
-    found = tested(record.evaluation, None, unit=record.answers.unit, rival=record.shown, metric=metric)
+    found = test_rows(record.evaluation, None, unit=record.answers.unit, rival=record.shown, metric=metric)
     return found[~found["subgroup"].str.startswith(ACCELERATION)]
 
 
@@ -63,7 +63,7 @@ def forest_table(record: Record) -> Table | None:
     targets = record.answers.targets
     title = f"per {record.answers.unit}, {record.shown}; below, the difference to all others"
     return Table(
-        "subgroups", title, targets, laid_out(found, ("subgroup", groups), ("target", targets), form), "subgroup"
+        "subgroups", title, targets, grid_rows(found, ("subgroup", groups), ("target", targets), form), "subgroup"
     )
 
 
@@ -76,7 +76,7 @@ def _contrast(row: Row | None) -> str:
 
 def _faster(record: Record) -> pd.DataFrame:
     """Returns the rows of faster scans, in the order of their acceleration."""
-    found = tested(record.evaluation, None, unit=record.answers.unit, metric=record.metric)
+    found = test_rows(record.evaluation, None, unit=record.answers.unit, metric=record.metric)
     found = found[found["subgroup"].str.startswith(ACCELERATION)]
     times = pd.to_numeric(found["subgroup"].str.removeprefix(ACCELERATION), errors="coerce")
     return found.assign(acceleration=times).dropna(subset="acceleration").sort_values("acceleration", kind="stable")
@@ -109,7 +109,7 @@ def acceleration_table(record: Record) -> Table | None:
     found = _faster(record)
     targets = record.answers.targets
     groups = list(found["subgroup"].unique())
-    rows = laid_out(found, ("subgroup", groups), ("target", targets), lambda row: cell(row, (0.5, 1.0)))
+    rows = grid_rows(found, ("subgroup", groups), ("target", targets), lambda row: cell(row, (0.5, 1.0)))
     named = tuple((name.removeprefix(ACCELERATION), cells) for name, cells in rows)
     title = f"per {record.answers.unit}, {', '.join(found['rival'].unique())}"
     return Table("acceleration", title, targets, named, corner="acceleration") if rows else None

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from knee_i2m2.report.elements.cells import tested
+from knee_i2m2.report.elements.cells import test_rows
 from knee_i2m2.report.elements.inputs import Record
 from knee_i2m2.report.elements.section import Picture
 from knee_i2m2.report.elements.style import INK, axes, legend, strokes, svg
@@ -64,7 +64,7 @@ def _training(record: Record, name: str, title: str, lines: dict[str, pd.Series]
 
 def efficiency_picture(record: Record) -> Picture | None:
     """Returns every rival's efficiency per target with its interval, or None without a ceiling."""
-    found = tested(record.evaluation, unit=record.answers.unit, metric="efficiency")
+    found = test_rows(record.evaluation, unit=record.answers.unit, metric="efficiency")
     found = found[found["target"].isin(record.answers.targets)]
     series = {
         rival: found[found["rival"] == rival].assign(group=lambda rows: rows["target"]) for rival in record.rivals
@@ -77,7 +77,7 @@ def efficiency_picture(record: Record) -> Picture | None:
 
 def adjusted_pictures(record: Record) -> Iterator[Picture]:
     """Yields per target the AUROC of every rival, raw (open) and within strata of position (filled)."""
-    found = tested(record.evaluation, unit=record.answers.unit).assign(group=lambda rows: rows["rival"])
+    found = test_rows(record.evaluation, unit=record.answers.unit).assign(group=lambda rows: rows["rival"])
     for place, target in enumerate(record.answers.targets):
         here = found[found["target"] == target]
         series = {name: here[here["metric"] == metric] for name, metric in _RAW_AND_ADJUSTED.items()}

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Float, Int
 
-from knee_i2m2.evaluation.answers import Answers
 from knee_i2m2.evaluation.draws import IDEAL
+from knee_i2m2.evaluation.split_answers import SplitAnswers
 from knee_i2m2.evaluation.statistics.calibration import BINS, reliability_of_replicates
-from knee_i2m2.evaluation.statistics.curves import Band, banded, resampled
+from knee_i2m2.evaluation.statistics.curves import Band, pointwise_band, resampling_weights
 from knee_i2m2.report.elements.inputs import Record
 from knee_i2m2.report.elements.section import Picture
 from knee_i2m2.report.elements.style import INK, axes, legend, svg
-from knee_i2m2.report.figures.curves import sure_targets
+from knee_i2m2.report.figures.curves import estimable_targets
 from knee_i2m2.report.figures.overview import slug
 
 if TYPE_CHECKING:
@@ -31,11 +31,11 @@ def reliability_pictures(record: Record) -> Iterator[Picture]:
     """Yields a diagram per estimable target of the rival in view, as judged and, if recalibrated, as trained."""
     if record.shown == IDEAL:  # it knows no prior, so that its probabilities mean nothing
         return
-    weights = resampled(record.answers.who["cluster"].to_numpy())
+    weights = resampling_weights(record.answers.index["cluster"].to_numpy())
     both = {"after": (record.answers, _AFTER)}
     if record.as_trained is not None and _changed(record.as_trained, record.answers, record.shown):
         both |= {"before": (record.as_trained, _BEFORE)}
-    for place, target in sure_targets(record):
+    for place, target in estimable_targets(record):
         name = f"reliability_{place + 1}_{slug(target)}"
         with axes(3.5, 3.9 if len(both) > 1 else 3.5) as (figure, plot):
             plot.plot([0, 1], [0, 1], color=INK, linewidth=0.5, alpha=0.35)
@@ -49,12 +49,12 @@ def reliability_pictures(record: Record) -> Iterator[Picture]:
             yield Picture(name, title, svg(figure, name))
 
 
-def _changed(before: Answers, after: Answers, rival: str) -> bool:
+def _changed(before: SplitAnswers, after: SplitAnswers, rival: str) -> bool:
     return any(not np.array_equal(logp, after.logp[key]) for key, logp in before.by(rival).logp.items())
 
 
 def reliability(
-    answers: Answers, place: int, weights: Int[np.ndarray, "units drawn"], bins: int = BINS
+    answers: SplitAnswers, place: int, weights: Int[np.ndarray, "units drawn"], bins: int = BINS
 ) -> tuple[Float[np.ndarray, " bins"], Band]:
     """Returns per bin the mean probability told, and the share of positives with its interval.
 
@@ -70,7 +70,7 @@ def reliability(
     truth, counted = np.tile(answers.truth[:, place], seeds), np.tile(weights, (seeds, 1))
     log_odds = np.concatenate([answers.log_odds(key)[:, place] for key in answers.logp])
     said, seen, _ = reliability_of_replicates(truth, log_odds, counted, bins)
-    return said[:, 0], banded([seen])
+    return said[:, 0], pointwise_band([seen])
 
 
 def _points(plot: Axes, said: Float[np.ndarray, " bins"], seen: Band, look: dict[str, str]) -> ErrorbarContainer:

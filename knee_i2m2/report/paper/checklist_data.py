@@ -11,11 +11,11 @@ from knee_i2m2.report.elements.words import count, listing
 from knee_i2m2.report.figures.flow import tested_clusters
 from knee_i2m2.report.paper.checklist import Item, known
 from knee_i2m2.report.paper.summary import (
-    disjoint_told,
+    disjoint_splits,
     in_a_line,
-    left_out_told,
-    preparation_told,
-    simulated_told,
+    left_out_counts,
+    preparation_options,
+    simulation_note,
     train_known,
 )
 
@@ -32,9 +32,9 @@ def data(record: Record) -> Iterator[Item]:
     """Yields items 7 to 13."""
     yield _sources(record)
     who = "Say who was eligible, and who was excluded before the data were prepared."
-    yield Item(8, "Inclusion and exclusion", who, left_out_told(record))
+    yield Item(8, "Inclusion and exclusion", who, left_out_counts(record))
     how = "Say how the data were processed, from the scanner to the network."
-    yield known(9, "Preprocessing", preparation_told(record), how)
+    yield known(9, "Preprocessing", preparation_options(record), how)
     yield Item(10, "Selection of subsets", "Say which part of the source was used, and why.", _used(record))
     yield Item(11, "De-identification", "Say how, by whom and to what standard the data were de-identified.")
     yield _missing(record)
@@ -48,7 +48,7 @@ def _sources(record: Record) -> Item:
     sources = record.data.get("sources")
     held = f"data.json names {count(len(sources))} source files, each with its hash." if _many(sources) else ""
     todo = "Say where and when the data were collected, and under which approval and licence they are used."
-    return Item(7, "Data sources", todo, (*((held,) if held else ()), *simulated_told(record)))
+    return Item(7, "Data sources", todo, (*((held,) if held else ()), *simulation_note(record)))
 
 
 def _many(value: object) -> bool:
@@ -57,10 +57,12 @@ def _many(value: object) -> bool:
 
 def _used(record: Record) -> tuple[str, ...]:
     """Returns how much of what was prepared for test was answered."""
-    held, units = record.data.get("counts"), len(record.answers.who)
+    held, units = record.data.get("counts"), len(record.answers.index)
     test = held.get("test") if isinstance(held, Mapping) else None
     prepared = test.get("samples") if isinstance(test, Mapping) else None
-    return (f"Judged: {count(units)} of the {count(prepared)} samples prepared for test.",) if count(prepared) else ()
+    return (
+        (f"Evaluated: {count(units)} of the {count(prepared)} samples prepared for test.",) if count(prepared) else ()
+    )
 
 
 def _missing(record: Record) -> Item:
@@ -108,12 +110,12 @@ def partitions(record: Record) -> Iterator[Item]:
     yield known(19, "How data were assigned to partitions", told, "Say how samples came into train, val and test.")
     certain = train_known(record) or record.settings["leaks"]
     todo = "" if certain else "Say whether train shares patients with val or test: data.json does not tell."
-    yield Item(20, "Level at which partitions are disjoint", todo, disjoint_told(record))
+    yield Item(20, "Level at which partitions are disjoint", todo, disjoint_splits(record))
 
 
 def testing_data(record: Record) -> Iterator[Item]:
     """Yields item 21."""
-    clusters = int(np.unique(record.answers.who["cluster"].astype(str)).size)
+    clusters = int(np.unique(record.answers.index["cluster"].astype(str)).size)
     least = record.settings.get("least_positive_clusters")
     below = f" With fewer than {least} positive ones nothing is estimated." if least is not None else ""
     told = f"Test holds {count(clusters)} clusters, such as patients.{below}"

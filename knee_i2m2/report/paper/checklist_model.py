@@ -8,23 +8,23 @@ import pandas as pd
 
 from knee_i2m2.evaluation.draws import IDEAL
 from knee_i2m2.evaluation.measures import COUNTS
-from knee_i2m2.report.elements.cells import tested
+from knee_i2m2.report.elements.cells import test_rows
 from knee_i2m2.report.elements.inputs import Record
-from knee_i2m2.report.elements.section import found
+from knee_i2m2.report.elements.section import without_none
 from knee_i2m2.report.elements.words import count, listing
 from knee_i2m2.report.figures.forest import acceleration_table, forest_table
-from knee_i2m2.report.figures.shapley import credit_tables
+from knee_i2m2.report.figures.shapley import contribution_tables
 from knee_i2m2.report.paper.checklist import Item, known
 from knee_i2m2.report.paper.summary import (
-    calibration_told,
-    effects_told,
+    calibration_method,
+    effect_criterion,
+    experts_and_seeds,
     in_a_line,
-    interval_told,
+    interval_method,
     metric_name,
-    model_told,
-    options_told,
-    software_told,
-    titled,
+    software_versions,
+    training_options,
+    with_titles,
 )
 from knee_i2m2.report.single.saliency import saliency_section
 from knee_i2m2.report.tables.budget import budget_table
@@ -36,8 +36,8 @@ __all__ = ["evaluation", "model", "training"]
 def model(record: Record) -> Iterator[Item]:
     """Yields items 22 to 24."""
     todo = "Describe the networks, their inputs and outputs, and how the answers of experts are joined."
-    yield Item(22, "Description of the model", todo, model_told(record))
-    yield known(23, "Software", software_told(record), "Name software, versions and hardware.")
+    yield Item(22, "Description of the model", todo, experts_and_seeds(record))
+    yield known(23, "Software", software_versions(record), "Name software, versions and hardware.")
     seeds = dict.fromkeys(seed for rival, seed in record.answers.logp if rival != IDEAL)
     start = "Say how weights are drawn, and which experts start from weights that were trained before."
     yield Item(24, "Initialisation", start, (f"Seeds of training: {listing([*seeds])}.",) if seeds else ())
@@ -45,9 +45,9 @@ def model(record: Record) -> Iterator[Item]:
 
 def training(record: Record) -> Iterator[Item]:
     """Yields items 25 to 27."""
-    told = options_told(record)
+    told = training_options(record)
     todo = "" if told else "Give losses, optimiser, learning rates, batch size, augmentation and stopping rule."
-    yield Item(25, "Training details", todo, told, titled("Budget", budget_table(record)))
+    yield Item(25, "Training details", todo, told, with_titles("Budget", budget_table(record)))
     chosen = "Say how the weights that answered test were chosen."
     yield known(26, "Selection of the final model", _best(record), chosen)
     yield known(27, "Ensembling", _joined(record), "Say whether and how several models are joined.")
@@ -87,29 +87,29 @@ def evaluation(record: Record) -> Iterator[Item]:
 
 
 def _metrics(record: Record) -> Iterator[str]:
-    measured = tested(record.evaluation)["metric"].unique()
+    measured = test_rows(record.evaluation)["metric"].unique()
     names = [metric_name(m) for m in measured if m not in COUNTS and not m.endswith("_before")]
     yield f"Headline: {metric_name(record.metric)}. All: {', '.join(names)}."
     yield f"Units: {listing(record.units)}."
     if joined := in_a_line(record.settings.get("aggregators", {})):
         yield f"How the answers to the {record.answers.unit}s of a group are joined, chosen on val: {joined}."
-    yield calibration_told(record)
+    yield calibration_method(record)
 
 
 def _uncertainty(record: Record) -> Item:
-    intervals, tested_too = interval_told(record), record.comparisons["p"].notna().any()
+    intervals, tested_too = interval_method(record), record.comparisons["p"].notna().any()
     spread = "The standard deviation over seeds is told beside the interval, and is no part of it."
     p = ("p of paired differences: clustered DeLong test, Holm-corrected over the targets.",) if tested_too else ()
     todo = "" if intervals else "Say how intervals were computed."
-    told = (*intervals, spread, *p, *effects_told(record))
+    told = (*intervals, spread, *p, *effect_criterion(record))
     return Item(29, "Statistical significance and uncertainty", todo, told)
 
 
 def _robustness(record: Record) -> Item:
     tables = (
-        *titled("Subgroups", forest_table(record)),
-        *titled("Faster scans", acceleration_table(record)),
-        *found([adjusted_table(record)]),
+        *with_titles("Subgroups", forest_table(record)),
+        *with_titles("Faster scans", acceleration_table(record)),
+        *without_none([adjusted_table(record)]),
     )
     todo = "Report how results change with subgroups, noise, scanners or choices of the analysis."
     return known(30, "Robustness or sensitivity analysis", (), todo, tables)
@@ -118,15 +118,15 @@ def _robustness(record: Record) -> Item:
 def _explainability(record: Record) -> Item:
     maps = saliency_section(record.cases)
     warned = (maps.warning,) if maps.warning else ()
-    tables = (*titled("Experts", *credit_tables(record)), *maps.tables)
+    tables = (*with_titles("Experts", *contribution_tables(record)), *maps.tables)
     todo = "Say how answers can be explained, and how that was validated."
     return known(31, "Explainability", (*maps.text, *warned), todo, tables)
 
 
 def _internal(record: Record) -> Item:
-    counts, who, unit = record.data.get("counts"), record.answers.who, record.answers.unit
+    counts, who, unit = record.data.get("counts"), record.answers.index, record.answers.unit
     together = isinstance(counts, Mapping) and {"train", "test"} <= set(counts)
     todo = "" if together else "Say how test relates to the data of training."
-    where = "Judged on test" + (", which was prepared together with train" if together else "")
+    where = "Evaluated on test" + (", which was prepared together with train" if together else "")
     told = f"{where}: {count(len(who))} {unit}s of {count(who['cluster'].nunique())} clusters, such as patients."
     return Item(32, "Internal evaluation", todo, (told,))

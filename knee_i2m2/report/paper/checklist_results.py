@@ -9,14 +9,14 @@ from knee_i2m2.report.elements.inputs import Record
 from knee_i2m2.report.elements.words import headline, listing, sentence
 from knee_i2m2.report.paper.checklist import Item, known
 from knee_i2m2.report.paper.summary import (
-    dependence_told,
-    leak_told,
-    left_out_told,
+    dependence_sentences,
+    leak_warning,
+    left_out_counts,
     operating_tables,
     result_tables,
-    simulated_told,
-    subgroups_told,
-    titled,
+    simulation_note,
+    subgroup_sizes,
+    with_titles,
 )
 from knee_i2m2.report.tables.budget import counts_table
 from knee_i2m2.report.tables.operating import ranking_table
@@ -27,20 +27,20 @@ __all__ = ["discussion", "other_information", "performance", "results_data"]
 
 def results_data(record: Record) -> Iterator[Item]:
     """Yields items 35 and 36."""
-    counts, left_out = titled("Held", counts_table(record)), left_out_told(record)
+    counts, left_out = with_titles("Held", counts_table(record)), left_out_counts(record)
     todo = "" if counts and left_out else "Give the numbers included and excluded at every step, and why."
     yield Item(35, "Numbers of patients included and excluded", todo, left_out, counts)
     who = "Give age, sex and clinical characteristics of train, val and test."
-    yield Item(36, "Demographics per partition", who, tuple(subgroups_told(record)))
+    yield Item(36, "Demographics per partition", who, tuple(subgroup_sizes(record)))
 
 
 def performance(record: Record) -> Iterator[Item]:
     """Yields items 37 to 39."""
     first = headline(record.evaluation, record.comparisons, record.answers.unit)
-    differences = titled("Differences to the reference", difference_table(record, record.answers.unit))
+    differences = with_titles("Differences to the reference", difference_table(record, record.answers.unit))
     tables = (*result_tables(record), *differences)
-    yield Item(37, "Performance and uncertainty", "", (first, *dependence_told(record)), tables)
-    measured = (*operating_tables(record), *titled("Ranking", ranking_table(record, record.answers.unit)))
+    yield Item(37, "Performance and uncertainty", "", (first, *dependence_sentences(record)), tables)
+    measured = (*operating_tables(record), *with_titles("Ranking", ranking_table(record, record.answers.unit)))
     todo = "Give sensitivity and specificity, or what takes their place, with intervals."
     yield known(38, "Estimates of diagnostic performance and precision", (), todo, measured)
     wrong = "Look at the false answers, and say what they have in common."
@@ -57,8 +57,8 @@ def _shown(record: Record) -> Iterator[str]:
 
 def discussion(record: Record) -> Iterator[Item]:
     """Yields items 40 and 41."""
-    leak = leak_told(record)
-    told = (*([leak] if leak else []), *simulated_told(record), *map(_note, record.settings["notes"]))
+    leak = leak_warning(record)
+    told = (*([leak] if leak else []), *simulation_note(record), *map(_note, record.settings["notes"]))
     yield Item(40, "Limitations", "Discuss bias, size, generalisation and what was not measured.", told)
     yield Item(41, "Implications", "Say what the results mean for practice, and what has to come before it.")
 

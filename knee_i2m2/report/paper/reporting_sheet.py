@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from knee_i2m2.report.elements.inputs import Record
-from knee_i2m2.report.elements.rendering import rendered
+from knee_i2m2.report.elements.rendering import render
 from knee_i2m2.report.paper.checklist import Chapter, Item
 from knee_i2m2.report.paper.checklist_data import data, partitions, reference_standard, study_design, testing_data
 from knee_i2m2.report.paper.checklist_model import evaluation, model, training
 from knee_i2m2.report.paper.checklist_results import discussion, other_information, performance, results_data
-from knee_i2m2.report.paper.summary import leak_told
+from knee_i2m2.report.paper.summary import leak_warning
 
 __all__ = ["chapters", "reporting_sheet"]
 
@@ -30,13 +30,13 @@ def reporting_sheet(record: Record) -> str:
     items = [item for chapter in found for item in chapter.items]
     values = {
         "name": record.name,
-        "leak": leak_told(record),
+        "leak": leak_warning(record),
         "chapters": found,
         "total": len(items),
         "filled": sum(not item.todo for item in items),
         "begun": sum(item.begun for item in items),
     }
-    return rendered("reporting_sheet.md.jinja", values)
+    return render("reporting_sheet.md.jinja", values)
 
 
 def chapters(record: Record) -> tuple[Chapter, ...]:

@@ -8,9 +8,9 @@ from typing import Any
 
 from knee_i2m2.evaluation.draws import IDEAL
 from knee_i2m2.evaluation.tidy import MACRO
-from knee_i2m2.report.elements.cells import ALL, Table, tested
+from knee_i2m2.report.elements.cells import ALL, Table, test_rows
 from knee_i2m2.report.elements.inputs import Record
-from knee_i2m2.report.elements.section import found
+from knee_i2m2.report.elements.section import without_none
 from knee_i2m2.report.elements.verdicts import sentences
 from knee_i2m2.report.elements.words import METRICS, count, facts, listing
 from knee_i2m2.report.figures.forest import ACCELERATION
@@ -19,25 +19,25 @@ from knee_i2m2.report.tables.results import results_table
 
 __all__ = [
     "FOLDERS",
-    "calibration_told",
-    "dependence_told",
-    "disjoint_told",
-    "effects_told",
+    "calibration_method",
+    "dependence_sentences",
+    "disjoint_splits",
+    "effect_criterion",
+    "experts_and_seeds",
     "in_a_line",
-    "interval_told",
-    "leak_told",
-    "left_out_told",
+    "interval_method",
+    "leak_warning",
+    "left_out_counts",
     "metric_name",
-    "model_told",
     "operating_tables",
-    "options_told",
-    "preparation_told",
+    "preparation_options",
     "result_tables",
-    "simulated_told",
-    "software_told",
-    "subgroups_told",
-    "titled",
+    "simulation_note",
+    "software_versions",
+    "subgroup_sizes",
     "train_known",
+    "training_options",
+    "with_titles",
 ]
 
 
@@ -56,7 +56,7 @@ def metric_name(metric: str) -> str:
     return METRICS.get(metric, metric.replace("_", " "))
 
 
-def leak_told(record: Record) -> str:
+def leak_warning(record: Record) -> str:
     """Returns a warning where clusters stand in more than one split, by their number: names may be patients'."""
     leaks = record.settings["leaks"]
     if not leaks:
@@ -76,20 +76,20 @@ def train_known(record: Record) -> bool:
     return isinstance(record.data.get("patients_in_more_than_one_split"), list)
 
 
-def disjoint_told(record: Record) -> tuple[str, ...]:
+def disjoint_splits(record: Record) -> tuple[str, ...]:
     """Returns which splits share no cluster, as far as predictions and `data.json` tell."""
     if record.settings["leaks"]:
-        return (leak_told(record),)
+        return (leak_warning(record),)
     splits = "train, val and test" if train_known(record) else "val and test"
     return (f"No cluster, such as a patient, stands in more than one of {splits}.",)
 
 
-def simulated_told(record: Record) -> tuple[str, ...]:
-    """Returns that the data are simulated, where a rival is their ideal observer."""
+def simulation_note(record: Record) -> tuple[str, ...]:
+    """Returns that the data are simulate, where a rival is their ideal observer."""
     return (f"The data are simulated: the rival {IDEAL} knows how they were made.",) if IDEAL in record.rivals else ()
 
 
-def left_out_told(record: Record) -> tuple[str, ...]:
+def left_out_counts(record: Record) -> tuple[str, ...]:
     """Returns how many were left out when the data were prepared, and why, where `data.json` tells."""
     left_out = record.data.get("left_out")
     if not isinstance(left_out, Mapping):
@@ -97,7 +97,7 @@ def left_out_told(record: Record) -> tuple[str, ...]:
     return (f"Left out by the preparation: {in_a_line(left_out) or 'none'}.",)
 
 
-def preparation_told(record: Record) -> tuple[str, ...]:
+def preparation_options(record: Record) -> tuple[str, ...]:
     """Returns the options that the data were prepared with, and how every modality is stored."""
     settings, modalities = (record.data.get(name) for name in ("settings", "modalities"))
     options = in_a_line(settings) if isinstance(settings, Mapping) else ""
@@ -111,7 +111,7 @@ FOLDERS = ("data", "out")
 """Options that name folders of this machine."""
 
 
-def model_told(record: Record) -> tuple[str, ...]:
+def experts_and_seeds(record: Record) -> tuple[str, ...]:
     """Returns of every rival its experts and seeds."""
     return tuple(_rival(record, rival) for rival in record.rivals)
 
@@ -124,12 +124,12 @@ def _rival(record: Record, rival: str) -> str:
     return f"{rival}: {held}; seed{'s' * (len(seeds) != 1)} {listing(seeds)}."
 
 
-def options_told(record: Record) -> tuple[str, ...]:
+def training_options(record: Record) -> tuple[str, ...]:
     """Returns the options of training, where they are known, without folders."""
     return (f"Options of training: {in_a_line(record.options, FOLDERS)}.",) if record.options else ()
 
 
-def software_told(record: Record) -> tuple[str, ...]:
+def software_versions(record: Record) -> tuple[str, ...]:
     """Returns machine and packages, where they are known; the command is not told."""
     packages = record.environment.get("packages")
     machine = in_a_line(record.environment, ("command", "packages"))
@@ -137,14 +137,14 @@ def software_told(record: Record) -> tuple[str, ...]:
     return tuple(f"{what}: {text}." for what, text in (("Environment", machine), ("Packages", listed)) if text)
 
 
-def interval_told(record: Record) -> tuple[str, ...]:
+def interval_method(record: Record) -> tuple[str, ...]:
     """Returns how intervals were made, where that was written down."""
     replicates = record.settings.get("replicates")
     how = f"percentiles of {replicates} bootstrap replicates that resample whole clusters, such as patients"
     return (f"95\u00a0% intervals: {how}, for all seeds and rivals together.",) if replicates else ()
 
 
-def effects_told(record: Record) -> tuple[str, ...]:
+def effect_criterion(record: Record) -> tuple[str, ...]:
     """Returns when an effect is named, where effects were measured."""
     if record.effects.empty:
         return ()
@@ -153,38 +153,40 @@ def effects_told(record: Record) -> tuple[str, ...]:
     return (f"An effect, a paired difference of two rivals, is named from {margin} on, {rule}.",)
 
 
-def dependence_told(record: Record) -> tuple[str, ...]:
+def dependence_sentences(record: Record) -> tuple[str, ...]:
     """Returns a sentence per target: what it depends on."""
     effects = record.effects[record.effects["split"] == "test"]
     return tuple(sentences(effects, record.answers.unit, float(record.settings["margin"])).values())
 
 
-def calibration_told(record: Record) -> str:
+def calibration_method(record: Record) -> str:
     """Returns whether probabilities are as trained, or what was fitted on val."""
     chosen, corrected = record.settings["calibration"], listing(record.settings["prior_correction"])
     how = "as trained" if chosen == "none" else f"recalibrated on val ({chosen})"
     return f"Probabilities are {how}{f', the class prior of {corrected} corrected' if corrected else ''}."
 
 
-def subgroups_told(record: Record) -> Iterator[str]:
+def subgroup_sizes(record: Record) -> Iterator[str]:
     """Yields the size of every subgroup of test."""
     unit, asked = record.answers.unit, {"rival": record.shown, "metric": record.metric, "target": MACRO}
-    for row in tested(record.evaluation, None, unit=unit, **asked).to_dict("records"):
+    for row in test_rows(record.evaluation, None, unit=unit, **asked).to_dict("records"):
         if row["subgroup"] != ALL and not row["subgroup"].startswith(ACCELERATION):
             yield f"{row['subgroup']}: {count(row['n'])} {unit}s of {count(row['clusters'])} clusters of test."
 
 
 def result_tables(record: Record) -> tuple[Table, ...]:
     """Returns the headline of every rival and target, a table per unit."""
-    return titled(metric_name(record.metric), *(results_table(record, unit, record.metric) for unit in record.units))
+    return with_titles(
+        metric_name(record.metric), *(results_table(record, unit, record.metric) for unit in record.units)
+    )
 
 
 def operating_tables(record: Record) -> tuple[Table, ...]:
     """Returns rates at the threshold of val per unit, then the calibration of the smallest; of the rival in view."""
-    rates = titled("At the threshold fitted on val", *(operating_table(record, unit) for unit in record.units))
-    return (*rates, *titled("Calibration", calibration_table(record, record.answers.unit)))
+    rates = with_titles("At the threshold fitted on val", *(operating_table(record, unit) for unit in record.units))
+    return (*rates, *with_titles("Calibration", calibration_table(record, record.answers.unit)))
 
 
-def titled(what: str, *tables: Table | None) -> tuple[Table, ...]:
+def with_titles(what: str, *tables: Table | None) -> tuple[Table, ...]:
     """Returns those tables that there are; their titles say what they show."""
-    return tuple(replace(table, title=f"{what}, {table.title}") for table in found(tables))
+    return tuple(replace(table, title=f"{what}, {table.title}") for table in without_none(tables))

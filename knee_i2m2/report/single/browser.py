@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 from knee_i2m2.report.elements.cases import Case, Cases
 from knee_i2m2.report.elements.cells import Cell, Table
-from knee_i2m2.report.elements.rendering import rendered
-from knee_i2m2.report.elements.section import Section, found
+from knee_i2m2.report.elements.rendering import render
+from knee_i2m2.report.elements.section import Section, without_none
 from knee_i2m2.report.elements.words import number
 from knee_i2m2.report.single.saliency import fails
 
@@ -39,7 +39,7 @@ def browser_section(cases: Cases | None, room: int) -> Section:
         "cases",
         title,
         (_explained(cases), *_left_out(len(cases.cases), len(shown))),
-        folded=found([_table(cases)]),
+        folded=without_none([_table(cases)]),
         html=_html(cases, shown) if shown else "",
     )
 
@@ -85,7 +85,7 @@ def _told(case: Case, experts: Collection[str]) -> Iterator[str]:
 
 def _html(cases: Cases, shown: list[Case]) -> str:
     failing = fails(cases)
-    return rendered(
+    return render(
         "browser.html.jinja",
         {
             "cases": [(case, _TRUTHS[case.truth], _views(case, failing), _bars(case)) for case in shown],
@@ -139,6 +139,6 @@ def _bars(case: Case) -> Iterator[Bar]:
 _NOTHING = 5e-4
 """Below this it would be shown as 0."""
 
-SCRIPT = rendered("browser.js.jinja", {})
+SCRIPT = render("browser.js.jinja", {})
 SCRIPTS = f"; script-src 'sha256-{base64.b64encode(hashlib.sha256(SCRIPT.encode()).digest()).decode()}'"
 """What a page with a case browser adds to its content security policy: this one script and no other."""

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from knee_i2m2.evaluation.statistics.localisation import LIMIT
 from knee_i2m2.report.elements.cases import Cases, Score
 from knee_i2m2.report.elements.cells import Cell, Table, cell
-from knee_i2m2.report.elements.section import Section, found
+from knee_i2m2.report.elements.section import Section, without_none
 from knee_i2m2.report.elements.words import listing, number
 
 __all__ = ["fails", "saliency_section"]
@@ -36,7 +36,7 @@ def saliency_section(cases: Cases | None) -> Section:
             "beside what pointing at random and pointing always at the mean centre of the training boxes would reach.",
         ),
         warning=_warning(cases),
-        tables=found(
+        tables=without_none(
             [
                 _table(cases, "randomisation", "Likeness to maps of random weights", _likeness),
                 _table(cases, "pointing", f"Pointing game, on at most {most} slices of a target", _pointed),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from knee_i2m2.report.elements.cells import Cell, Table
 
-__all__ = ["escaped", "latex"]
+__all__ = ["escape_latex", "latex"]
 
 _ESCAPES = {
     **{character: f"\\{character}" for character in "&%$#_{}"},
@@ -21,11 +21,11 @@ _ESCAPES = {
 }
 
 
-def escaped(text: str) -> str:
+def escape_latex(text: str) -> str:
     r"""Returns text that LaTeX prints as it is.
 
     Example:
-        >>> print(escaped("a_b & 5 %"))
+        >>> print(escape_latex("a_b & 5 %"))
         a\_b \& 5 \%
     """
     return "".join(_ESCAPES.get(character, character) for character in text)
@@ -38,12 +38,12 @@ def latex(table: Table, caption: str) -> str:
         table: The table.
         caption: What stands above it, as plain text.
     """
-    head = " & ".join(map(escaped, (table.corner, *table.columns)))
+    head = " & ".join(map(escape_latex, (table.corner, *table.columns)))
     lines = [
         r"% \usepackage{booktabs}",
         r"\begin{table}",
         r"\centering",
-        rf"\caption{{{escaped(caption)}}}",
+        rf"\caption{{{escape_latex(caption)}}}",
         rf"\begin{{tabular}}{{l{'c' * len(table.columns)}}}",
         r"\toprule",
         rf"{head} \\",
@@ -58,9 +58,9 @@ def latex(table: Table, caption: str) -> str:
 
 def _row(name: str, cells: tuple[Cell, ...]) -> str:
     option = name.lstrip().startswith(("[", "*"))  # of the row above, which looks for one past spaces
-    guarded = f"{{}}{escaped(name)}" if option else escaped(name)
+    guarded = f"{{}}{escape_latex(name)}" if option else escape_latex(name)
     return " & ".join([guarded, *map(_cell, cells)])
 
 
 def _cell(one: Cell) -> str:
-    return "--" if one.missing else escaped(f"{one.value} {one.interval}".strip())
+    return "--" if one.missing else escape_latex(f"{one.value} {one.interval}".strip())

@@ -10,11 +10,11 @@ import pandas as pd
 
 from knee_i2m2.evaluation.measures import COUNTS
 from knee_i2m2.evaluation.tidy import MACRO
-from knee_i2m2.report.elements.cells import Cell, Row, Table, cell, laid_out, tested
+from knee_i2m2.report.elements.cells import Cell, Row, Table, cell, grid_rows, test_rows
 from knee_i2m2.report.elements.inputs import Record
 from knee_i2m2.report.elements.words import METRICS, NOT_ESTIMABLE, count, number
 
-__all__ = ["all_measures", "calibration_table", "operating_table", "ranking_table"]
+__all__ = ["calibration_table", "measures_frame", "operating_table", "ranking_table"]
 
 RATES = ("sensitivity", "specificity", "ppv", "npv", "balanced_accuracy")
 RANKING = (
@@ -52,9 +52,9 @@ def _measured(
     record: Record, unit: str, name: str, metrics: Sequence[str], macro: bool, rival: str | None = None
 ) -> Table | None:
     rival = rival or record.shown
-    chosen = tested(record.evaluation, unit=unit, rival=rival)
+    chosen = test_rows(record.evaluation, unit=unit, rival=rival)
     targets = [*record.answers.targets, *([MACRO] if macro and len(record.answers.targets) > 1 else [])]
-    rows = laid_out(chosen[chosen["metric"].isin(metrics)], ("target", targets), ("metric", metrics), _cell)
+    rows = grid_rows(chosen[chosen["metric"].isin(metrics)], ("target", targets), ("metric", metrics), _cell)
     columns = tuple(_named(metric.removesuffix(BEFORE)) for metric in metrics)
     return Table(f"{name}_{unit}", f"per {unit}, {rival}", columns, rows, corner="target") if rows else None
 
@@ -72,7 +72,7 @@ def _named(metric: str) -> str:
     return METRICS.get(metric, metric.replace("_", " "))
 
 
-def all_measures(record: Record) -> pd.DataFrame:
+def measures_frame(record: Record) -> pd.DataFrame:
     """Returns every measure of every rival and target on test, a row each; what is not estimable is empty."""
-    measured = tested(record.evaluation).set_index(["rival", "unit", "target", "metric"])["value"]
+    measured = test_rows(record.evaluation).set_index(["rival", "unit", "target", "metric"])["value"]
     return measured.unstack(sort=False).reset_index().rename_axis(columns=None)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pandas as pd
 
 from knee_i2m2.evaluation.tidy import MACRO
-from knee_i2m2.report.elements.cells import Cell, Row, Table, cell, laid_out, tested
+from knee_i2m2.report.elements.cells import Cell, Row, Table, cell, grid_rows, test_rows
 from knee_i2m2.report.elements.inputs import Record
 from knee_i2m2.report.elements.words import METRICS, number, p_value
 
@@ -19,7 +19,7 @@ SPREAD = "SD over seeds"
 
 def results_table(record: Record, unit: str, metric: str) -> Table | None:
     """Returns every rival and target on test, the mean's spread over seeds beside them; None if not measured."""
-    chosen = tested(record.evaluation, unit=unit, metric=metric)
+    chosen = test_rows(record.evaluation, unit=unit, metric=metric)
     table = _rivals_by_targets(record, chosen, f"{metric}_{unit}", f"per {unit}", lambda row: cell(row, _scale(chosen)))
     if table is None:
         return None
@@ -42,7 +42,7 @@ def _spread(row: Row) -> Cell:
 
 def seed_table(record: Record, unit: str) -> Table | None:
     """Returns the standard deviation over seeds of every rival and target; None if no rival has two seeds."""
-    chosen = tested(record.evaluation, unit=unit, metric=record.metric)
+    chosen = test_rows(record.evaluation, unit=unit, metric=record.metric)
     if chosen["seed_sd"].isna().all():
         return None
     title = f"Standard deviation over seeds, per {unit}"
@@ -51,7 +51,7 @@ def seed_table(record: Record, unit: str) -> Table | None:
 
 def difference_table(record: Record, unit: str) -> Table | None:
     """Returns the paired difference of every rival to the reference on test, with Holm's p."""
-    chosen = tested(record.comparisons, unit=unit)
+    chosen = test_rows(record.comparisons, unit=unit)
     end = max([0.01, *chosen[["low", "high"]].abs().max().dropna()])
 
     def form(row: Row) -> Cell:
@@ -63,8 +63,8 @@ def difference_table(record: Record, unit: str) -> Table | None:
 
 def adjusted_table(record: Record) -> Table | None:
     """Returns the AUROC within strata of position, the raw one below it; None where positions are unknown."""
-    chosen = tested(record.evaluation, unit=record.answers.unit, metric="auroc_adjusted")
-    raw = tested(record.evaluation, unit=record.answers.unit, metric="auroc").set_index(["rival", "target"])["value"]
+    chosen = test_rows(record.evaluation, unit=record.answers.unit, metric="auroc_adjusted")
+    raw = test_rows(record.evaluation, unit=record.answers.unit, metric="auroc").set_index(["rival", "target"])["value"]
 
     def form(row: Row) -> Cell:
         return cell(row, (0.0, 1.0), f"raw {number(raw[row['rival'], row['target']])}")
@@ -83,16 +83,16 @@ def effect_table(record: Record, unit: str) -> Table | None:
         return cell(row | {"low": row["holm_low"], "high": row["holm_high"]}, (-end, end), str(row["verdict"]))
 
     effects = list(chosen["effect"].unique())
-    rows = laid_out(chosen, ("effect", effects), ("target", targets), form)
+    rows = grid_rows(chosen, ("effect", effects), ("target", targets), form)
     title = f"per {unit}, Holm-corrected intervals"
     return Table(f"effects_{unit}", title, tuple(targets), rows, corner="effect", zero=50.0) if rows else None
 
 
 def interval_table(record: Record, unit: str) -> Table | None:
     """Returns the AUROC of the rival in view with three intervals: bootstrap, Obuchowski, DeLong; None without them."""
-    chosen = tested(record.evaluation, unit=unit, rival=record.shown)
+    chosen = test_rows(record.evaluation, unit=unit, rival=record.shown)
     targets = [target for target in record.answers.targets if target in set(chosen["target"])]
-    rows = laid_out(chosen, ("metric", list(_METHODS)), ("target", targets), lambda row: cell(row, _CLOSE))
+    rows = grid_rows(chosen, ("metric", list(_METHODS)), ("target", targets), lambda row: cell(row, _CLOSE))
     named = tuple((_METHODS[name], cells) for name, cells in rows)
     title = f"per {unit}, {record.shown}"
     return Table(f"intervals_{unit}", title, tuple(targets), named, corner="method") if len(named) > 1 else None
@@ -110,5 +110,5 @@ def _rivals_by_targets(
     record: Record, chosen: pd.DataFrame, name: str, title: str, form: Callable[[Row], Cell]
 ) -> Table | None:
     targets = (*record.answers.targets, *([MACRO] if len(record.answers.targets) > 1 else []))
-    rows = laid_out(chosen, ("rival", record.rivals), ("target", targets), form)
+    rows = grid_rows(chosen, ("rival", record.rivals), ("target", targets), form)
     return Table(name, title, targets, rows) if rows else None

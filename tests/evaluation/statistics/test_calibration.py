@@ -47,7 +47,7 @@ def regression(truth: np.ndarray, log_odds: np.ndarray, weight: np.ndarray | Non
     return fitted.coef_.item(), brentq(lambda a: weight @ (truth - expit(log_odds + a)), -50, 50, xtol=1e-13)
 
 
-def simulated(samples: int, slope: float = 1.0, intercept: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
+def simulate(samples: int, slope: float = 1.0, intercept: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
     """Returns truths that are drawn with log-odds intercept + slope * z, and z."""
     random = np.random.default_rng(samples)
     z = random.normal(-0.5, 1.5, size=samples)
@@ -119,7 +119,7 @@ def test_saying_always_the_same_is_as_wrong_as_it_is_far_from_the_prevalence() -
 
 
 def test_the_error_of_the_calibrated_is_nothing_but_for_small_samples() -> None:
-    small, large = (ece_of_replicates(*simulated(n), np.ones((n, 1))).item() for n in (100, 100_000))
+    small, large = (ece_of_replicates(*simulate(n), np.ones((n, 1))).item() for n in (100, 100_000))
     assert large < 0.01 < small
 
 
@@ -188,7 +188,7 @@ def test_a_replicate_without_spread_does_the_others_no_harm() -> None:
 
 
 def test_what_is_drawn_from_its_probabilities_has_slope_one_and_intercept_nothing() -> None:
-    truth, log_odds = simulated(100_000)
+    truth, log_odds = simulate(100_000)
     slope, intercept = calibration_of_replicates(truth, log_odds, once(truth))
     assert (slope.item(), intercept.item()) == pytest.approx((1, 0), abs=0.03)
     surer = calibration_of_replicates(truth, 2 * log_odds, once(truth))[0]
@@ -263,7 +263,7 @@ def test_temperature_and_intercept_are_the_logistic_regression_of_sklearn(seed: 
 
 
 def test_a_planted_temperature_is_recovered() -> None:
-    truth, right = simulated(50_000)
+    truth, right = simulate(50_000)
     for temperature, intercept in ((0.4, 0.0), (1.0, -1.0), (3.0, 0.7)):
         fitted = fit_temperature(truth, (right - intercept) * temperature, "val")
         assert fitted.temperature == pytest.approx(temperature, rel=0.05)

@@ -5,12 +5,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import precision_recall_curve, roc_auc_score, roc_curve
 
-from knee_i2m2.evaluation.answers import Answers
+from knee_i2m2.evaluation.split_answers import SplitAnswers
 from knee_i2m2.evaluation.statistics.curves import (
     RATES,
-    banded,
+    pointwise_band,
     precision_of_replicates,
-    resampled,
+    resampling_weights,
     sensitivity_of_replicates,
 )
 
@@ -120,7 +120,7 @@ def test_where_a_class_is_absent_there_is_no_curve(curve) -> None:
 
 def test_the_band_is_the_mean_over_seeds_with_the_central_95_percent_of_its_replicates() -> None:
     seeds = np.random.default_rng(5).random((3, 4, 201))
-    band = banded(list(seeds))
+    band = pointwise_band(list(seeds))
     mean = sum(seeds) / 3
     np.testing.assert_allclose(band.value, mean[:, 0])
     np.testing.assert_allclose(band.low, np.percentile(mean[:, 1:], 2.5, axis=1))
@@ -129,9 +129,9 @@ def test_the_band_is_the_mean_over_seeds_with_the_central_95_percent_of_its_repl
 
 def test_a_band_of_constant_curves_has_no_width_and_one_curve_has_no_band() -> None:
     shape = np.linspace(0, 1, 5)[:, None]
-    band = banded([np.repeat(shape, 30, axis=1)])
+    band = pointwise_band([np.repeat(shape, 30, axis=1)])
     np.testing.assert_allclose(band, np.tile(shape.T, (3, 1)), atol=1e-15)
-    single = banded([shape])
+    single = pointwise_band([shape])
     np.testing.assert_array_equal(single.value, shape[:, 0])
     assert np.isnan([single.low, single.high]).all()
 
@@ -139,20 +139,20 @@ def test_a_band_of_constant_curves_has_no_width_and_one_curve_has_no_band() -> N
 def test_replicates_without_a_class_are_left_out_of_the_band() -> None:
     whole = np.random.default_rng(6).random((3, 11))
     gaps = np.insert(whole, [1, 4, 11], np.nan, axis=1)
-    np.testing.assert_array_equal(banded([gaps]), banded([whole]))
+    np.testing.assert_array_equal(pointwise_band([gaps]), pointwise_band([whole]))
     nowhere = np.where(np.arange(11) > 0, np.nan, whole)
-    assert np.isnan(banded([nowhere])[1:]).all()
-    np.testing.assert_array_equal(banded([nowhere]).value, whole[:, 0])
+    assert np.isnan(pointwise_band([nowhere])[1:]).all()
+    np.testing.assert_array_equal(pointwise_band([nowhere]).value, whole[:, 0])
 
 
 def test_slices_of_a_patient_are_resampled_together() -> None:
     patients = ["b", "a", "b", "c", "a", "b"]
     who = pd.DataFrame({"sample": list("uvwxyz"), "series": "-", "cluster": patients})
-    answers = Answers("slice", who, ("acl",), np.zeros((6, 1), dtype=int), {("i2m2", "0"): np.zeros((6, 1, 2))})
-    weights = resampled(answers.who["cluster"].to_numpy(), 50)
+    answers = SplitAnswers("slice", who, ("acl",), np.zeros((6, 1), dtype=int), {("i2m2", "0"): np.zeros((6, 1, 2))})
+    weights = resampling_weights(answers.index["cluster"].to_numpy(), 50)
     assert weights.shape == (6, 51)
     assert (weights[:, 0] == 1).all()  # the sample as it is
     assert (weights[[0, 1]] == weights[[2, 4]]).all() and (weights[0] == weights[5]).all()
     assert (weights[[0, 1, 3]].sum(axis=0) == 3).all()  # as many patients as there are
     assert len(np.unique(weights, axis=1).T) > 5
-    np.testing.assert_array_equal(weights, resampled(answers.who["cluster"].to_numpy(), 50))
+    np.testing.assert_array_equal(weights, resampling_weights(answers.index["cluster"].to_numpy(), 50))

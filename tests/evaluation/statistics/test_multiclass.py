@@ -54,7 +54,7 @@ def test_two_classes_that_are_a_choice_have_accuracy_consistency_and_entropy_and
         truth = np.random.default_rng(number).integers(2, size=(len(asked), 1))
         said = prediction_table(asked, truth, ("magnitude",), np.random.default_rng(number), ("label",))
         predictions.write(said, tmp_path / "predictions/inter/0" / f"{split}.parquet")
-    found = evaluate(tmp_path, replicates=20).evaluated
+    found = evaluate(tmp_path, replicates=20).results
     assert set(found["unit"]) == {"sample"}
     here = found.query("split == 'test' and seed == 'mean' and subgroup == 'all' and target == 'label'")
     of = here.set_index("metric")["value"]

@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 
 from knee_i2m2.errors import DataError
-from knee_i2m2.evaluation.answers import read_answers
+from knee_i2m2.evaluation.split_answers import read_split_answers
 from knee_i2m2.report.elements.cases import Cases, read_cases
 from tests.evaluation.runs import make_run
 from tests.report.page_parts import with_cases
 
 
 def read(run: Path) -> Cases | None:
-    return read_cases(run, read_answers(run, "test"))
+    return read_cases(run, read_split_answers(run, "test"))
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from knee_i2m2.report.elements import cells as tables
-from knee_i2m2.report.elements.cells import Cell, Row, Table, cell, csv, laid_out, safe
+from knee_i2m2.report.elements.cells import Cell, Row, Table, cell, csv, grid_rows, safe
 
 FORMULAS = ("=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1")
 NAMES = st.text(st.sampled_from("=+-@\t\r\n,;\"'a1 "), max_size=6)
@@ -71,21 +71,21 @@ def shown(row: Row) -> Cell:
 
 
 def test_rows_and_columns_stand_in_the_order_asked_for_and_what_is_absent_is_empty() -> None:
-    assert laid_out(RESULTS, ("rival", ["i2m2", "inter"]), ("target", ["acl", "mcl"]), shown) == (
+    assert grid_rows(RESULTS, ("rival", ["i2m2", "inter"]), ("target", ["acl", "mcl"]), shown) == (
         ("i2m2", (Cell("i2m2 acl 0.7"), Cell("i2m2 mcl 0.9"))),
         ("inter", (Cell("inter acl 0.8"), Cell(""))),
     )
 
 
 def test_empty_rows_are_left_out() -> None:
-    rows = laid_out(RESULTS, ("rival", ["absent", "phase", "inter"]), ("target", ["acl", "mcl"]), shown)
+    rows = grid_rows(RESULTS, ("rival", ["absent", "phase", "inter"]), ("target", ["acl", "mcl"]), shown)
     assert [name for name, _ in rows] == ["inter"]  # of phase nothing is asked for
-    assert laid_out(RESULTS[:0], ("rival", ["i2m2"]), ("target", ["acl"]), shown) == ()
+    assert grid_rows(RESULTS[:0], ("rival", ["i2m2"]), ("target", ["acl"]), shown) == ()
 
 
 def test_a_number_that_is_not_estimable_is_no_empty_row() -> None:
     row = pd.DataFrame([{"rival": "i2m2", "target": "acl", "value": np.nan, "low": np.nan, "high": np.nan}])
-    ((name, (found,)),) = laid_out(row, ("rival", ["i2m2"]), ("target", ["acl"]), cell)
+    ((name, (found,)),) = grid_rows(row, ("rival", ["i2m2"]), ("target", ["acl"]), cell)
     assert (name, found) == ("i2m2", Cell("not estimable"))
     assert found.missing
 
@@ -139,25 +139,25 @@ TIDY = pd.DataFrame(
 
 
 def test_rows_about_test_are_the_mean_over_seeds_of_everybody() -> None:
-    found = tables.tested(TIDY)
+    found = tables.test_rows(TIDY)
     assert len(found) == 4
     assert (found[["split", "seed", "subgroup"]] == ["test", "mean", "all"]).all(axis=None)
 
 
 def test_rows_are_chosen_by_the_columns_named() -> None:
-    assert tables.tested(TIDY, unit="slice", rival="inter")[COLUMNS].to_numpy().tolist() == [
+    assert tables.test_rows(TIDY, unit="slice", rival="inter")[COLUMNS].to_numpy().tolist() == [
         ["test", "mean", "all", "slice", "inter"]
     ]
-    assert tables.tested(TIDY, unit="patient").empty
-    assert set(tables.tested(TIDY, split="val", seed="0")["split"]) == {"val"}
+    assert tables.test_rows(TIDY, unit="patient").empty
+    assert set(tables.test_rows(TIDY, split="val", seed="0")["split"]) == {"val"}
 
 
 def test_subgroups_are_one_or_every_one() -> None:
-    assert set(tables.tested(TIDY, "sex=F")["subgroup"]) == {"sex=F"}
-    assert set(tables.tested(TIDY, None)["subgroup"]) == {"all", "sex=F"}
+    assert set(tables.test_rows(TIDY, "sex=F")["subgroup"]) == {"sex=F"}
+    assert set(tables.test_rows(TIDY, None)["subgroup"]) == {"all", "sex=F"}
 
 
 def test_a_table_without_seeds_or_subgroups_is_chosen_by_its_split() -> None:
     plain = TIDY[["split", "unit"]]
-    assert len(tables.tested(plain, unit="slice")) == 8
-    assert tables.tested(TIDY[:0]).empty
+    assert len(tables.test_rows(plain, unit="slice")) == 8
+    assert tables.test_rows(TIDY[:0]).empty

@@ -8,7 +8,7 @@ from jinja2 import UndefinedError
 from markdown_it import MarkdownIt  # which rich, that the package needs, reads Markdown with
 
 from knee_i2m2.report.elements.cells import Cell, Table
-from knee_i2m2.report.elements.rendering import plain, rendered, standalone
+from knee_i2m2.report.elements.rendering import plain, render, svg_document
 from knee_i2m2.report.elements.section import Point, Section
 
 MARKDOWN = MarkdownIt("commonmark").enable(["table", "strikethrough"])
@@ -115,16 +115,16 @@ def page(name: str) -> dict[str, object]:
 
 @pytest.mark.parametrize("name", NASTY)
 def test_names_are_escaped_on_a_page(name: str) -> None:
-    found = Words(rendered("compare.html.jinja", page(name)))
-    assert set(found.tags) == set(Words(rendered("compare.html.jinja", page("harmless"))).tags)
+    found = Words(render("compare.html.jinja", page(name)))
+    assert set(found.tags) == set(Words(render("compare.html.jinja", page("harmless"))).tags)
     assert sum(name in words for words in found.words) == sum(
-        "harmless" in words for words in Words(rendered("compare.html.jinja", page("harmless"))).words
+        "harmless" in words for words in Words(render("compare.html.jinja", page("harmless"))).words
     )
 
 
 @pytest.mark.parametrize("name", NASTY)
 def test_names_are_text_in_markdown(name: str) -> None:
-    told, harmless = (rendered("compare.md.jinja", page(one)) for one in (name, "harmless"))
+    told, harmless = (render("compare.md.jinja", page(one)) for one in (name, "harmless"))
     assert blocks(told) == blocks(harmless)
     allowed = frozenset({"strong_open", "strong_close"})
     assert texts(told, allowed) == [text.replace("harmless", name) for text in texts(harmless, allowed)]
@@ -133,8 +133,8 @@ def test_names_are_text_in_markdown(name: str) -> None:
 def test_svg_is_taken_for_markup_and_so_is_html_that_is_safe() -> None:
     values = page("name")
     values["sections"] = [Section("one", "title", html='<video id="made"></video>')]
-    assert '<video id="made"></video>' in rendered("compare.html.jinja", values)
-    assert "video" not in rendered("compare.md.jinja", values)
+    assert '<video id="made"></video>' in render("compare.html.jinja", values)
+    assert "video" not in render("compare.md.jinja", values)
 
 
 @pytest.mark.parametrize("absent", ["runs", "headline", "sections"])
@@ -142,11 +142,11 @@ def test_svg_is_taken_for_markup_and_so_is_html_that_is_safe() -> None:
 def test_a_value_that_is_missing_is_an_error_and_not_an_empty_place(template: str, absent: str) -> None:
     values = {name: value for name, value in page("a").items() if name != absent}
     with pytest.raises(UndefinedError, match=absent):
-        rendered(template, values)
+        render(template, values)
 
 
 def test_a_figure_is_a_file_of_its_own() -> None:
     element = ElementTree.fromstring(
-        standalone('<svg xmlns="http://www.w3.org/2000/svg"><text>é</text></svg>').encode()
+        svg_document('<svg xmlns="http://www.w3.org/2000/svg"><text>é</text></svg>').encode()
     )
     assert element[0].text == "é"

@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from knee_i2m2.evaluation.tidy import EFFECTS
+from knee_i2m2.evaluation.tidy import EFFECT_COLUMNS
 from knee_i2m2.report.elements.verdicts import Verdict, criterion, dependence, phrase, sentences, verdicts
 
 ADDS = (0.05, 0.01, 0.09, "adds")
@@ -26,7 +26,7 @@ def effects(told: dict[str, dict[str, Told]], unit: str = "slice") -> pd.DataFra
         for target, found in told.items()
         for effect, row in found.items()
     ]
-    return pd.DataFrame(rows, columns=EFFECTS)
+    return pd.DataFrame(rows, columns=EFFECT_COLUMNS)
 
 
 NOTHING = "shows no dependence that this test set can tell"

@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from knee_i2m2.evaluation.tidy import COMPARED, EVALUATED
+from knee_i2m2.evaluation.tidy import COMPARISON_COLUMNS, EVALUATION_COLUMNS
 from knee_i2m2.report.elements.words import facts, headline, interval, number, quantity
 
 HERE = {"seed": "mean", "split": "test", "unit": "slice", "subgroup": "all", "metric": "auroc"}
@@ -14,7 +14,7 @@ def results(columns: list[str], *rows: tuple[str, str, float, float, float]) -> 
 
 
 EVALUATION = results(
-    EVALUATED,
+    EVALUATION_COLUMNS,
     ("i2m2", "acl", 0.9, 0.8, 0.95),
     ("i2m2", "macro", 0.9, 0.8, 0.95),
     ("inter", "macro", 0.85, 0.8, 0.9),
@@ -23,12 +23,12 @@ EVALUATION = results(
 )
 
 
-def compared(low: float, high: float) -> pd.DataFrame:
-    return results(COMPARED, ("inter", "macro", -0.05, low, high), ("ideal", "macro", 0.09, 0.0, 0.1))
+def comparisons_table(low: float, high: float) -> pd.DataFrame:
+    return results(COMPARISON_COLUMNS, ("inter", "macro", -0.05, low, high), ("ideal", "macro", 0.09, 0.0, 0.1))
 
 
 def test_the_headline_compares_with_the_best_other_rival_and_not_with_the_ceiling() -> None:
-    words = headline(EVALUATION, compared(-0.08, -0.02), "slice")
+    words = headline(EVALUATION, comparisons_table(-0.08, -0.02), "slice")
     assert "i2m2 the AUROC per slice is 0.900 (95\u00a0% interval 0.800 to 0.950)" in words
     assert "inter, reaches 0.850, 0.050 below it" in words
     assert words.endswith("−0.080 to −0.020, excludes 0.")
@@ -36,14 +36,14 @@ def test_the_headline_compares_with_the_best_other_rival_and_not_with_the_ceilin
 
 
 def test_the_headline_says_when_rivals_are_not_told_apart() -> None:
-    assert "does not tell them apart" in headline(EVALUATION, compared(-0.08, 0.02), "slice")
+    assert "does not tell them apart" in headline(EVALUATION, comparisons_table(-0.08, 0.02), "slice")
 
 
 def test_the_headline_does_without_the_reference_or_an_estimate() -> None:
     without = EVALUATION[EVALUATION["rival"] != "i2m2"]
-    assert "There is no i2m2" in headline(without, compared(0, 0), "slice")
+    assert "There is no i2m2" in headline(without, comparisons_table(0, 0), "slice")
     unknown = EVALUATION.assign(value=np.nan, low=np.nan, high=np.nan)
-    assert headline(unknown, compared(0, 0), "slice") == "For i2m2 the AUROC per slice is not estimable."
+    assert headline(unknown, comparisons_table(0, 0), "slice") == "For i2m2 the AUROC per slice is not estimable."
 
 
 def test_numbers_are_not_estimable_in_words() -> None:

@@ -6,16 +6,16 @@ import numpy as np
 import pandas as pd
 from sklearn.calibration import calibration_curve
 
-from knee_i2m2.evaluation.answers import Answers
-from knee_i2m2.evaluation.statistics.curves import resampled
-from knee_i2m2.evaluation.units import said
+from knee_i2m2.evaluation.split_answers import SplitAnswers
+from knee_i2m2.evaluation.statistics.curves import resampling_weights
+from knee_i2m2.evaluation.units import log_probabilities
 from knee_i2m2.report.figures.reliability import reliability
 
 
-def answers(log_odds: list[np.ndarray], truth: np.ndarray, clusters: np.ndarray) -> Answers:
+def answers(log_odds: list[np.ndarray], truth: np.ndarray, clusters: np.ndarray) -> SplitAnswers:
     who = pd.DataFrame({"sample": np.arange(len(truth)).astype(str), "series": "-", "cluster": clusters})
-    logp = {("i2m2", str(seed)): said(z[:, None]) for seed, z in enumerate(log_odds)}
-    return Answers("slice", who, ("acl",), truth[:, None], logp)
+    logp = {("i2m2", str(seed)): log_probabilities(z[:, None]) for seed, z in enumerate(log_odds)}
+    return SplitAnswers("slice", who, ("acl",), truth[:, None], logp)
 
 
 def drawn(seed: int, n: int = 600) -> tuple[np.ndarray, np.ndarray]:
@@ -27,7 +27,7 @@ def drawn(seed: int, n: int = 600) -> tuple[np.ndarray, np.ndarray]:
 def test_bins_are_those_of_scikit_learn() -> None:
     z, truth = drawn(0)
     asked = answers([z], truth, np.arange(len(z)))
-    told, seen = reliability(asked, 0, resampled(asked.who["cluster"].to_numpy(), replicates=10), bins=10)
+    told, seen = reliability(asked, 0, resampling_weights(asked.index["cluster"].to_numpy(), replicates=10), bins=10)
     share, mean = calibration_curve(truth, 1 / (1 + np.exp(-z)), n_bins=10, strategy="quantile")
     np.testing.assert_allclose(told, mean, rtol=1e-12)
     np.testing.assert_allclose(seen.value, share, rtol=1e-12)
@@ -58,6 +58,6 @@ def test_a_calibrated_answer_lies_within_its_intervals_about_as_often_as_it_shou
     assert 0.9 <= np.mean(held) <= 0.98
 
 
-def _flat(asked: Answers) -> tuple[np.ndarray, ...]:
-    told, seen = reliability(asked, 0, resampled(asked.who["cluster"].to_numpy()))
+def _flat(asked: SplitAnswers) -> tuple[np.ndarray, ...]:
+    told, seen = reliability(asked, 0, resampling_weights(asked.index["cluster"].to_numpy()))
     return told, *seen

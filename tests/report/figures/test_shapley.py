@@ -6,7 +6,7 @@ import pytest
 from knee_i2m2 import predictions
 from knee_i2m2.evaluation.evaluate import evaluate
 from knee_i2m2.report.elements.inputs import Record, read_record
-from knee_i2m2.report.figures.shapley import KINDS, credit_pictures, credit_tables
+from knee_i2m2.report.figures.shapley import KINDS, contribution_pictures, contribution_tables
 from tests.evaluation.runs import EXPERTS, TARGETS, make_run
 from tests.report.shown import cells, shows, words, written
 
@@ -24,7 +24,7 @@ def record(run: Path) -> Record:
 
 
 def test_every_expert_and_target_has_its_credit_of_the_contributions(run: Path, record: Record) -> None:
-    tables = {table.name: table for table in credit_tables(record)}
+    tables = {table.name: table for table in contribution_tables(record)}
     assert set(tables) == {"leave_one_out", "shapley", "share"}
     for kind, table in tables.items():
         found = cells(table)
@@ -34,7 +34,7 @@ def test_every_expert_and_target_has_its_credit_of_the_contributions(run: Path, 
 
 
 def test_what_experts_take_is_drawn_from_nothing_in_the_middle(run: Path, record: Record) -> None:
-    for table in credit_tables(record):
+    for table in contribution_tables(record):
         rows = written(run, "contributions", metric=table.name).set_index(["expert", "target"])
         reach = rows[["low", "high"]].abs().to_numpy().max()
         assert table.zero == 50
@@ -44,7 +44,7 @@ def test_what_experts_take_is_drawn_from_nothing_in_the_middle(run: Path, record
 
 
 def test_shapley_values_share_out_the_auroc_above_one_half_and_shares_sum_to_one(run: Path, record: Record) -> None:
-    tables = {table.name: cells(table) for table in credit_tables(record)}
+    tables = {table.name: cells(table) for table in contribution_tables(record)}
     auroc = written(run, rival="i2m2", unit="slice", metric="auroc").set_index("target")["value"]
     for target in TARGETS:
         shapley, share = (
@@ -56,7 +56,7 @@ def test_shapley_values_share_out_the_auroc_above_one_half_and_shares_sum_to_one
 
 
 def test_every_kind_of_credit_is_drawn_with_its_experts_and_targets(record: Record) -> None:
-    pictures = list(credit_pictures(record))
+    pictures = list(contribution_pictures(record))
     assert [(picture.name, picture.title) for picture in pictures] == list(KINDS.items())
     for picture in pictures:
         assert {*EXPERTS["i2m2"], *TARGETS, picture.title} <= set(words(picture.svg))
@@ -69,10 +69,10 @@ def test_a_target_that_is_not_estimable_says_so_in_table_and_figure(tmp_path: Pa
         predictions.write(frame.assign(truth=frame["truth"].where(frame["target"] != "acl", 0)), path)
     evaluate(run, replicates=5)
     record = read_record(run)
-    for table in credit_tables(record):
+    for table in contribution_tables(record):
         assert {row["acl"].value for row in cells(table).values()} == {"not estimable"}
         assert not any(row["meniscus"].missing for row in cells(table).values())
-    pictures = list(credit_pictures(record))
+    pictures = list(contribution_pictures(record))
     assert len(pictures) == 3
     assert all(words(picture.svg).count("not estimable") == 1 for picture in pictures)
 
@@ -81,5 +81,5 @@ def test_without_the_reference_nobody_shares_credit(tmp_path: Path) -> None:
     run = make_run(tmp_path, {"intra": ("magnitude", "phase")}, seeds=1, targets=("acl",))
     evaluate(run, replicates=5)
     record = read_record(run)
-    assert list(credit_tables(record)) == []
-    assert list(credit_pictures(record)) == []
+    assert list(contribution_tables(record)) == []
+    assert list(contribution_pictures(record)) == []

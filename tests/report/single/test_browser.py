@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from knee_i2m2.evaluation.answers import read_answers
+from knee_i2m2.evaluation.split_answers import read_split_answers
 from knee_i2m2.report.elements.cases import Cases, Rectangle, read_cases
 from knee_i2m2.report.single.browser import browser_section
 from knee_i2m2.report.single.saliency import fails, saliency_section
@@ -20,7 +20,7 @@ PLENTY = 10**7
 @pytest.fixture(scope="module")
 def cases(tmp_path_factory: pytest.TempPathFactory) -> Cases:
     run = with_cases(make_run(tmp_path_factory.mktemp("browser"), seeds=1))
-    return read_cases(run, read_answers(run, "test"))
+    return read_cases(run, read_split_answers(run, "test"))
 
 
 def test_every_case_has_its_pictures_maps_and_bars(cases: Cases) -> None:

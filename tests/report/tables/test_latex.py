@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from knee_i2m2.report.elements.cells import Cell, Table
-from knee_i2m2.report.tables.latex import escaped, latex
+from knee_i2m2.report.tables.latex import escape_latex, latex
 
 SPECIAL = "\\&%$#_{}~^"
 PRINTED = {
@@ -38,18 +38,18 @@ def columns(line: str) -> list[str]:
 
 @pytest.mark.parametrize("character", [*SPECIAL, *'<>|"', "\u2212", "\u00a0"])
 def test_every_special_character_is_printed_as_itself(character: str) -> None:
-    assert escaped(character) != character
-    assert printed(escaped(f"a{character}b{character}{character}")) == f"a{character}b{character}{character}"
+    assert escape_latex(character) != character
+    assert printed(escape_latex(f"a{character}b{character}{character}")) == f"a{character}b{character}{character}"
 
 
 @given(st.text(st.sampled_from("ab 1.-'é" + SPECIAL + '<>|"\u2212\u00a0'), max_size=20))
 def test_text_is_printed_as_it_is(text: str) -> None:
-    assert printed(escaped(text)) == text
+    assert printed(escape_latex(text)) == text
 
 
 def test_a_line_break_is_a_space_and_words_stay_as_they_are() -> None:
-    assert escaped("anterior\ncruciate") == "anterior cruciate"
-    assert escaped("i2m2 0.900 [0.800, 0.950] (acl) + x=1") == "i2m2 0.900 [0.800, 0.950] (acl) + x=1"
+    assert escape_latex("anterior\ncruciate") == "anterior cruciate"
+    assert escape_latex("i2m2 0.900 [0.800, 0.950] (acl) + x=1") == "i2m2 0.900 [0.800, 0.950] (acl) + x=1"
 
 
 HARD = Table(

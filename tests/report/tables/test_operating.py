@@ -9,7 +9,7 @@ from knee_i2m2.evaluation.evaluate import evaluate
 from knee_i2m2.evaluation.recalibration import Recalibration
 from knee_i2m2.report.elements.inputs import Record, read_record
 from knee_i2m2.report.elements.words import METRICS
-from knee_i2m2.report.tables.operating import all_measures, calibration_table, operating_table, ranking_table
+from knee_i2m2.report.tables.operating import calibration_table, measures_frame, operating_table, ranking_table
 from tests.evaluation.runs import TARGETS, make_run, make_ten_classes
 from tests.report.shown import cells, shows, text, written
 
@@ -128,7 +128,7 @@ def test_a_target_with_too_few_positives_has_neither_counts_nor_threshold(tmp_pa
         assert all(
             (one.value, one.interval, one.note) == ("not estimable", "", "") for one in cells(table)["acl"].values()
         )
-    measures = all_measures(record).set_index(["unit", "target"])
+    measures = measures_frame(record).set_index(["unit", "target"])
     assert measures.loc[("slice", "acl"), ["auroc", "sensitivity", "threshold"]].isna().all()  # empty, but there
 
 
@@ -149,7 +149,7 @@ def test_the_ideal_observer_knows_no_prior_and_has_no_calibration(tmp_path: Path
 
 
 def test_every_measure_of_every_rival_is_that_of_the_evaluation(run: Path, record: Record) -> None:
-    wide = all_measures(record).set_index(["rival", "unit", "target"])
+    wide = measures_frame(record).set_index(["rival", "unit", "target"])
     long = written(run)
     assert set(wide.columns) == set(long["metric"])
     assert set(wide.index) == set(long.set_index(["rival", "unit", "target"]).index)
@@ -163,4 +163,4 @@ def test_ten_classes_have_an_accuracy_and_no_operating_point(tmp_path: Path) -> 
     evaluate(make_ten_classes(tmp_path), replicates=5)
     record = read_record(tmp_path)
     assert [f(record, "sample") for f in (operating_table, ranking_table, calibration_table)] == [None] * 3
-    assert all_measures(record).columns.tolist() == ["rival", "unit", "target", "accuracy", "entropy"]
+    assert measures_frame(record).columns.tolist() == ["rival", "unit", "target", "accuracy", "entropy"]

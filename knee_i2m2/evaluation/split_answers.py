@@ -13,7 +13,16 @@ from jaxtyping import Bool, Float, Int
 from knee_i2m2 import predictions
 from knee_i2m2.errors import DataError
 
-__all__ = ["CHOICE", "SPLITS", "Answers", "Key", "answers_of", "disagreement", "prediction_files", "read_answers"]
+__all__ = [
+    "CHOICE",
+    "SPLITS",
+    "Key",
+    "SplitAnswers",
+    "answers_from_table",
+    "disagreement",
+    "prediction_files",
+    "read_split_answers",
+]
 
 SPLITS = ("val", "test")
 
@@ -24,12 +33,12 @@ Key = tuple[str, str]
 
 
 @dataclass(frozen=True)
-class Answers:
+class SplitAnswers:
     """Who was asked what, what is true, and what every rival said.
 
     Attributes:
         unit: What a row is: `sample`, `slice`, `volume`.
-        who: One row per unit: `sample, series, cluster`, `position` if it is known, and the subgroup columns.
+        index: One row per unit: `sample, series, cluster`, `position` if it is known, and the subgroup columns.
         targets: The questions.
         truth: Classes of shape (units, targets); -1 is unknown.
         logp: Log-probabilities by (rival, seed).
@@ -37,7 +46,7 @@ class Answers:
     """
 
     unit: str
-    who: pd.DataFrame
+    index: pd.DataFrame
     targets: tuple[str, ...]
     truth: Int[np.ndarray, "units targets"]
     logp: Mapping[Key, Logp]
@@ -65,24 +74,24 @@ class Answers:
 
     @property
     def subgroups(self) -> tuple[str, ...]:
-        """Columns of `who` that divide the units into subgroups."""
-        return tuple(column for column in self.who.columns if column not in _NO_SUBGROUP)
+        """Columns of `index` that divide the units into subgroups."""
+        return tuple(column for column in self.index.columns if column not in _NO_SUBGROUP)
 
     def log_odds(self, key: Key) -> Float[np.ndarray, "units targets"]:
         """Returns what a rival says of two classes, as log-odds of class 1."""
         return self.logp[key][..., 1] - self.logp[key][..., 0]
 
-    def by(self, rival: str) -> Answers:
+    def by(self, rival: str) -> SplitAnswers:
         """Returns the answers of one rival."""
         logp, opinions = ({k: v for k, v in part.items() if k[0] == rival} for part in (self.logp, self.opinions))
         return replace(self, logp=logp, opinions=opinions)
 
-    def only(self, chosen: Bool[np.ndarray, " units"]) -> Answers:
+    def only(self, chosen: Bool[np.ndarray, " units"]) -> SplitAnswers:
         """Returns the answers about some of the units."""
-        who = self.who[chosen].reset_index(drop=True)
+        index = self.index[chosen].reset_index(drop=True)
         logp = {key: p[chosen] for key, p in self.logp.items()}
         opinions = {key: {e: z[chosen] for e, z in said.items()} for key, said in self.opinions.items()}
-        return replace(self, who=who, truth=self.truth[chosen], logp=logp, opinions=opinions)
+        return replace(self, index=index, truth=self.truth[chosen], logp=logp, opinions=opinions)
 
 
 CHOICE = "label"
@@ -105,16 +114,18 @@ def prediction_files(run: Path, split: str) -> dict[tuple[str, str], Path]:
     return {(seed.parent.name, seed.name): seed / f"{split}.parquet" for seed in ordered}
 
 
-def read_answers(run: Path, split: str) -> Answers:
+def read_split_answers(run: Path, split: str) -> SplitAnswers:
     """Returns what all rivals of a run said about the samples of a split, ordered by sample.
 
     Raises:
         DataError: A prediction file is missing or damaged, or two rivals answered different questions.
     """
     paths = prediction_files(run, split)
-    said: dict[Key, Answers] = {}
+    said: dict[Key, SplitAnswers] = {}
     for key, path in paths.items():
-        said[key] = one = answers_of(predictions.read(path), key, next(iter(said.values())).targets if said else ())
+        said[key] = one = answers_from_table(
+            predictions.read(path), key, next(iter(said.values())).targets if said else ()
+        )
         first = next(iter(said))
         if reason := disagreement(said[first], one, first[0], key[0]):
             raise DataError(path, reason, "predict both again on the same split")
@@ -122,7 +133,7 @@ def read_answers(run: Path, split: str) -> Answers:
     return replace(said[next(iter(said))], logp=logp, opinions=opinions)
 
 
-def answers_of(frame: pd.DataFrame, key: Key, order: tuple[str, ...] = ()) -> Answers:
+def answers_from_table(frame: pd.DataFrame, key: Key, order: tuple[str, ...] = ()) -> SplitAnswers:
     """Returns the answers in a prediction table, ordered by sample.
 
     Args:
@@ -137,9 +148,9 @@ def answers_of(frame: pd.DataFrame, key: Key, order: tuple[str, ...] = ()) -> An
     asked = asked.sort_values(["sample", "_place"], ignore_index=True)
     shape = (-1, len(targets), predictions.classes(frame))
     known = [column for column in _NO_SUBGROUP if column in frame]
-    return Answers(
+    return SplitAnswers(
         unit="sample",
-        who=asked[[*known, *predictions.subgroups(frame)]].iloc[:: len(targets)].reset_index(drop=True),
+        index=asked[[*known, *predictions.subgroups(frame)]].iloc[:: len(targets)].reset_index(drop=True),
         targets=targets,
         truth=asked["truth"].to_numpy(dtype=np.int64).reshape(shape[:2]),
         logp={key: _columns(asked, "logp").reshape(shape)},
@@ -147,7 +158,7 @@ def answers_of(frame: pd.DataFrame, key: Key, order: tuple[str, ...] = ()) -> An
     )
 
 
-def disagreement(first: Answers, second: Answers, one: str, other: str) -> str | None:
+def disagreement(first: SplitAnswers, second: SplitAnswers, one: str, other: str) -> str | None:
     """Returns why two sets of answers are not about the same questions, or None if they are.
 
     Args:
@@ -156,14 +167,14 @@ def disagreement(first: Answers, second: Answers, one: str, other: str) -> str |
         one: What the first are called.
         other: What the second are called.
     """
-    samples = first.who["sample"]
-    if alone := sorted({*samples} ^ {*second.who["sample"]}):
+    samples = first.index["sample"]
+    if alone := sorted({*samples} ^ {*second.index["sample"]}):
         return f"{other} and {one} do not hold the same samples: only one holds {alone[0]}"
     if first.targets != second.targets or first.classes != second.classes:
         return f"{other} and {one} answer different questions"
     differ = {
         "truth": (first.truth != second.truth).any(axis=1),
-        "cluster": (first.who["cluster"] != second.who["cluster"]).to_numpy(),
+        "cluster": (first.index["cluster"] != second.index["cluster"]).to_numpy(),
     }
     for column, rows in differ.items():
         if rows.any():
