@@ -1,3 +1,53 @@
-"""Products of experts over the magnitude and phase of raw knee MRI (I2M2)."""
+"""Products of experts over the magnitude and phase of raw knee MRI (I2M2).
+
+The front door: `import knee_i2m2 as ki`. A name is imported when it is used first.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from knee_i2m2.data.samples import Samples
+    from knee_i2m2.evaluation.evaluate import evaluate
+    from knee_i2m2.evaluation.statistics.accuracy import accuracy
+    from knee_i2m2.evaluation.statistics.auroc import auroc
+    from knee_i2m2.evaluation.statistics.bootstrap import clustered_interval
+    from knee_i2m2.evaluation.statistics.delong import paired_auroc_test as paired_test
+    from knee_i2m2.experts.experts import Separate
+    from knee_i2m2.fusion.product import product_of_experts
+    from knee_i2m2.methods.likelihood import Likelihood
+    from knee_i2m2.modalities.magnitude_phase import modalities
+    from knee_i2m2.report.page import write_report as report
+    from knee_i2m2.sources.fastmri.volumes import find_volumes, read_volume
 
 __version__ = "0.1.0"
+
+_HOMES = {
+    "Samples": "data.samples",
+    "evaluate": "evaluation.evaluate",
+    "accuracy": "evaluation.statistics.accuracy",
+    "auroc": "evaluation.statistics.auroc",
+    "clustered_interval": "evaluation.statistics.bootstrap",
+    "paired_test": "evaluation.statistics.delong:paired_auroc_test",
+    "Separate": "experts.experts",
+    "product_of_experts": "fusion.product",
+    "Likelihood": "methods.likelihood",
+    "modalities": "modalities.magnitude_phase",
+    "report": "report.page:write_report",
+    "find_volumes": "sources.fastmri.volumes",
+    "read_volume": "sources.fastmri.volumes",
+}
+"""Name at the front door -> module, and the name that it has there if that is another."""
+
+__all__ = [*_HOMES]  # noqa: PLE0604
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module, _, there = _HOMES[name].partition(":")
+    return getattr(import_module(f"{__name__}.{module}"), there or name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

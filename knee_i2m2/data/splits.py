@@ -22,6 +22,7 @@ __all__ = [
     "SPLITS",
     "SPLITTERS",
     "SplitKind",
+    "divided",
     "leaked_share",
     "leaks",
     "read_split",
@@ -58,7 +59,7 @@ def split_by_patient(
         DataError: A volume's patient is unknown, or there are fewer than three patients.
     """
     patients = _patients(volumes)
-    places = _divided(sorted(set(patients.values())), "patients", seed, fractions)
+    places = divided(sorted(set(patients.values())), "patients", seed, fractions)
     return {name: places[patient] for name, patient in patients.items()}
 
 
@@ -70,7 +71,7 @@ def split_by_volume(
     Raises:
         DataError: There are fewer than three volumes.
     """
-    return _divided(sorted(volumes["name"]), "volumes", seed, fractions)
+    return divided(sorted(volumes["name"]), "volumes", seed, fractions)
 
 
 def split_official(volumes: pd.DataFrame, seed: int = 0, fraction: float = 0.15) -> dict[str, str]:
@@ -102,6 +103,30 @@ def split_official(volumes: pd.DataFrame, seed: int = 0, fraction: float = 0.15)
     split |= dict.fromkeys(val["name"], "test")
     refuse_leaks(split, patients | dict(zip(val["name"], val["patient"], strict=True)), "the volumes")
     return split
+
+
+def divided(
+    units: Sequence[str], noun: str, seed: int = 0, fractions: tuple[float, float, float] = _FRACTIONS
+) -> dict[str, str]:
+    """Returns each unit's split; see `split_by_patient`.
+
+    Args:
+        units: Sorted names.
+        noun: What they are, in the plural.
+        seed: Of the random order.
+        fractions: Shares of train, val and test.
+
+    Raises:
+        ConfigError: The fractions are no three positive shares.
+        DataError: There are fewer than three units.
+    """
+    if min(fractions) <= 0 or abs(sum(fractions) - 1) > 1e-6:
+        raise ConfigError(f"split fractions {fractions} must be three positive shares that sum to 1")
+    if len(units) < 3:
+        raise DataError("the split", f"{len(units)} {noun} are too few for train, val and test", "give at least 3")
+    train, rest = _held_out(units, fractions[1] + fractions[2], 2, seed)
+    test, val = _held_out(rest, fractions[1] / (fractions[1] + fractions[2]), 1, seed)
+    return {**dict.fromkeys(train, "train"), **dict.fromkeys(val, "val"), **dict.fromkeys(test, "test")}
 
 
 def leaks(split: Mapping[str, str], patients: Mapping[str, str | None]) -> list[str]:
@@ -227,16 +252,6 @@ def _patients(volumes: pd.DataFrame) -> dict[str, str]:
     for name in volumes.loc[volumes["patient"].isna(), "name"]:
         raise unknown_patient(name)
     return dict(zip(volumes["name"], volumes["patient"], strict=True))
-
-
-def _divided(units: Sequence[str], noun: str, seed: int, fractions: tuple[float, float, float]) -> dict[str, str]:
-    if min(fractions) <= 0 or abs(sum(fractions) - 1) > 1e-6:
-        raise ConfigError(f"split fractions {fractions} must be three positive shares that sum to 1")
-    if len(units) < 3:
-        raise DataError("the volumes", f"{len(units)} {noun} are too few for train, val and test", "give at least 3")
-    train, rest = _held_out(units, fractions[1] + fractions[2], 2, seed)
-    test, val = _held_out(rest, fractions[1] / (fractions[1] + fractions[2]), 1, seed)
-    return {**dict.fromkeys(train, "train"), **dict.fromkeys(val, "val"), **dict.fromkeys(test, "test")}
 
 
 def _held_out(units: Sequence[str], fraction: float, least: int, seed: int) -> tuple[list[str], list[str]]:

@@ -2,11 +2,50 @@ r"""Magnitude and phase of a complex image: :math:`x = m\, e^{i\varphi}`."""
 
 from __future__ import annotations
 
+from typing import Protocol, runtime_checkable
+
+import numpy as np
 import torch
 from jaxtyping import Complex, Float
 from torch import Tensor
 
-__all__ = ["cos_sin", "magnitude", "parts_of", "phase", "polar", "rms"]
+from knee_i2m2.modalities.kspace import reconstruct
+
+__all__ = ["RawVolume", "cos_sin", "magnitude", "modalities", "parts_of", "phase", "polar", "rms"]
+
+
+@runtime_checkable
+class RawVolume(Protocol):
+    """k-space, and the rows and columns of its image."""
+
+    @property
+    def kspace(self) -> Complex[np.ndarray, "slices rows columns"]:
+        """All slices."""
+
+    @property
+    def matrix(self) -> tuple[int, int]:
+        """Rows and columns."""
+
+
+def modalities(
+    kspace: Complex[np.ndarray, "slices rows columns"] | Complex[Tensor, "slices rows columns"] | RawVolume,
+    matrix: tuple[int, int] | None = None,
+) -> dict[str, Float[Tensor, "slices 1 image_rows image_columns"]]:
+    """Returns `magnitude`, in units of the volume's root mean square, and `phase` in rad, of the cropped image.
+
+    Args:
+        kspace: Of a volume; or what `read_volume` returns.
+        matrix: Rows and columns of the image: by default the volume's own, or of an array half the rows (a readout is
+            oversampled twofold) and as many columns.
+
+    Raises:
+        ValueError: The image is smaller than the crop.
+    """
+    if not isinstance(kspace, (np.ndarray, Tensor)):
+        kspace, matrix = kspace.kspace, matrix or kspace.matrix
+    rows, columns = kspace.shape[-2:]
+    image = reconstruct(torch.as_tensor(kspace), matrix or (rows // 2, min(rows // 2, columns)))
+    return {"magnitude": magnitude(image), "phase": phase(image)}
 
 
 def parts_of(image: Complex[Tensor, "*batch rows columns"]) -> Float[Tensor, "2 *batch rows columns"]:

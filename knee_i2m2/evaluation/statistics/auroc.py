@@ -13,8 +13,8 @@ _BLOCK = 64
 def auroc(
     truth: Int[np.ndarray, " samples"],
     score: Num[np.ndarray, " samples"],
-    weight: Num[np.ndarray, " samples"] | None = None,
-) -> float:
+    weight: Num[np.ndarray, "samples *replicates"] | None = None,
+) -> float | Float[np.ndarray, " replicates"]:
     r"""Returns the probability that a positive outscores a negative, ties counted half.
 
     .. math:: \sum_{i: y_i = 1} \sum_{j: y_j = 0} w_i w_j \left([s_i > s_j] + \tfrac12 [s_i = s_j]\right) / (W_1 W_0)
@@ -22,10 +22,10 @@ def auroc(
     Args:
         truth: 0 or 1; anything else is unknown and dropped.
         score: Larger means more positive.
-        weight: How often each sample counts; once, if not given.
+        weight: How often each sample counts; once, if not given. Of shape (samples, replicates) in a bootstrap.
 
     Returns:
-        A number in [0, 1], or NaN ("not estimable") when a class is absent.
+        A number in [0, 1], or NaN ("not estimable") when a class is absent; one for each replicate, if there are such.
 
     References:
         The meaning and use of the area under a receiver operating characteristic curve (Hanley and McNeil, 1982)
@@ -35,7 +35,8 @@ def auroc(
         0.75
     """
     weights = np.ones(len(truth)) if weight is None else weight
-    return float(auroc_of_replicates(truth, score, weights[:, None])[0])
+    areas = auroc_of_replicates(truth, score, weights if weights.ndim == 2 else weights[:, None])
+    return areas if weights.ndim == 2 else float(areas[0])
 
 
 def auroc_of_replicates(

@@ -16,7 +16,17 @@ from scipy.special import ndtr, ndtri
 
 from knee_i2m2.evaluation.statistics.bootstrap import LEVEL, Estimate
 
-__all__ = ["Components", "PairedTest", "components", "covariance", "interval", "mean", "paired_test", "variance"]
+__all__ = [
+    "Components",
+    "PairedTest",
+    "components",
+    "covariance",
+    "interval",
+    "mean",
+    "paired_auroc_test",
+    "paired_test",
+    "variance",
+]
 
 _NOISE = 1e-12
 """Below this a difference is rounding: AUROCs are multiples of one over the number of pairs."""
@@ -195,6 +205,25 @@ def paired_test(
         )
     low, high = np.clip(_normal(both, clusters, level), -1, 1).tolist()
     return PairedTest(difference, low, high, float(2 * ndtr(-abs(difference) / spread)))
+
+
+def paired_auroc_test(
+    truth: Int[np.ndarray, " samples"],
+    first: Num[np.ndarray, " samples"],
+    second: Num[np.ndarray, " samples"],
+    clusters: Shaped[np.ndarray, " samples"] | None = None,
+    level: float = LEVEL,
+) -> PairedTest:
+    """Returns the AUROC of the first score minus that of the second; see `paired_test`.
+
+    Args:
+        truth: 0 or 1; anything else is unknown and dropped.
+        first: Larger means more positive.
+        second: Another score of the same samples.
+        clusters: Whose sample it is; every sample is a cluster of its own, if not given.
+        level: Of the interval.
+    """
+    return paired_test(components(truth, first), components(truth, second), clusters, level)
 
 
 def _normal(of: Components, clusters: Shaped[np.ndarray, " samples"] | None, level: float) -> tuple[float, float]:

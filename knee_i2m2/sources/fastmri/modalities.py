@@ -24,9 +24,18 @@ from knee_i2m2.files import sha256
 from knee_i2m2.modalities.kspace import reconstruct_parts, zero_fill
 from knee_i2m2.modalities.magnitude_phase import polar, rms
 from knee_i2m2.modalities.undersampling import Undersampling, undersample, undersampling
-from knee_i2m2.sources.fastmri.volumes import Volume, kspace_slice, read_kspace
+from knee_i2m2.sources.fastmri.volumes import Volume, kspace_slice, read_kspace, volume_in_memory
 
-__all__ = ["MODALITIES", "Computed", "Transform", "fill_rows", "read_volumes", "volume_modalities", "volumes_text"]
+__all__ = [
+    "MODALITIES",
+    "Computed",
+    "Transform",
+    "fill_rows",
+    "kspace_modalities",
+    "read_volumes",
+    "volume_modalities",
+    "volumes_text",
+]
 
 MODALITIES = ("magnitude", "phase")
 """The channels, in their order."""
@@ -98,11 +107,25 @@ def volume_modalities(
     Raises:
         DataError: The volume cannot be read or used, or its values are too small or large for their squares.
     """
-    parts = (
-        _all_at_once(volume, transform, device)
-        if torch.device(device).type != "cpu"
-        else _one_by_one(volume, transform)
-    )
+    at_once = torch.device(device).type != "cpu"
+    return _in_unit(_all_at_once(volume, transform, device) if at_once else _one_by_one(volume, transform), volume)
+
+
+def kspace_modalities(
+    kspace: np.ndarray, matrix: tuple[int, int], transform: Transform
+) -> tuple[Float16[Tensor, "slices 2 rows columns"], float]:
+    """Returns what `volume_modalities` would of a file with this k-space.
+
+    Raises:
+        DataError: The k-space cannot be used.
+    """
+    volume = volume_in_memory(kspace, matrix)
+    return _in_unit(transform(volume, torch.from_numpy(kspace.astype(np.complex64))), volume)
+
+
+def _in_unit(
+    parts: Float[Tensor, "2 slices rows columns"], volume: Volume
+) -> tuple[Float16[Tensor, "slices 2 rows columns"], float]:
     unit = float(np.float32(rms(parts)))
     if not _LEAST < unit < _MOST:
         reason = f"the root mean square of its image is {unit:g}, not between {_LEAST:g} and {_MOST:g}"

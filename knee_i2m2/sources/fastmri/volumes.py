@@ -31,6 +31,7 @@ __all__ = [
     "read_kspace",
     "read_reconstruction",
     "read_volume",
+    "volume_in_memory",
     "volume_or_error",
     "volume_table",
 ]
@@ -72,6 +73,11 @@ class Volume:
     offset: int | None
     stamp: tuple[int, int, int]
 
+    @property
+    def kspace(self) -> Complex64[np.ndarray, "slices rows columns"]:
+        """All slices, read at every call; see `read_kspace`."""
+        return read_kspace(self)
+
 
 def find_volumes(folder: Path) -> list[Path]:
     """Returns the `.h5` files of a folder and of fastMRI's subfolders in it (`singlecoil_train`, `val`, ...), sorted.
@@ -101,13 +107,14 @@ def part(path: Path) -> str:
     return "test" if name == "challenge" else name
 
 
-def read_volume(path: Path) -> Volume:
-    """Returns what a file says about itself, from its attributes, shapes and header; k-space is not read.
+def read_volume(path: str | Path) -> Volume:
+    """Returns what a file says about itself, from its attributes, shapes and header; `kspace` is read when asked for.
 
     Raises:
         DataError: It is no whole HDF5 file, leads out of itself, claims more than it holds, or `kspace` or
             `ismrmrd_header` is missing or not of fastMRI's format.
     """
+    path = Path(path)
     with opened(path) as file:
         kspace, header = _kspace(file), _header(file)
         slices, rows, columns = kspace.shape
@@ -126,6 +133,30 @@ def read_volume(path: Path) -> Volume:
             offset=kspace.offset if kspace.item == np.dtype(np.complex64).itemsize else None,
             stamp=file.stamp,
         )
+    _refuse_misfit(volume)
+    return volume
+
+
+def volume_in_memory(kspace: np.ndarray, matrix: tuple[int, int], name: str = "kspace") -> Volume:
+    """Returns what a file with this k-space would say about itself; columns of zeros were not acquired.
+
+    Args:
+        kspace: Complex, of shape (slices, rows, columns).
+        matrix: Rows and columns of the image.
+        name: What errors call it.
+
+    Raises:
+        DataError: It is no k-space, its image is smaller than `matrix`, or a slice holds NaN or Inf or one constant
+            value.
+    """
+    if kspace.ndim != 3 or not np.iscomplexobj(kspace) or not kspace.size:
+        reason = f"is of type {kspace.dtype} and shape {kspace.shape}"
+        raise DataError(name, reason, "give complex numbers of shape (slices, rows, columns)")
+    for index, values in enumerate(kspace.astype(np.complex64)):
+        _refuse_useless(values, index, Path(name))
+    measured = np.flatnonzero(kspace.any(axis=(0, 1)))
+    shape = (*kspace.shape, matrix, (int(measured[0]), int(measured[-1]) + 1))
+    volume = Volume(Path(name), name, None, "unknown", None, *shape, undersampled=False, offset=None, stamp=(0, 0, 0))
     _refuse_misfit(volume)
     return volume
 

@@ -47,3 +47,9 @@ def test_unknown_truth_is_ignored() -> None:
 def test_only_the_order_of_scores_matters() -> None:
     assert auroc(TRUTH, np.exp(TIED / 3)) == auroc(TRUTH, TIED)
     assert auroc(TRUTH, -TIED) == pytest.approx(1 - auroc(TRUTH, TIED), abs=1e-12)
+
+
+def test_a_matrix_of_weights_gives_one_auroc_per_replicate() -> None:
+    random = np.random.default_rng(5)
+    truth, score, weights = random.integers(0, 2, 30), random.normal(size=30), random.integers(0, 3, (30, 4))
+    np.testing.assert_allclose(auroc(truth, score, weights), [auroc(truth, score, column) for column in weights.T])

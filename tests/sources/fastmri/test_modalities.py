@@ -9,7 +9,13 @@ import torch
 from knee_i2m2.errors import DataError
 from knee_i2m2.modalities.undersampling import Undersampling
 from knee_i2m2.sources.fastmri import modalities as knee_modalities
-from knee_i2m2.sources.fastmri.modalities import Transform, read_volumes, volume_modalities, volumes_text
+from knee_i2m2.sources.fastmri.modalities import (
+    Transform,
+    kspace_modalities,
+    read_volumes,
+    volume_modalities,
+    volumes_text,
+)
 from knee_i2m2.sources.fastmri.volumes import read_volume
 
 TRANSFORMS = [Transform(), Transform(columns=15), Transform(undersampling=Undersampling("random", 2, 0.2))]
@@ -21,6 +27,32 @@ def test_all_slices_at_once_as_on_a_gpu_are_those_one_by_one(tmp_path, fastmri_f
     one_by_one = knee_modalities._one_by_one(volume, transform)
     torch.testing.assert_close(knee_modalities._all_at_once(volume, transform, "cpu"), one_by_one)
     assert one_by_one.shape == (2, 5, 8, 8)
+
+
+@pytest.mark.parametrize("transform", [Transform(), Transform(columns=15)])
+def test_k_space_in_memory_gives_what_its_file_gives(tmp_path, fastmri_file, transform: Transform) -> None:
+    volume = read_volume(fastmri_file.write(tmp_path / "a.h5", slices=3, columns=13))
+    (there, unit), (here, same) = (
+        volume_modalities(volume, transform),
+        kspace_modalities(volume.kspace, (8, 8), transform),
+    )
+    assert unit == pytest.approx(same, rel=1e-6)
+    torch.testing.assert_close(here, there, rtol=2e-3, atol=2e-3)
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (lambda k: k.real, r"kspace: is of type float32 and shape .*; give complex numbers"),
+        (lambda k: k[0], r"give complex numbers of shape \(slices, rows, columns\)"),
+        (lambda k: k * np.nan, "slice 0 of kspace holds NaN"),
+        (lambda k: 0 * k, "slice 0 of kspace is constant"),
+        (lambda k: k[:, :7], "the reconstructed matrix of 8 x 8 is larger than the k-space of 7 x 12"),
+    ],
+)
+def test_k_space_in_memory_that_cannot_be_used_is_refused(fastmri_file, change, sentence: str) -> None:
+    with pytest.raises(DataError, match=sentence):
+        kspace_modalities(change(fastmri_file.kspace()), (8, 8), Transform())
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
