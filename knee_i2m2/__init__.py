@@ -39,7 +39,7 @@ _HOMES = {
 }
 """Name at the front door -> module, and the name that it has there if that is another."""
 
-__all__ = [*_HOMES]  # noqa: PLE0604
+__all__ = [*_HOMES]
 
 
 def __getattr__(name: str) -> Any:
