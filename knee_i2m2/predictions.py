@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -22,11 +23,15 @@ from scipy.special import log_softmax, logsumexp
 
 from knee_i2m2.errors import DataError
 from knee_i2m2.files import whole
+from knee_i2m2.types import Rival
 
-__all__ = ["PRODUCT", "classes", "experts", "logits", "read", "subgroups", "table", "write"]
+__all__ = ["PRODUCT", "classes", "experts", "logits", "read", "rival", "subgroups", "table", "write"]
 
-PRODUCT = "product_of_experts"
+PRODUCT = "product"
 """The combiner whose log p must be the log-softmax of the sum of logits and bias."""
+
+UNKNOWN = "unknown"
+"""Method and combiner of a file that does not say how its answers were made."""
 
 _WHO = ("sample", "series", "cluster")
 _ASKED = ("target", "truth")
@@ -40,7 +45,7 @@ def table(
     logp: np.ndarray,
     opinions: Mapping[str, np.ndarray],
     bias: np.ndarray,
-    combiner: str = PRODUCT,
+    identity: Rival,
 ) -> pd.DataFrame:
     """Returns the prediction table.
 
@@ -51,7 +56,7 @@ def table(
         logp: Log-probabilities, of shape (samples, *targets, classes).
         opinions: Raw logits by expert, each of the shape of `logp`.
         bias: What the combiner adds, broadcastable to the shape of `logp`.
-        combiner: Name of the combiner, kept in the file.
+        identity: The rival: its experts, method, combiner and start are kept in the file.
     """
     rows = (len(index) * len(targets), logp.shape[-1])
     frame = index.loc[index.index.repeat(len(targets))].reset_index(drop=True)
@@ -61,7 +66,7 @@ def table(
     said["logit_bias"] = np.broadcast_to(bias, logp.shape)
     columns = {f"{name}_{c}": z.reshape(rows)[:, c] for name, z in said.items() for c in range(rows[1])}
     frame = pd.concat([frame, pd.DataFrame(columns).astype(np.float64)], axis=1)
-    frame.attrs["combiner"] = combiner
+    frame.attrs["identity"] = asdict(identity)
     return frame
 
 
@@ -74,6 +79,21 @@ def experts(frame: pd.DataFrame) -> tuple[str, ...]:
     """Returns the names of the experts that answered, in the file's order."""
     names = (re.fullmatch(r"logit_(.+)_0", column) for column in frame.columns)
     return tuple(name[1] for name in names if name and name[1] != "bias")
+
+
+def rival(frame: pd.DataFrame) -> Rival:
+    """Returns the identity of the rival whose answers these are; of a file without one, method and combiner `unknown`.
+
+    Raises:
+        DataError: The file's identity is damaged.
+    """
+    stored = frame.attrs.get("identity")
+    try:
+        if stored is None:
+            return Rival(experts(frame) or (UNKNOWN,), UNKNOWN, UNKNOWN)
+        return Rival(**{**stored, "experts": tuple(stored["experts"])})
+    except (TypeError, ValueError, KeyError) as error:
+        raise DataError("a prediction file", f"names no rival ({error})", "write it again with `train`") from error
 
 
 def logits(frame: pd.DataFrame, name: str) -> np.ndarray:
@@ -144,7 +164,7 @@ def _problems(frame: pd.DataFrame):
     logp = frame[[f"logp_{c}" for c in range(n)]].to_numpy()
     if np.abs(logsumexp(logp, axis=1)).max() > _TOLERANCE:
         yield "has probabilities that do not sum to 1"
-    if frame.attrs.get("combiner") == PRODUCT and experts(frame):
+    if rival(frame).combiner == PRODUCT and experts(frame):
         product = log_softmax(sum(logits(frame, e) for e in (*experts(frame), "bias")), axis=1)
         if np.abs(product - logp).max() > _TOLERANCE:
             yield "has log p that is not the product of its experts"

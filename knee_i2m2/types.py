@@ -9,7 +9,7 @@ from typing import NamedTuple, Protocol, runtime_checkable
 from jaxtyping import Int64
 from torch import Tensor
 
-__all__ = ["Batch", "Modalities", "Opinions", "Progress", "Task", "encoding_of", "modalities_of", "silent"]
+__all__ = ["Batch", "Modalities", "Opinions", "Progress", "Rival", "Task", "encoding_of", "modalities_of", "silent"]
 
 Modalities = Mapping[str, Tensor]
 """Modality name -> tensor; the batch axis is first: `"magnitude": (batch, 1, 320, 320)`."""
@@ -59,6 +59,30 @@ class Task:
     def answers(self) -> tuple[int, ...]:
         """The shape of a sample's logits: (targets, classes), or (classes,) where the only target is `label`."""
         return (self.classes,) if self.targets == ("label",) else (len(self.targets), self.classes)
+
+
+@dataclass(frozen=True)
+class Rival:
+    """A row of a results table; these four attributes are its identity, whatever its name.
+
+    Attributes:
+        experts: Names of its experts.
+        method: How they learn: a name in `knee_i2m2.methods.METHODS`.
+        combiner: How their logits become log p: a name in `knee_i2m2.fusion.COMBINERS`.
+        warm: Whether it starts from its experts, each fitted alone first.
+
+    Raises:
+        ValueError: It has no expert, or only one and starts from it.
+    """
+
+    experts: tuple[str, ...]
+    method: str = "likelihood"
+    combiner: str = "product"
+    warm: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.experts or (self.warm and len(self.experts) == 1):
+            raise ValueError(f"a rival of {self.experts} needs experts, and two to start from them")
 
 
 @runtime_checkable

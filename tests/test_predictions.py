@@ -7,6 +7,7 @@ from scipy.special import log_softmax
 
 from knee_i2m2 import predictions
 from knee_i2m2.errors import DataError
+from knee_i2m2.types import Rival
 
 TARGETS = ("acl", "meniscus")
 random = np.random.default_rng(0)
@@ -31,7 +32,9 @@ def product(samples: int = 4, classes: int = 2) -> pd.DataFrame:
     bias = random.standard_normal(classes)
     truth = random.integers(-1, classes, size=(samples, 2))
     logp = log_softmax(sum(opinions.values()) + bias, axis=-1)
-    return predictions.table(index(samples), TARGETS, truth, logp, opinions, bias)
+    return predictions.table(
+        index(samples), TARGETS, truth, logp, opinions, bias, Rival(tuple(opinions), warm=len(opinions) > 1)
+    )
 
 
 def test_a_table_asks_every_sample_about_every_target_in_order() -> None:
@@ -61,10 +64,10 @@ def test_the_combiner_is_kept_and_only_a_product_must_be_one(tmp_path: Path) -> 
     path = tmp_path / "test.parquet"
     table = product()
     other = table.assign(logp_0=np.log(0.5), logp_1=np.log(0.5))
-    other.attrs["combiner"] = "mean_of_experts"
+    other.attrs["identity"] |= {"combiner": "mean"}
     predictions.write(other, path)
-    assert predictions.read(path).attrs["combiner"] == "mean_of_experts"
-    other.attrs["combiner"] = predictions.PRODUCT
+    assert predictions.rival(predictions.read(path)).combiner == "mean"
+    other.attrs["identity"] |= {"combiner": predictions.PRODUCT}
     with pytest.raises(DataError, match="not the product of its experts"):
         predictions.write(other, path)
 

@@ -14,7 +14,7 @@ array are in the index's order, or where its column `row` says.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -28,7 +28,14 @@ import torch.utils.data
 from knee_i2m2.errors import DataError
 from knee_i2m2.types import Batch, Task
 
-__all__ = ["Array", "Compute", "Prepared", "open_arrays", "read_data", "read_index"]
+__all__ = ["Array", "Compute", "Prepared", "described_by", "open_arrays", "read_data", "read_index"]
+
+_TECHNICAL = {
+    *("split", "row", "scale", "slice", "boxes"),
+    *("digit_file", "digit_row", "recording", "speech_start", "noise_file", "noise_start", "snr_db"),
+    *("sentence", "pair", "sided"),
+}
+"""Index columns of our own sources that say how a sample is stored or made, and divide nobody into subgroups."""
 
 _MAKE = "make it with `knee-i2m2 prepare`"
 
@@ -49,6 +56,11 @@ def read_data(folder: Path, hint: str = "remove the folder and prepare it again"
     if not isinstance(found, dict) or "task" not in found:
         raise DataError(path, "does not say of which task it is", hint)
     return found
+
+
+def described_by(index: pd.DataFrame, targets: Sequence[str]) -> list[str]:
+    """Returns the columns that say who a sample is: the first three, `position`, and every subgroup column."""
+    return [name for name in index.columns if name not in {*_TECHNICAL, *targets}]
 
 
 @runtime_checkable

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 from jaxtyping import Float
 
+from knee_i2m2.errors import ConfigError
 from knee_i2m2.evaluation.draws import MEAN, Draws, differences
 from knee_i2m2.evaluation.statistics.bootstrap import LEVEL, percentile_interval
 from knee_i2m2.evaluation.statistics.multiplicity import bootstrap_p, holm_levels
+from knee_i2m2.types import Rival, encoding_of, modalities_of
 
 __all__ = ["ENSEMBLING", "INTERACTION", "MARGIN", "corrected", "effect_rows", "effects_of", "verdict"]
 
@@ -19,40 +22,72 @@ MARGIN = 0.03
 """An effect is named from this difference of AUROC on."""
 
 
-def effects_of(experts: Mapping[str, Sequence[str]], reference: str) -> dict[str, tuple[str, str]]:
+def effects_of(rivals: Mapping[str, Rival], reference: str) -> dict[str, tuple[str, str]]:
     """Returns effect -> (rival, the rival that it is compared with), where both are there.
 
-    What a rival is follows from its experts, never from its name::
+    What a rival is follows from its identity, never from its name::
 
-        a modality     the reference, minus the rival whose one expert sees all others
-        interaction    the reference, minus the rival with one expert of each modality
-        ensembling     the rival with copies of one expert, minus the rival with that expert alone
+        a modality     the reference, minus the one expert that sees all others, fitted by likelihood
+        interaction    the reference, minus the rival with one expert of each modality and otherwise as the reference
+        ensembling     the product of copies of one expert, minus that expert alone
 
     Args:
-        experts: Rival -> names of its experts, modalities joined by `+`, copies numbered behind a dot.
+        rivals: Name -> identity; experts join modalities by `+`, and number copies behind a dot.
         reference: The rival that holds all experts.
+
+    Raises:
+        ConfigError: Two rivals are what one effect is measured against.
     """
-    seen = {rival: sorted(map(_sees, names)) for rival, names in experts.items()}
-    modalities = dict.fromkeys(m for name in experts.get(reference, ()) for m in _sees(name))
-    pairs = {m: (reference, _with(seen, [_without(modalities, m)])) for m in modalities if len(modalities) > 1}
-    pairs[INTERACTION] = (reference, _with(seen, sorted((m,) for m in modalities)) if len(modalities) > 1 else None)
-    copies = next((rival for rival, sets in seen.items() if len(sets) > 1 and len(set(sets)) == 1), None)
-    pairs[ENSEMBLING] = (copies, _with(seen, seen[copies][:1]) if copies else None)
-    return {effect: (rival, against) for effect, (rival, against) in pairs.items() if rival and against}
+    pairs = {**_of_modalities(rivals.get(reference)), **_ensembling(rivals)}
+    names = {effect: (_name_of(one, rivals), _name_of(other, rivals)) for effect, (one, other) in pairs.items()}
+    return {effect: (one, other) for effect, (one, other) in names.items() if one and other}
 
 
-def _sees(expert: str) -> tuple[str, ...]:
-    """Returns the modalities in an expert's name, in its order."""
-    return tuple(expert.split(".", maxsplit=1)[0].split("+"))
+def _of_modalities(whole: Rival | None) -> dict[str, tuple[Rival, Rival]]:
+    """Returns each modality's effect and the interaction, as identities."""
+    names = tuple(dict.fromkeys(m for expert in whole.experts for m in modalities_of(expert))) if whole else ()
+    if len(names) < 2:
+        return {}
+    others = {m: Rival(("+".join(n for n in names if n != m),)) for m in names}
+    return {**{m: (whole, other) for m, other in others.items()}, INTERACTION: (whole, replace(whole, experts=names))}
 
 
-def _without(modalities: Mapping[str, None], left_out: str) -> tuple[str, ...]:
-    return tuple(m for m in modalities if m != left_out)
+def _ensembling(rivals: Mapping[str, Rival]) -> dict[str, tuple[Rival, Rival]]:
+    """Returns the effect of a product of copies of one expert, as identities."""
+    ensembles = [name for name, rival in rivals.items() if _is_ensemble(rival)]
+    if len(ensembles) > 1:
+        raise ConfigError(f"rivals {' and '.join(ensembles)} are both ensembles of one expert; move one to another run")
+    if not ensembles:
+        return {}
+    rival = rivals[ensembles[0]]
+    return {ENSEMBLING: (rival, Rival((encoding_of(rival.experts[0]),)))}
 
 
-def _with(seen: Mapping[str, list[tuple[str, ...]]], wanted: list[tuple[str, ...]]) -> str | None:
-    """Returns the first rival whose experts see just that."""
-    return next((rival for rival, sets in seen.items() if sets == wanted), None)
+def _is_ensemble(rival: Rival) -> bool:
+    """Returns whether a rival is a plain product of copies of one expert."""
+    plain = (rival.method, rival.combiner) == ("likelihood", "product")
+    return plain and len(rival.experts) > 1 and len({_sees(expert) for expert in rival.experts}) == 1
+
+
+def _sees(expert: str) -> frozenset[str]:
+    return frozenset(modalities_of(expert))
+
+
+def _name_of(wanted: Rival, rivals: Mapping[str, Rival]) -> str | None:
+    """Returns the rival of this identity, in whatever order its experts stand; None where there is none.
+
+    Raises:
+        ConfigError: There are two.
+    """
+    names = [name for name, rival in rivals.items() if _identity(rival) == _identity(wanted)]
+    if len(names) > 1:
+        same = f"{' and '.join(names)} have the same experts, method, combiner and start ({', '.join(wanted.experts)})"
+        raise ConfigError(f"rivals {same}, so that no effect can be measured against them; move one to another run")
+    return names[0] if names else None
+
+
+def _identity(rival: Rival) -> tuple[object, ...]:
+    return sorted(map(sorted, map(_sees, rival.experts))), rival.method, rival.combiner, rival.warm
 
 
 def effect_rows(

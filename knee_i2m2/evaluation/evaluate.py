@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from knee_i2m2.errors import ConfigError, check_seed
+from knee_i2m2.errors import ConfigError, check_seed, suggestion
 from knee_i2m2.evaluation.accelerated import read_accelerated
 from knee_i2m2.evaluation.closed_form import closed_form, with_p_values
 from knee_i2m2.evaluation.effects import MARGIN
@@ -59,6 +59,7 @@ def evaluate(
     margin: float = MARGIN,
     accelerated: Sequence[Path] = (),
     allow_leaks: bool = False,
+    reference: str = REFERENCE,
 ) -> Evaluation:
     """Writes a run's evaluation.csv, comparisons.csv, contributions.csv, effects.csv and evaluation.json.
 
@@ -73,6 +74,7 @@ def evaluate(
         margin: From which difference on an effect is named.
         accelerated: Folders of `predict --acceleration`, whose AUROC is put beside that of test.
         allow_leaks: Whether a cluster may stand in more than one split; it is then written down.
+        reference: The rival that all others are compared with, and whose effects are measured.
 
     Raises:
         ConfigError: Too few replicates, a seed that is none, or a recalibration that does not fit the run.
@@ -81,6 +83,9 @@ def evaluate(
     """
     check_options(replicates, seed, margin)
     found = run_answers(run, recalibration)
+    if reference != REFERENCE and reference not in found.test[0].rivals:
+        hint = suggestion(reference, found.test[0].rivals)
+        raise ConfigError(f"--reference {reference} is no rival of {run}; {hint}")
     leaks = check_leaks(run, found.val[0], found.test[0], allow_leaks)
     faster = dict(read_accelerated(accelerated, found.test[0]))
     val, test = (resampled_units(getattr(found, split), split, replicates, seed) for split in SPLITS)
@@ -88,19 +93,20 @@ def evaluate(
     thresholds = fit_thresholds(found.val)
     parts = [*val, *(test[0].accelerated(times, said) for times, said in faster.items())]
     evaluated = [row for part in parts for row in part.headline_rows()]
-    evaluated += [row for part, old in zip(test, before, strict=True) for row in _tested(part, old, thresholds)]
-    effects = [row for part in test for row in part.effects(found.test[0].experts, REFERENCE, margin)]
+    pairs = zip(test, before, strict=True)
+    evaluated += [row for part, old in pairs for row in _tested(part, old, thresholds, reference)]
+    effects = [row for part in test for row in part.effects(found.test[0].identities, reference, margin)]
     notes = [note for part in (*val, *test) for note in not_estimable_notes(part.answers, part.split)]
-    settings = {"replicates": replicates, "seed": seed, "margin": margin, "least_positive_clusters": LEAST_POSITIVE}
+    settings = {"replicates": replicates, "seed": seed, "margin": margin, "reference": reference}
+    settings["least_positive_clusters"] = LEAST_POSITIVE
     fitted = {"aggregators": found.aggregators, "thresholds": threshold_entries(thresholds), "fitted": found.fitted}
     said = {**settings, **asdict(recalibration), "leaks": leaks, "notes": notes, **fitted}
     write_text(run / "evaluation.json", json.dumps(said, indent=2) + "\n")
+    compared = [row for part in (*val, *test) for row in _compared(part, reference)]
     return Evaluation(
         write_results(evaluated, EVALUATION_COLUMNS, run / "evaluation.csv"),
-        write_results(
-            [row for part in (*val, *test) for row in _compared(part)], COMPARISON_COLUMNS, run / "comparisons.csv"
-        ),
-        write_results(_contributed(test[0]), CONTRIBUTION_COLUMNS, run / "contributions.csv"),
+        write_results(compared, COMPARISON_COLUMNS, run / "comparisons.csv"),
+        write_results(_contributed(test[0], reference), CONTRIBUTION_COLUMNS, run / "contributions.csv"),
         write_results(effects, EFFECT_COLUMNS, run / "effects.csv"),
         notes,
     )
@@ -122,7 +128,7 @@ def resampled_units(units: Sequence[SplitAnswers], split: str, replicates: int, 
     return [ResampledUnit(unit, weights[np.searchsorted(names, unit.index["cluster"])], split) for unit in units]
 
 
-def _tested(part: ResampledUnit, before: SplitAnswers | None, thresholds: Thresholds) -> Rows:
+def _tested(part: ResampledUnit, before: SplitAnswers | None, thresholds: Thresholds, reference: str) -> Rows:
     """Returns all that is measured on a unit of test."""
     found = part.headline_rows()
     if part.answers.detection:
@@ -131,19 +137,19 @@ def _tested(part: ResampledUnit, before: SplitAnswers | None, thresholds: Thresh
     else:
         found += part.choice_rows()
     for inside, outside in part.subgroups:
-        contrast = REFERENCE in part.answers.rivals and part.answers.detection and len(outside.answers.index)
-        found += inside.headline_rows() + (inside.contrast_rows(outside, REFERENCE) if contrast else [])
+        contrast = reference in part.answers.rivals and part.answers.detection and len(outside.answers.index)
+        found += inside.headline_rows() + (inside.contrast_rows(outside, reference) if contrast else [])
     return found
 
 
-def _compared(part: ResampledUnit) -> Rows:
-    found = with_p_values(part, part.difference_rows(REFERENCE), REFERENCE)
+def _compared(part: ResampledUnit, reference: str) -> Rows:
+    found = with_p_values(part, part.difference_rows(reference), reference)
     inside = (
-        [row for some, _ in part.subgroups for row in some.difference_rows(REFERENCE)] if part.split == "test" else []
+        [row for some, _ in part.subgroups for row in some.difference_rows(reference)] if part.split == "test" else []
     )
     return found + inside
 
 
-def _contributed(part: ResampledUnit) -> Rows:
-    answerable = part.answers.detection and REFERENCE in part.answers.experts
-    return part.contribution_rows(REFERENCE) if answerable else []
+def _contributed(part: ResampledUnit, reference: str) -> Rows:
+    answerable = part.answers.detection and reference in part.answers.experts
+    return part.contribution_rows(reference) if answerable else []

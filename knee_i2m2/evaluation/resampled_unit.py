@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -26,6 +26,7 @@ from knee_i2m2.evaluation.effects import effect_rows, effects_of
 from knee_i2m2.evaluation.split_answers import Key, SplitAnswers
 from knee_i2m2.evaluation.statistics.operating_point import Threshold
 from knee_i2m2.evaluation.tidy import Rows, counts, rows
+from knee_i2m2.types import Rival
 
 __all__ = ["ALL", "ResampledUnit"]
 
@@ -112,9 +113,9 @@ class ResampledUnit:
             row for metric, expert, drawn in found for row in self.rows({(rival, MEAN): drawn}, metric, expert=expert)
         ]
 
-    def effects(self, experts: Mapping[str, Sequence[str]], reference: str, margin: float) -> Rows:
+    def effects(self, identities: Mapping[str, Rival], reference: str, margin: float) -> Rows:
         """Returns what modalities, their interaction and ensembling add."""
-        pairs = effects_of(experts, reference)
+        pairs = effects_of(identities, reference)
         here = {"split": self.split, "unit": self.answers.unit}
         return list(effect_rows(self.complete, pairs, self.answers.targets, margin, **here))
 

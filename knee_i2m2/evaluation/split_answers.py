@@ -12,6 +12,7 @@ from jaxtyping import Bool, Float, Int
 
 from knee_i2m2 import predictions
 from knee_i2m2.errors import DataError
+from knee_i2m2.types import Rival
 
 __all__ = [
     "CHOICE",
@@ -43,6 +44,7 @@ class SplitAnswers:
         truth: Classes of shape (units, targets); -1 is unknown.
         logp: Log-probabilities by (rival, seed).
         opinions: Raw logits of every expert by (rival, seed); none where units are groups of samples.
+        identities: What every rival is.
     """
 
     unit: str
@@ -51,6 +53,7 @@ class SplitAnswers:
     truth: Int[np.ndarray, "units targets"]
     logp: Mapping[Key, Logp]
     opinions: Mapping[Key, Mapping[str, Logp]] = field(default_factory=dict)
+    identities: Mapping[str, Rival] = field(default_factory=dict)
 
     @property
     def classes(self) -> int:
@@ -130,7 +133,8 @@ def read_split_answers(run: Path, split: str) -> SplitAnswers:
         if reason := disagreement(said[first], one, first[0], key[0]):
             raise DataError(path, reason, "predict both again on the same split")
     logp, opinions = ({key: getattr(one, what)[key] for key, one in said.items()} for what in ("logp", "opinions"))
-    return replace(said[next(iter(said))], logp=logp, opinions=opinions)
+    identities = {name: one.identities[name] for (name, _), one in said.items()}
+    return replace(said[next(iter(said))], logp=logp, opinions=opinions, identities=identities)
 
 
 def answers_from_table(frame: pd.DataFrame, key: Key, order: tuple[str, ...] = ()) -> SplitAnswers:
@@ -155,6 +159,7 @@ def answers_from_table(frame: pd.DataFrame, key: Key, order: tuple[str, ...] = (
         truth=asked["truth"].to_numpy(dtype=np.int64).reshape(shape[:2]),
         logp={key: _columns(asked, "logp").reshape(shape)},
         opinions={key: _opinions(asked, shape)},
+        identities={key[0]: predictions.rival(frame)},
     )
 
 

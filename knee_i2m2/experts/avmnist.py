@@ -5,20 +5,21 @@ After MultiBench (Liang et al., 2021), whose LeNets the paper trains; new is tha
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from knee_i2m2.errors import ConfigError
+from knee_i2m2.experts.shared import Encoders, LinearHead, Shared
 from knee_i2m2.types import Modalities, modalities_of
 
-__all__ = ["LateFusion", "avmnist_expert", "lenet", "mlp"]
+__all__ = ["LateFusion", "avmnist_expert", "avmnist_shared", "lenet", "mlp"]
 
 _SIZES = {"image": 28, "audio": 112}
 _BLOCKS = {"image": 3, "audio": 5}
-_HIDDEN, _CLASSES = 100, 10
+_HIDDEN, _CLASSES, _SHARED_CHANNELS = 100, 10, 6
 
 
 def avmnist_expert(name: str, audio_pool: int = 4) -> nn.Module:
@@ -44,6 +45,20 @@ def avmnist_expert(name: str, audio_pool: int = 4) -> nn.Module:
     encoders = {m: _encoder(m, channels, audio_pool if m == "audio" else 1) for m in names}
     features = sum(channels * 2 ** _BLOCKS[m] for m in names)
     return LateFusion(encoders, mlp(features, _HIDDEN, _CLASSES))
+
+
+def avmnist_shared(experts: Collection[str], audio_pool: int = 4) -> Shared:
+    """Returns experts on one LeNet per modality, each with a linear head.
+
+    Args:
+        experts: Names, such as `image`, `audio` and `image+audio`.
+        audio_pool: As for `avmnist_expert`; the encoders have 6 channels in the first block, as the joint expert's.
+    """
+    names = dict.fromkeys(modality for expert in experts for modality in modalities_of(expert))
+    pools = {m: audio_pool if m == "audio" else 1 for m in names}
+    encoders = Encoders({m: _encoder(m, _SHARED_CHANNELS, pools[m]) for m in names})
+    widths = {m: _SHARED_CHANNELS * 2 ** _BLOCKS[m] for m in names}
+    return Shared(encoders, {e: LinearHead([widths[m] for m in modalities_of(e)], (_CLASSES,)) for e in experts})
 
 
 class LateFusion(nn.Module):

@@ -4,18 +4,28 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from knee_i2m2.experts.experts import Stacked, View
+from knee_i2m2.experts.shared import Encoders, LinearHead, Shared
 from knee_i2m2.modalities.magnitude_phase import cos_sin
 from knee_i2m2.types import modalities_of
 
-__all__ = ["NETWORKS", "PHASES", "knee_expert", "position_features", "preact_resnet18", "resnet18", "small"]
+__all__ = [
+    "NETWORKS",
+    "PHASES",
+    "knee_expert",
+    "knee_shared",
+    "position_features",
+    "preact_resnet18",
+    "resnet18",
+    "small",
+]
 
-_POWERS = 4
+_POWERS, _FEATURES = 4, 128
 _RELU = ("RELU", {"inplace": True})
 
 
@@ -34,7 +44,46 @@ def knee_expert(
     if modalities_of(name) == ("position",):
         perceptron = nn.Sequential(nn.Linear(_POWERS, 32), nn.Tanh(), nn.Linear(32, math.prod(answers)))
         return Stacked({"position": position_features}, perceptron, answers)
-    views = {m: PHASES[phase] if m == "phase" else unchanged for m in modalities_of(name)}
+    return _stacked(modalities_of(name), answers, matrix, network, phase)
+
+
+def knee_shared(
+    experts: Collection[str],
+    answers: tuple[int, ...],
+    matrix: tuple[int, int],
+    network: str = "resnet18",
+    phase: str = "cos_sin",
+) -> Shared:
+    """Returns experts on one encoder per modality, each with a linear head on 128 features of every encoder it reads.
+
+    Args:
+        experts: Names, such as `magnitude`, `phase` and `magnitude+phase`.
+        answers: Shape of a sample's logits, (targets, classes).
+        matrix: Rows and columns of the images.
+        network: A name in `NETWORKS`, whose outputs are the features.
+        phase: A name in `PHASES`.
+    """
+    names = dict.fromkeys(modality for expert in experts for modality in modalities_of(expert))
+    encoders = {m: _Encoder(m, _stacked((m,), (_FEATURES,), matrix, network, phase)) for m in names}
+    return Shared(Encoders(encoders), {e: LinearHead([_FEATURES] * len(modalities_of(e)), answers) for e in experts})
+
+
+class _Encoder(nn.Module):
+    """One modality's features, from its tensor alone."""
+
+    def __init__(self, modality: str, network: Stacked) -> None:
+        super().__init__()
+        self.modality, self.network = modality, network
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.network({self.modality: x})
+
+
+def _stacked(
+    names: tuple[str, ...], answers: tuple[int, ...], matrix: tuple[int, int], network: str, phase: str
+) -> Stacked:
+    """Returns one network on the channels of some images."""
+    views = {m: PHASES[phase] if m == "phase" else unchanged for m in names}
     channels = sum(2 if view is cos_sin else 1 for view in views.values())
     return Stacked(views, NETWORKS[network](channels, math.prod(answers), matrix), answers)
 

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+import math
+from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from knee_i2m2.errors import ConfigError
 from knee_i2m2.experts.experts import Experts, module_key
 from knee_i2m2.types import Modalities, Opinions, encoding_of, modalities_of
 
-__all__ = ["Concatenated", "Encoders", "EncodesAll", "Shared"]
+__all__ = ["Concatenated", "Encoders", "EncodesAll", "LinearHead", "Shared"]
 
 
 @runtime_checkable
@@ -66,6 +68,30 @@ class Concatenated(nn.Module):
         return self.head(torch.cat([z.flatten(1) for z in features], dim=1))
 
 
+class LinearHead(nn.Module):
+    r"""Answers with :math:`\sum_m W_m z_m + b`, a linear layer whose logits split by encoding.
+
+    Args:
+        widths: Values of each encoding, flattened.
+        answers: Shape of a sample's logits, (*targets, classes).
+    """
+
+    def __init__(self, widths: Sequence[int], answers: tuple[int, ...]) -> None:
+        super().__init__()
+        self.widths, self.answers = tuple(widths), answers
+        self.linear = nn.Linear(sum(widths), math.prod(answers))
+
+    def forward(self, *features: Float[Tensor, "batch ..."]) -> Float[Tensor, "batch *answers"]:
+        """Returns the logits."""
+        return self.linear(torch.cat([z.flatten(1) for z in features], dim=1)).unflatten(-1, self.answers)
+
+    def parts(self, *features: Float[Tensor, "batch ..."]) -> tuple[Float[Tensor, "batch *answers"], ...]:
+        r"""Returns :math:`s_m = W_m z_m + b / M`, which sum to the logits."""
+        weights, bias = self.linear.weight.split(self.widths, dim=1), self.linear.bias / len(self.widths)
+        linear = (nn.functional.linear(z.flatten(1), w, bias) for z, w in zip(features, weights, strict=True))
+        return tuple(logits.unflatten(-1, self.answers) for logits in linear)
+
+
 class Shared(Experts):
     """Experts that share encoders: every encoding that is needed is made once, whatever the number of its readers.
 
@@ -107,6 +133,20 @@ class Shared(Experts):
         wanted = dict.fromkeys(encoding for name in able for encoding in self.reads[name])
         features = self.encoders(x, tuple(wanted))
         return {name: self.head(name)(*(features[e] for e in self.reads[name])) for name in able}
+
+    def split(self, x: Modalities) -> tuple[Tensor, dict[str, Tensor]]:
+        r"""Returns the logits of the expert that sees most, and each modality's :math:`s_m`, which sum to them.
+
+        Raises:
+            ConfigError: Its head is not linear in the encodings of single modalities.
+        """
+        name = max(self.sees, key=lambda expert: len(self.sees[expert]))
+        head, reads = self.head(name), self.reads[name]
+        if not isinstance(head, LinearHead) or set(reads) != self.sees[name]:
+            raise ConfigError(f"the head of expert {name} is not linear in one encoding per modality; use LinearHead")
+        features = self.encoders(x, reads)
+        parts = head.parts(*(features[modality] for modality in reads))
+        return torch.stack(parts).sum(dim=0), dict(zip(reads, parts, strict=True))
 
     def head(self, name: str) -> nn.Module:
         """Returns the head of an expert."""

@@ -1,1 +1,17 @@
-"""Combiners of opinions; they know nothing of images, files or training."""
+"""Fusion: opinions to log p."""
+
+from collections.abc import Callable, Mapping
+
+from torch import Tensor
+
+from knee_i2m2.fusion.joint import joint_expert
+from knee_i2m2.fusion.product import product_of_experts, weighted_product
+
+__all__ = ["COMBINERS"]
+
+COMBINERS: Mapping[str, Callable[..., Tensor]] = {
+    "product": product_of_experts,
+    "joint": joint_expert,
+    "weighted_product": weighted_product,
+}
+"""Name in a rival's identity -> combiner."""

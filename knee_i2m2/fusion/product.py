@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-__all__ = ["product_of_experts"]
+__all__ = ["product_of_experts", "weighted_product"]
 
 
 def product_of_experts(
@@ -28,3 +28,15 @@ def product_of_experts(
         tensor([0.9820, 0.0180])
     """
     return torch.stack(tuple(opinions.values())).sum(dim=0).log_softmax(dim=-1)
+
+
+def weighted_product(
+    opinions: Mapping[str, Float[Tensor, "*batch classes"]], weights: Mapping[str, Float[Tensor, ""]]
+) -> Float[Tensor, "*batch classes"]:
+    r"""Returns :math:`\sum_k \beta_k \log p_k(y \mid x) - \log Z`; with all weights 1, the plain product.
+
+    Args:
+        opinions: Logits.
+        weights: Expert -> :math:`\beta_k`.
+    """
+    return product_of_experts({name: weights[name] * logits for name, logits in opinions.items()})

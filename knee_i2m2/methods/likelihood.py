@@ -20,10 +20,6 @@ class Likelihood(Method):
     moves the fitted log p by `log w` once, whatever the number of experts.
     """
 
-    def bias(self, opinions: Opinions) -> Float[Tensor, "*targets classes"]:
-        r"""Returns :math:`-\log w`."""
-        return -self.weights.log()
-
     def losses(self, x: Modalities, y: Int64[Tensor, "batch *targets"]) -> Mapping[str, Float[Tensor, ""]]:
         """Returns the class-weighted cross-entropy of the combined answer."""
         return {"likelihood": cross_entropy(self.combine(self.opinions(x)), y, self.weights)}
@@ -35,13 +31,12 @@ class SeparateLikelihoods(Method):
     Each of the K experts that answer was weighted on its own, so the shift is undone K times.
     """
 
+    fine_tuned = False
+
     def bias(self, opinions: Opinions) -> Float[Tensor, "*targets classes"]:
         r"""Returns :math:`-K \log w`."""
         return -len(opinions) * self.weights.log()
 
     def losses(self, x: Modalities, y: Int64[Tensor, "batch *targets"]) -> Mapping[str, Float[Tensor, ""]]:
         """Returns each expert's class-weighted cross-entropy."""
-        return {
-            name: cross_entropy(logits.log_softmax(dim=-1), y, self.weights)
-            for name, logits in self.opinions(x).items()
-        }
+        return self.each(x, y)

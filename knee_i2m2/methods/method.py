@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float, Int64
@@ -12,7 +13,13 @@ from torch import Tensor, nn
 from knee_i2m2.experts.experts import Experts
 from knee_i2m2.types import Modalities, Opinions
 
-__all__ = ["Method", "class_weights", "cross_entropy"]
+__all__ = ["Gradients", "Mean", "Method", "class_weights", "cross_entropy", "overrides"]
+
+Gradients = Mapping[str, Tensor]
+"""Parameter's name -> gradient."""
+
+Mean = Callable[[Tensor], Tensor]
+"""Tensor -> its mean over the processes that train together."""
 
 
 def class_weights(y: Int64[Tensor, "samples *targets"], classes: int) -> Float[Tensor, "*targets classes"]:
@@ -38,17 +45,32 @@ def cross_entropy(
 class Method(nn.Module, ABC):
     """Experts, and the way in which they learn and answer together.
 
+    A subclass is final. `direction`, `modulate`, `after_epoch` and `fit_combiner` are hooks: the training loop calls
+    those that a subclass overrides, and no others.
+
     Args:
         experts: The experts; the method trains their parameters.
         combine: Opinions -> log p; it owns no parameters.
         weights: Class weights of the loss, of shape (*targets, classes). The shift of the log-odds that weighting
             causes is undone in the answer.
+
+    Attributes:
+        combiner: The combiner of the method's own rival.
+        shared: Whether the experts must share encoders.
+        encoder_per_modality: Whether each modality must have one of its own.
+        only_joint: Whether the method's own rival has the joint expert alone.
+        fine_tuned: Whether the experts are trained together; otherwise each stays as it was fitted alone.
     """
 
+    combiner: ClassVar[str] = "product"
+    shared: ClassVar[bool] = False
+    encoder_per_modality: ClassVar[bool] = False
+    only_joint: ClassVar[bool] = False
+    fine_tuned: ClassVar[bool] = True
     weights: Tensor
 
     def __init__(
-        self, experts: Experts, combine: Callable[[Opinions], Tensor], weights: Float[Tensor, "*targets classes"]
+        self, experts: Experts, combine: Callable[..., Tensor], weights: Float[Tensor, "*targets classes"]
     ) -> None:
         super().__init__()
         self.experts, self.combine = experts, combine
@@ -59,17 +81,65 @@ class Method(nn.Module, ABC):
         return self.answer(self.opinions(x))
 
     def opinions(self, x: Modalities) -> Opinions:
-        """Returns what the experts say, in 32 bit where they computed in 16: sums of logits need the digits."""
+        """Returns the experts' logits, in 32 bit where they computed in 16: sums of logits need the digits."""
         return {name: logits.float() if logits.itemsize < 4 else logits for name, logits in self.experts(x).items()}
 
     def answer(self, opinions: Opinions) -> Float[Tensor, "batch *targets classes"]:
         """Returns log p from opinions."""
         return (self.combine(opinions) + self.bias(opinions)).log_softmax(dim=-1)
 
-    @abstractmethod
     def bias(self, opinions: Opinions) -> Float[Tensor, "*targets classes"]:
-        """Returns what is added to the combined log p, in nats."""
+        r"""Returns what is added to the combined log p, in nats: :math:`-\log w`, by which weighting shifts it once."""
+        return -self.weights.log()
 
     @abstractmethod
     def losses(self, x: Modalities, y: Int64[Tensor, "batch *targets"]) -> Mapping[str, Float[Tensor, ""]]:
         """Returns the named losses whose sum is minimised."""
+
+    def each(self, x: Modalities, y: Int64[Tensor, "batch *targets"]) -> dict[str, Float[Tensor, ""]]:
+        """Returns every expert's own class-weighted cross-entropy."""
+        return {
+            name: cross_entropy(logits.log_softmax(dim=-1), y, self.weights)
+            for name, logits in self.opinions(x).items()
+        }
+
+    def direction(self, gradients: Mapping[str, Gradients]) -> Gradients:
+        """Returns the gradient to follow, from one gradient per loss.
+
+        Args:
+            gradients: Loss -> gradients, averaged over batches and processes; zero where a loss does not depend.
+        """
+        raise NotImplementedError
+
+    def modulate(self, mean: Mean, generator: torch.Generator) -> None:
+        """Changes the parameters' `.grad` in place, once per optimiser step, before clipping.
+
+        Args:
+            mean: Averages over processes.
+            generator: On the CPU, seeded alike in all processes.
+        """
+        raise NotImplementedError
+
+    def after_epoch(self, epoch: int, train: Mapping[str, float], valid: Mapping[str, float]) -> None:
+        """Changes the method's buffers after an epoch.
+
+        Args:
+            epoch: From 0.
+            train: Mean training losses by name, over all processes.
+            valid: Mean validation losses.
+        """
+        raise NotImplementedError
+
+    def fit_combiner(self, opinions: Opinions, y: Int64[Tensor, "samples *targets"]) -> None:
+        """Fits the combiner's buffers on validation, after training.
+
+        Args:
+            opinions: Logits of all validation samples, float64, on the CPU.
+            y: Their truth; -1 is unknown.
+        """
+        raise NotImplementedError
+
+
+def overrides(method: Method, hook: str) -> bool:
+    """Returns whether a method has a hook of its own."""
+    return getattr(type(method), hook) is not getattr(Method, hook)

@@ -16,7 +16,6 @@ Expect, in % of 3,000 test pairs (two seeds, intervals over 300 recordings; all 
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -24,31 +23,27 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 from torch.optim import SGD
 
 from knee_i2m2.evaluation.statistics.accuracy import accuracy
-from knee_i2m2.experts.avmnist import avmnist_expert
+from knee_i2m2.experts.avmnist import avmnist_expert, avmnist_shared
+from knee_i2m2.experts.experts import Experts
+from knee_i2m2.methods import METHODS
 from knee_i2m2.recipes import checks
 from knee_i2m2.recipes.progress import progress
 from knee_i2m2.sources.avmnist.prepare import AVMNISTSettings, prepare_avmnist
 from knee_i2m2.training.fit import Stage, warm_cosine
-from knee_i2m2.training.rivals import Rival, order, separate
-from knee_i2m2.training.runner import launch
+from knee_i2m2.training.rivals import method_rivals, order, separate, standard_rivals
+from knee_i2m2.training.runner import launch, seed_all
 from knee_i2m2.training.session import Budget, Session, open_run, open_samples
+from knee_i2m2.types import Rival
 
 __all__ = ["AVMNIST", "RIVALS", "PrepareAVMNIST", "prepare", "train"]
 
-JOINT = "image+audio"
-RIVALS = {
-    "image": Rival(("image",)),
-    "audio": Rival(("audio",)),
-    "intra": Rival(("image", "audio")),
-    "inter": Rival((JOINT,)),
-    "inter3": Rival((JOINT, f"{JOINT}.2", f"{JOINT}.3")),
-    "frozen": Rival(("image", "audio", JOINT), joint=False),
-    "i2m2": Rival(("image", "audio", JOINT)),
-}
+MODALITIES = ("image", "audio")
+STANDARD = standard_rivals(MODALITIES)
+RIVALS = STANDARD | method_rivals(MODALITIES)
+"""Name -> rival: the standard ones, and those of `--method`."""
 
 
 @dataclass
@@ -88,6 +83,7 @@ class AVMNIST:
         data: Folder that `prepare avmnist` wrote.
         out: Run folder; run again, it goes on with what is missing.
         rivals: Rows of the table: image audio intra inter i2m2, and the controls inter3 frozen.
+        method: Methods to train as rivals of their names as well: ogm_ge gblend mmpareto shallow_fusion.
         seeds: Each trains all rivals anew.
         audio_pool: Pixels of the spectrogram averaged along each axis: 1 is the paper's full size, ten times as slow.
         epochs: At most, for an expert alone.
@@ -109,6 +105,7 @@ class AVMNIST:
     data: Path
     out: Path
     rivals: list[str] = field(default_factory=lambda: ["image", "audio", "intra", "inter", "i2m2"])
+    method: list[str] = field(default_factory=list)
     seeds: list[int] = field(default_factory=lambda: [0])
     audio_pool: int = 4
     epochs: int = 10
@@ -146,8 +143,8 @@ def train(config: AVMNIST) -> dict[str, Any]:
         ConfigError: An option does not fit, the data are another task's, or the folder was made otherwise.
         DataError: The prepared data are missing.
     """
+    config = checks.also_methods(config, RIVALS)
     check_options(config)
-    expert = expert_factory(config)
     budgets = {name: budget(rival, config) for name, rival in order(config.rivals, RIVALS).items()}
     fabric = launch(config.device, config.precision, config.threads)
     samples = open_samples(config.data, "avmnist")
@@ -158,7 +155,7 @@ def train(config: AVMNIST) -> dict[str, Any]:
         run,
         samples,
         RIVALS,
-        experts=partial(separate, expert),
+        experts=partial(experts_of, config),
         weights=torch.ones(samples["train"].task.answers),
         score=validation_accuracy,
         budgets=budgets,
@@ -175,20 +172,22 @@ def check_options(config: AVMNIST) -> None:
     """Raises ConfigError for an option with which there is nothing to train."""
     checks.check_names(config.rivals, RIVALS, "rivals")
     checks.check_seeds(config.rivals, config.seeds)
+    avmnist_expert("audio", config.audio_pool)  # raises where no network fits the option
     positive = ("lr", "fine_tune_lr", "batch_size", "clip")
     checks.check_numbers(config, positive, ("momentum", "weight_decay", "workers"))
 
 
-def expert_factory(config: AVMNIST) -> Callable[[str], nn.Module]:
-    """Returns expert's name -> fresh network, once one has shown that the options make networks."""
-    factory = partial(avmnist_expert, audio_pool=config.audio_pool)
-    factory(JOINT)
-    return factory
+def experts_of(config: AVMNIST, rival: Rival, seed: int) -> Experts:
+    """Returns a rival's experts with fresh networks, on shared encoders where its method needs them."""
+    if not METHODS[rival.method].shared:
+        return separate(partial(avmnist_expert, audio_pool=config.audio_pool), rival, seed)
+    seed_all(seed, "weights", "shared")
+    return avmnist_shared(rival.experts, config.audio_pool)
 
 
 def budget(rival: Rival, config: AVMNIST) -> Budget:
     """Returns SGD for an expert alone, or for the fine-tuning of a product."""
-    epochs, lr = (config.epochs, config.lr) if rival.alone else (config.fine_tune_epochs, config.fine_tune_lr)
+    epochs, lr = (config.epochs, config.lr) if not rival.warm else (config.fine_tune_epochs, config.fine_tune_lr)
     stage = Stage(epochs, config.patience, config.clip, warm_cosine)
     return Budget(stage, partial(SGD, lr=lr, momentum=config.momentum, weight_decay=config.weight_decay))
 

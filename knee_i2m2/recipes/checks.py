@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import replace
+from typing import Any, TypeVar
 
 from knee_i2m2.errors import ConfigError, check_seed, suggestion
-from knee_i2m2.training.rivals import Rival
+from knee_i2m2.methods import METHODS
+from knee_i2m2.training.rivals import trained_together
+from knee_i2m2.types import Rival
 
-__all__ = ["check_names", "check_numbers", "check_rates", "check_seeds"]
+__all__ = ["also_methods", "check_names", "check_numbers", "check_rates", "check_seeds"]
+
+Config = TypeVar("Config")
 
 
 def check_names(given: list[str], known: Mapping[str, Any], option: str) -> None:
@@ -16,6 +21,20 @@ def check_names(given: list[str], known: Mapping[str, Any], option: str) -> None
     for name in given:
         if name not in known:
             raise ConfigError(f"--{option} {name} is unknown; {suggestion(name, known)}")
+
+
+def also_methods(config: Config, rivals: Mapping[str, Rival]) -> Config:
+    """Returns the options with the rivals of `--method` among `--rivals`.
+
+    Raises:
+        ConfigError: A method is unknown, or the task's experts cannot learn in its way.
+    """
+    own = {rival.method: name for name, rival in rivals.items() if name == rival.method}
+    for name in config.method:
+        if name in METHODS and name not in own:
+            raise ConfigError(f"--method {name} does not go with this task's experts; choose from {', '.join(own)}")
+    check_names(config.method, own, "method")
+    return replace(config, rivals=list(dict.fromkeys([*config.rivals, *config.method])), method=[])
 
 
 def check_seeds(rivals: list[str], seeds: list[int]) -> None:
@@ -37,7 +56,7 @@ def check_rates(rates: Mapping[str, float], rivals: Mapping[str, Rival], option:
     """Raises ConfigError for a rate of a rival that is not known or not trained, or with which nothing is trained."""
     check_names([*map(str, rates)], rivals, option)
     for name, rate in rates.items():
-        if not rivals[name].joint:
+        if not trained_together(rivals[name]):
             raise ConfigError(f"--{option} {name}: {name} is not trained itself; name the rivals of its experts")
         _check_number(f"--{option} {name}: {rate}", rate, positive)
 

@@ -17,6 +17,7 @@ from typing import Any, Literal
 
 from knee_i2m2.errors import ConfigError
 from knee_i2m2.evaluation.effects import MARGIN
+from knee_i2m2.evaluation.evaluate import REFERENCE
 from knee_i2m2.evaluation.evaluate import evaluate as judge
 from knee_i2m2.evaluation.recalibration import Recalibration
 
@@ -33,6 +34,7 @@ class EvaluateOptions:
         calibration: Recalibrate on val before test is judged: temperature (with an intercept), or weights (of experts).
         prior_correction: Rivals of separately trained experts (such as frozen), whose product counts the class prior
             once per expert; it is taken out.
+        reference: The rival that all others are compared with, and whose effects are measured.
         margin: From which difference of AUROC on an effect is named.
         accelerated: Folders of `predict --split test --acceleration N`, for AUROC against acceleration.
         cases: How many single cases of test to show in the report, false answers first.
@@ -45,6 +47,7 @@ class EvaluateOptions:
     seed: int = 0
     calibration: Literal["none", "temperature", "weights"] = "none"
     prior_correction: list[str] = field(default_factory=list)
+    reference: str = REFERENCE
     margin: float = MARGIN
     accelerated: list[Path] = field(default_factory=list)
     cases: int | None = None
@@ -68,6 +71,7 @@ def evaluate(run: Path, /, config: EvaluateOptions) -> dict[str, Any]:
         raise ConfigError(f"--cases {config.cases}: give how many to show, such as 24, or leave it out")
     recalibration = Recalibration(config.calibration, tuple(config.prior_correction))
     options = (config.replicates, config.seed, recalibration, config.margin, config.accelerated, config.allow_leaks)
+    options = (*options, config.reference)
     found = judge(run, *options)
     cases = {} if config.cases is None else {"cases": str(_cases(run, config))}
     tables = {"evaluation": found.results, "comparisons": found.comparisons, "effects": found.effects}

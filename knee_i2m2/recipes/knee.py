@@ -23,7 +23,7 @@ Expect, as AUROC per slice on that phantom (mean over the phantom seeds 0, 1, 2;
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -33,7 +33,6 @@ import numpy as np
 import pandas as pd
 import torch
 from scipy.special import log_softmax
-from torch import nn
 from torch.optim import AdamW
 
 from knee_i2m2 import predictions
@@ -41,7 +40,9 @@ from knee_i2m2.data.prepared import Prepared
 from knee_i2m2.data.splits import SPLITS, refuse_one_sided
 from knee_i2m2.errors import DataError
 from knee_i2m2.evaluation.statistics.auroc import auroc
-from knee_i2m2.experts.knee import NETWORKS, knee_expert
+from knee_i2m2.experts.experts import Experts
+from knee_i2m2.experts.knee import NETWORKS, knee_expert, knee_shared
+from knee_i2m2.methods import METHODS
 from knee_i2m2.methods.method import class_weights
 from knee_i2m2.modalities.augmentation import Augmentation, check_modalities
 from knee_i2m2.recipes import checks
@@ -51,24 +52,17 @@ from knee_i2m2.sources.fastmri.modalities import Computed
 from knee_i2m2.sources.fastmri.prepare import IDEAL, PrepareKnee, prepare_knee
 from knee_i2m2.training.fit import Answers, Stage, constant, warm_cosine
 from knee_i2m2.training.folder import RunFolder
-from knee_i2m2.training.rivals import Rival, order, separate, single
-from knee_i2m2.training.runner import launch
+from knee_i2m2.training.rivals import method_rivals, order, separate, single, standard_rivals
+from knee_i2m2.training.runner import launch, seed_all
 from knee_i2m2.training.session import Budget, Session, open_run, open_samples, prediction_table
-from knee_i2m2.types import modalities_of
+from knee_i2m2.types import Rival, modalities_of
 
 __all__ = ["RIVALS", "Knee", "PrepareKnee", "mean_auroc", "prepare", "train"]
 
-JOINT = "magnitude+phase"
-RIVALS = {
-    "magnitude": Rival(("magnitude",)),
-    "phase": Rival(("phase",)),
-    "intra": Rival(("magnitude", "phase")),
-    "inter": Rival((JOINT,)),
-    "inter3": Rival((JOINT, f"{JOINT}.2", f"{JOINT}.3")),
-    "frozen": Rival(("magnitude", "phase", JOINT), joint=False),
-    "i2m2": Rival(("magnitude", "phase", JOINT)),
-    "position": Rival(("position",)),
-}
+MODALITIES = ("magnitude", "phase")
+STANDARD = {**standard_rivals(MODALITIES), "position": Rival(("position",))}
+RIVALS = STANDARD | method_rivals(MODALITIES)
+"""Name -> rival: the standard ones, and those of `--method`."""
 SCHEDULES = {"warm_cosine": warm_cosine, "constant": constant}
 
 
@@ -80,6 +74,7 @@ class Knee:
         data: Folder that `prepare knee` wrote.
         out: Run folder; run again, it goes on with what is missing.
         rivals: Rows of the table: magnitude phase intra inter inter3 frozen i2m2 position.
+        method: Methods to train as rivals of their names as well: ogm_ge gblend mmpareto shallow_fusion.
         seeds: Each trains all rivals anew.
         network: resnet18 (stride-2 stem), preact_resnet18 (the original's) or small (for the phantom).
         phase: How phase enters a network: as (cos, sin) or as an angle in rad.
@@ -104,7 +99,8 @@ class Knee:
 
     data: Path
     out: Path
-    rivals: list[str] = field(default_factory=lambda: list(RIVALS))
+    rivals: list[str] = field(default_factory=lambda: list(STANDARD))
+    method: list[str] = field(default_factory=list)
     seeds: list[int] = field(default_factory=lambda: [0])
     network: str = "resnet18"
     phase: Literal["cos_sin", "angle"] = "cos_sin"
@@ -145,6 +141,7 @@ def train(config: Knee) -> dict[str, Any]:
         ConfigError: An option does not fit, or the folder was made otherwise.
         DataError: The prepared data are missing or hold too little.
     """
+    config = checks.also_methods(config, RIVALS)
     check_options(config)
     budgets = {name: budget(name, rival, config) for name, rival in order(config.rivals, RIVALS).items()}
     fabric = launch(config.device, config.precision, config.threads)
@@ -159,7 +156,7 @@ def train(config: Knee) -> dict[str, Any]:
         run,
         samples,
         RIVALS,
-        experts=partial(separate, expert_factory(config, samples["train"])),
+        experts=partial(experts_of, config, samples["train"].task.answers, samples["train"].matrix),
         weights=loss_weights(samples["train"], config.class_weighting),
         score=mean_auroc,
         budgets=budgets,
@@ -189,11 +186,13 @@ def augmentation(samples: Prepared) -> Augmentation:
     return Augmentation()
 
 
-def expert_factory(config: Knee, samples: Prepared) -> Callable[[str], nn.Module]:
-    """Returns expert's name -> fresh network."""
-    return partial(
-        knee_expert, answers=samples.task.answers, matrix=samples.matrix, network=config.network, phase=config.phase
-    )
+def experts_of(config: Knee, answers: tuple[int, ...], matrix: tuple[int, int], rival: Rival, seed: int) -> Experts:
+    """Returns a rival's experts with fresh networks, on shared encoders where its method needs them."""
+    about = {"answers": answers, "matrix": matrix, "network": config.network, "phase": config.phase}
+    if not METHODS[rival.method].shared:
+        return separate(partial(knee_expert, **about), rival, seed)
+    seed_all(seed, "weights", "shared")
+    return knee_shared(rival.experts, **about)
 
 
 def loss_weights(samples: Prepared, balanced: bool) -> torch.Tensor:
@@ -207,7 +206,7 @@ def budget(name: str, rival: Rival, config: Knee) -> Budget:
     An expert that is trained only because a product starts from it, such as `magnitude+phase.2`, has those of the rival
     that sees the same.
     """
-    epochs, lr = (config.epochs, config.lr) if rival.alone else (config.fine_tune_epochs, config.fine_tune_lr)
+    epochs, lr = (config.epochs, config.lr) if not rival.warm else (config.fine_tune_epochs, config.fine_tune_lr)
     like = name if name in RIVALS else single("+".join(modalities_of(name)), RIVALS)
     rate, decay = config.rival_lr.get(like, lr), config.rival_weight_decay.get(like, config.weight_decay)
     stage = Stage(epochs, config.patience, rate=SCHEDULES[config.schedule])
@@ -242,4 +241,5 @@ def write_ideal(data: Path, samples: Mapping[str, Prepared], run: RunFolder) -> 
         answers = Answers(
             log_softmax(logits, axis=-1), {"ideal": logits}, np.zeros(2), part.y.numpy(), np.arange(len(part))
         )
-        predictions.write(prediction_table(answers, part), run.predictions("ideal", 0, split))
+        table = prediction_table(answers, part, Rival(("ideal",), "ideal_observer"))
+        predictions.write(table, run.predictions("ideal", 0, split))

@@ -31,7 +31,7 @@ from knee_i2m2.files import write_text
 from knee_i2m2.methods.method import Method
 from knee_i2m2.modalities.undersampling import MaskKind
 from knee_i2m2.recipes.checks import check_names
-from knee_i2m2.recipes.knee import RIVALS, Knee, knee_expert
+from knee_i2m2.recipes.knee import RIVALS, Knee, experts_of
 from knee_i2m2.recipes.progress import progress
 from knee_i2m2.sources.fastmri.annotations import Annotations, read_annotations
 from knee_i2m2.sources.fastmri.archive import OnError, Quarantine, write_left_out
@@ -42,9 +42,9 @@ from knee_i2m2.training import checkpoint
 from knee_i2m2.training.fit import Answers
 from knee_i2m2.training.fit import predict as answers_to
 from knee_i2m2.training.folder import RunFolder, read_config
-from knee_i2m2.training.rivals import assemble
+from knee_i2m2.training.rivals import learning
 from knee_i2m2.training.runner import launch
-from knee_i2m2.types import Batch
+from knee_i2m2.types import Batch, Rival
 
 __all__ = ["PredictOptions", "finished_seeds", "predict", "restored", "trained_as"]
 
@@ -187,11 +187,8 @@ def finished_seeds(run: Path, rival: str) -> list[int]:
 def restored(run: Path, config: Knee, rival: str, seed: int, data: dict, device: torch.device) -> Method:
     """Returns a trained method, ready to answer."""
     answers, matrix = (len(data["targets"]), data["classes"]), tuple(data["matrix"])
-
-    def expert(name: str) -> torch.nn.Module:
-        return knee_expert(name, answers, matrix, config.network, config.phase)
-
-    method = assemble(RIVALS[rival], expert, torch.ones(answers), seed)
+    experts = experts_of(config, answers, matrix, RIVALS[rival], seed)
+    method = learning(RIVALS[rival], experts, torch.ones(answers))
     checkpoint.load_weights(run / "experts" / rival / str(seed) / "best", method)
     return method.to(device)
 
@@ -234,6 +231,7 @@ class _Preparation:
         annotations: The truth, where it was given.
         modalities: Those to use; None uses all.
         acceleration: One column of k-space in so many is kept.
+        rival: Who answers.
     """
 
     data: Mapping[str, Any]
@@ -241,6 +239,7 @@ class _Preparation:
     annotations: Annotations | None
     modalities: list[str] | None
     acceleration: int
+    rival: Rival
 
     @classmethod
     def of(cls, data: Mapping[str, Any], config: PredictOptions) -> _Preparation:
@@ -253,7 +252,8 @@ class _Preparation:
         if config.file_list is not None and config.annotations is None:
             raise ConfigError("--file-list goes with --annotations; give those too")
         known = None if config.annotations is None else read_annotations(config.annotations, config.file_list)
-        return cls(data, Transform.of(settings), known, config.modalities, settings["acceleration"])
+        transform, rival = Transform.of(settings), RIVALS[config.rival]
+        return cls(data, transform, known, config.modalities, settings["acceleration"], rival)
 
     def look_at(self, paths: Sequence[Path], quarantine: Quarantine) -> list[Volume]:
         """Returns the volumes whose header can be used, before anything is computed."""
@@ -282,7 +282,8 @@ class _Preparation:
         batch = self._batch(volume, index, device)
         answers = averaged([answers_to(method, [batch], device) for method in methods])
         index = index.drop(columns=["slice", *targets]).assign(acceleration=self.acceleration)
-        return predictions.table(index, tuple(targets), answers.y, answers.logp, answers.opinions, answers.bias)
+        values = (answers.y, answers.logp, answers.opinions, answers.bias)
+        return predictions.table(index, tuple(targets), *values, self.rival)
 
     def _batch(self, volume: Volume, index: pd.DataFrame, device: torch.device) -> Batch:
         """Returns a volume as one batch, rounded as the training data were: to float16."""
@@ -300,5 +301,5 @@ def averaged(answers: Sequence[Answers]) -> Answers:
     """Returns the mean over seeds of logits and bias: the normalised mean of log p, since normalisers cancel."""
     mean = {name: np.mean([a.opinions[name] for a in answers], axis=0) for name in answers[0].opinions}
     bias = np.mean([a.bias for a in answers], axis=0)
-    logp = log_softmax(sum(mean.values()) + bias, axis=-1)
+    logp = log_softmax(np.mean([a.logp for a in answers], axis=0), axis=-1)
     return Answers(logp, mean, bias, answers[0].y, answers[0].key)

@@ -44,6 +44,7 @@ from knee_i2m2.errors import ConfigError
 from knee_i2m2.evaluation.statistics.accuracy import accuracy
 from knee_i2m2.experts.pairs.inputs import Colours, normalised
 from knee_i2m2.experts.shared import Shared
+from knee_i2m2.methods import METHODS
 from knee_i2m2.methods.method import Method
 from knee_i2m2.modalities.picture_augmentation import SIDED, PictureAugmentation
 from knee_i2m2.recipes import checks
@@ -51,22 +52,21 @@ from knee_i2m2.recipes.nlvr2_answers import MAJORITY, write_majority, write_offi
 from knee_i2m2.recipes.nlvr2_backbones import Backbone, backbone_of, check_backbone
 from knee_i2m2.recipes.progress import progress
 from knee_i2m2.training.fit import Stage, warm_linear
-from knee_i2m2.training.rivals import Rival, order
+from knee_i2m2.training.rivals import method_rivals, order, standard_rivals
 from knee_i2m2.training.runner import launch, seed_all
 from knee_i2m2.training.session import Budget, Session, open_run, open_samples
-from knee_i2m2.types import Batch, Task
+from knee_i2m2.types import Batch, Rival, Task
 
 __all__ = ["NLVR2", "RIVALS", "Told", "train"]
 
-JOINT = "images+sentence"
-RIVALS = {
-    "images": Rival(("images",)),
-    "sentence": Rival(("sentence",)),
-    "intra": Rival(("images", "sentence"), warm=False),
-    "inter": Rival((JOINT,)),
-    "i2m2": Rival(("images", "sentence", JOINT), warm=False),
-    "inter3": Rival((JOINT, f"{JOINT}.2", f"{JOINT}.3"), warm=False),
+MODALITIES = ("images", "sentence")
+STANDARD = standard_rivals(MODALITIES, warm=False)
+RIVALS = STANDARD | {
+    name: rival
+    for name, rival in method_rivals(MODALITIES).items()
+    if not (rival.warm or METHODS[rival.method].encoder_per_modality)
 }
+"""Name -> rival: the standard ones, and those of `--method`."""
 
 
 @dataclass
@@ -77,6 +77,7 @@ class NLVR2:
         data: Folder that `prepare nlvr2` wrote.
         out: Run folder; run again, it goes on with what is missing.
         rivals: Rows of the table: images sentence intra inter i2m2, and the control inter3.
+        method: Methods to train as rivals of their names as well; those that need an encoder per modality are refused.
         seeds: Each trains all rivals anew.
         size: base: Swin-B and RoBERTa-base; tiny: for scenes, on a CPU.
         fiber: File in the layout of fiber_pretrain.ckpt to start from.
@@ -112,7 +113,8 @@ class NLVR2:
 
     data: Path
     out: Path
-    rivals: list[str] = field(default_factory=lambda: [name for name in RIVALS if name != "inter3"])
+    rivals: list[str] = field(default_factory=lambda: [name for name in STANDARD if name != "inter3"])
+    method: list[str] = field(default_factory=list)
     seeds: list[int] = field(default_factory=lambda: [0])
     size: Literal["base", "tiny"] = "base"
     fiber: Path | None = None
@@ -187,6 +189,7 @@ def train(config: NLVR2) -> dict[str, Any]:
         DataError: The prepared data are missing.
         CheckpointError: Weights to start from are missing or do not fit.
     """
+    config = checks.also_methods(config, RIVALS)
     check_options(config)
     fabric = launch(config.device, config.precision, config.threads)
     prepared = open_samples(config.data, "nlvr2")

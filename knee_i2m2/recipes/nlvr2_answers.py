@@ -19,6 +19,7 @@ from knee_i2m2.sources.nlvr2.files import NAMES
 from knee_i2m2.training.fit import Answers
 from knee_i2m2.training.folder import RunFolder
 from knee_i2m2.training.session import Asked, prediction_table
+from knee_i2m2.types import Rival
 
 __all__ = ["MAJORITY", "official_lines", "write_majority", "write_official"]
 
@@ -38,7 +39,10 @@ def write_majority(samples: Mapping[str, Asked], run: RunFolder, seeds: Collecti
         part = samples[split]
         answers = Answers(np.tile(bias, (len(part), 1)), {}, bias, _truth(part), np.arange(len(part)))
         for seed in seeds:
-            predictions.write(prediction_table(answers, part), run.predictions(MAJORITY, seed, split))
+            predictions.write(
+                prediction_table(answers, part, Rival((MAJORITY,), MAJORITY, MAJORITY)),
+                run.predictions(MAJORITY, seed, split),
+            )
 
 
 def _truth(samples: Asked) -> np.ndarray:

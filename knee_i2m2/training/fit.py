@@ -18,13 +18,24 @@ from torch.optim import Optimizer
 from torch.utils.data import DataLoader
 
 from knee_i2m2.errors import ConfigError, DataError
-from knee_i2m2.methods.method import Method
+from knee_i2m2.methods.method import Method, overrides
 from knee_i2m2.training import checkpoint
 from knee_i2m2.training.batches import on_device
 from knee_i2m2.training.runner import seed_all
 from knee_i2m2.types import Batch, Modalities
 
-__all__ = ["Answers", "Augment", "Epoch", "Stage", "constant", "fit", "predict", "warm_cosine", "warm_linear"]
+__all__ = [
+    "Answers",
+    "Augment",
+    "Epoch",
+    "Stage",
+    "constant",
+    "fit",
+    "fit_combiner",
+    "predict",
+    "warm_cosine",
+    "warm_linear",
+]
 
 Augment = Callable[[Modalities, torch.Generator], Modalities]
 """What changes a training batch, where it lies, by what it draws from a generator on the CPU."""
@@ -165,16 +176,19 @@ def _epoch(fabric, model, train, valid, optimiser, score, stage: Stage, epoch: i
     model.train()
     steps = -(-len(train) // stage.accumulate)
     factors = (stage.rate((epoch + step / steps) / stage.epochs) for step in range(steps))
+    generators = (_generator(seed, epoch, step) for step in range(steps))
     batches = on_device(fabric.device, train)
     if augment:
         batches = _augmented(batches, augment, (seed, epoch, fabric.global_rank))
-    parts = zip(_in_parts(batches, stage.accumulate, len(train)), factors, strict=True)
-    stepped = (_step(fabric, model, optimiser, part, stage.clip, factor) for part, factor in parts)
-    trained = _mean(chain.from_iterable(stepped))
+    parts = zip(_in_parts(batches, stage.accumulate, len(train)), factors, generators, strict=True)
+    stepped = (_step(fabric, model, optimiser, part, stage.clip, *drawn) for part, *drawn in parts)
+    trained = _over_processes(fabric, _mean(chain.from_iterable(stepped)))
     model.eval()
     with torch.no_grad():
         validated = _mean(_losses(fabric, model, batch) for batch in on_device(fabric.device, valid))
     _refuse_divergence({**trained, **validated}, epoch)
+    if overrides(model.module, "after_epoch"):
+        model.module.after_epoch(epoch, trained, validated)
     answers = predict(model.module, valid, fabric.device)
     value = float(score(answers.logp, answers.y))
     if not math.isfinite(value):
@@ -191,23 +205,86 @@ def _in_parts(batches: Iterable[Batch], size: int, count: int) -> Iterator[tuple
 
 
 def _step(
-    fabric, model, optimiser, part: tuple[int, Iterator[Batch]], clip: float, factor: float
+    fabric,
+    model,
+    optimiser,
+    part: tuple[int, Iterator[Batch]],
+    clip: float,
+    factor: float,
+    generator: torch.Generator,
 ) -> list[dict[str, Tensor]]:
     """Takes one optimiser step along the mean gradient, with `factor` times the learning rate; returns the losses."""
     for group in optimiser.param_groups:
         group["lr"] = factor * group.setdefault("initial_lr", group["lr"])
     optimiser.zero_grad(set_to_none=True)
-    count, batches = part
-    found = []
-    for n, batch in enumerate(batches, start=1):
-        with fabric.no_backward_sync(model, enabled=n < count):  # processes exchange gradients once a step
-            losses = _losses(fabric, model, batch)
-            fabric.backward(sum(losses.values()) / count)
-        found.append({name: loss.detach() for name, loss in losses.items()})
+    method = model.module
+    losses = _directed(fabric, model, part) if overrides(method, "direction") else _summed(fabric, model, part)
+    if overrides(method, "modulate"):
+        method.modulate(lambda values: fabric.all_reduce(values, reduce_op="mean"), generator)
     if math.isfinite(clip):
         fabric.clip_gradients(model, optimiser, max_norm=clip, error_if_nonfinite=False)
     optimiser.step()
-    return found
+    return losses
+
+
+def _summed(fabric, model, part: tuple[int, Iterator[Batch]]) -> list[dict[str, Tensor]]:
+    """Adds the gradient of the sum of losses; processes exchange it once."""
+    count, batches = part
+    values = []
+    for n, batch in enumerate(batches, start=1):
+        with fabric.no_backward_sync(model, enabled=n < count):
+            losses = _losses(fabric, model, batch)
+            fabric.backward(sum(losses.values()) / count)
+        values.append({name: loss.detach() for name, loss in losses.items()})
+    return values
+
+
+def _directed(fabric, model, part: tuple[int, Iterator[Batch]]) -> list[dict[str, Tensor]]:
+    """Adds the direction that the method makes of one gradient per loss; processes exchange these once."""
+    count, batches = part
+    parameters = {name: p for name, p in model.module.named_parameters() if p.requires_grad}
+    total: dict[str, Tensor] = {}
+    values = []
+    for batch in batches:
+        with fabric.no_backward_sync(model):
+            losses = _losses(fabric, model, batch)
+            for name, loss in losses.items():
+                flat = _flat_gradient(loss / count, list(parameters.values()))
+                total[name] = total[name] + flat if name in total else flat
+        values.append({name: loss.detach() for name, loss in losses.items()})
+    stack = fabric.all_reduce(torch.stack(list(total.values())), reduce_op="mean")
+    direction = model.module.direction(dict(zip(total, (_named(row, parameters) for row in stack), strict=True)))
+    for name, gradient in direction.items():
+        parameter = parameters[name]
+        parameter.grad = gradient.clone() if parameter.grad is None else parameter.grad + gradient
+    return values
+
+
+def _flat_gradient(loss: Tensor, parameters: list[Tensor]) -> Tensor:
+    """Returns the gradient of a loss along all parameters, in one row; 0 where the loss does not depend."""
+    gradients = torch.autograd.grad(loss, parameters, retain_graph=True, allow_unused=True)
+    pairs = zip(gradients, parameters, strict=True)
+    return torch.cat([(torch.zeros_like(p) if g is None else g).flatten() for g, p in pairs])
+
+
+def _named(row: Tensor, parameters: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Returns a row of gradients by parameter."""
+    parts = row.split([p.numel() for p in parameters.values()])
+    return {name: part.view_as(p) for part, (name, p) in zip(parts, parameters.items(), strict=True)}
+
+
+def _generator(*names: int) -> torch.Generator:
+    """Returns a generator on the CPU, seeded alike in all processes."""
+    (state,) = np.random.SeedSequence(names).generate_state(1, np.uint64)
+    return torch.Generator().manual_seed(int(state))
+
+
+def _over_processes(fabric: Fabric, losses: dict[str, float]) -> dict[str, float]:
+    """Returns the mean losses of all processes, each of which saw its part of the batches."""
+    if fabric.world_size == 1:
+        return losses
+    means = fabric.all_reduce(torch.tensor(list(losses.values()), dtype=torch.float64), reduce_op="mean")
+    return dict(zip(losses, means.tolist(), strict=True))
 
 
 def _losses(fabric: Fabric, model, batch: Batch) -> dict[str, Tensor]:
@@ -227,6 +304,26 @@ def _mean(losses: Iterable[dict[str, Tensor]]) -> dict[str, float]:
     """Returns the mean of each loss over the batches."""
     batches = list(losses)
     return {name: float(torch.stack([losses[name] for losses in batches]).mean()) for name in batches[0]}
+
+
+def fit_combiner(fabric: Fabric, method: Method, valid: DataLoader, folder: Path) -> None:
+    """Fits the method's combiner on validation, where it has one to fit, and keeps it in `best/`.
+
+    Args:
+        fabric: Launched.
+        method: With its best weights.
+        valid: Every validation sample once.
+        folder: Holds `best/`.
+    """
+    if not overrides(method, "fit_combiner"):
+        return
+    answers = predict(method.to(fabric.device), valid, fabric.device)
+    opinions = {name: torch.from_numpy(logits) for name, logits in answers.opinions.items()}
+    method.cpu().fit_combiner(opinions, torch.from_numpy(answers.y))
+    if fabric.is_global_zero:
+        state = checkpoint.load_state(folder / "best") if checkpoint.exists(folder / "best") else {}
+        checkpoint.save(folder / "best", method, state)
+    fabric.barrier()
 
 
 @torch.no_grad()
@@ -253,8 +350,7 @@ def _numpy(tensor: Tensor) -> np.ndarray:
 def _augmented(batches: Iterable[Batch], augment: Augment, names: tuple[int, ...]) -> Iterator[Batch]:
     """Yields each batch as drawn from a generator of its own, so that any epoch can be repeated by itself."""
     for step, batch in enumerate(batches):
-        (state,) = np.random.SeedSequence((*names, step)).generate_state(1, np.uint64)
-        yield batch._replace(x=augment(batch.x, torch.Generator().manual_seed(int(state))))
+        yield batch._replace(x=augment(batch.x, _generator(*names, step)))
 
 
 def _best(history: list[Epoch]) -> int:

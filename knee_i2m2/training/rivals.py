@@ -1,59 +1,94 @@
-"""Rivals: which experts answer together, in which order they are trained, and how a product is warm-started."""
+"""Rivals: the rows of a results table, in which order they are trained, and how a product is warm-started."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from torch import Tensor, nn
 
+from knee_i2m2.errors import ConfigError
 from knee_i2m2.experts.experts import Experts, Separate
+from knee_i2m2.fusion import COMBINERS
 from knee_i2m2.fusion.product import product_of_experts
-from knee_i2m2.methods.likelihood import Likelihood, SeparateLikelihoods
+from knee_i2m2.methods import METHODS
+from knee_i2m2.methods.likelihood import Likelihood
 from knee_i2m2.methods.method import Method
 from knee_i2m2.training import checkpoint
 from knee_i2m2.training.runner import seed_all
+from knee_i2m2.types import Rival
 
-__all__ = ["Rival", "assemble", "learning", "order", "separate", "single", "warm_start"]
+__all__ = [
+    "assemble",
+    "learning",
+    "method_rivals",
+    "order",
+    "separate",
+    "single",
+    "standard_rivals",
+    "trained_together",
+    "warm_start",
+]
 
 
-@dataclass(frozen=True)
-class Rival:
-    """A row of the results table.
+def standard_rivals(modalities: Sequence[str], warm: bool = True) -> dict[str, Rival]:
+    """Returns the standard rivals of any two or more modalities, by name.
 
-    Attributes:
-        experts: Names of its experts.
-        joint: Whether a product is fine-tuned as one; otherwise its experts stay as they were fitted alone.
-        warm: Whether a product starts from its experts, each fitted alone first. Experts that share a backbone cannot.
+    Each modality, `intra`, `inter`, the controls `inter3` (an ensemble) and `frozen` (not fine-tuned), and `i2m2`; of
+    more than two modalities also the expert that sees all but one of them, which that one's effect is measured against.
+
+    Args:
+        modalities: In the order in which names join them.
+        warm: Whether products start from their experts; experts that share a backbone cannot, and have no `frozen`.
     """
+    names, joint = tuple(modalities), "+".join(modalities)
+    others = ["+".join(m for m in names if m != left_out) for left_out in names] if len(names) > 2 else []
+    every = (*names, joint)
+    return {
+        **{name: Rival((name,)) for name in (*names, *others)},
+        "intra": Rival(names, warm=warm),
+        "inter": Rival((joint,)),
+        "inter3": Rival((joint, f"{joint}.2", f"{joint}.3"), warm=warm),
+        **({"frozen": Rival(every, "separate_likelihoods", warm=True)} if warm else {}),
+        "i2m2": Rival(every, warm=warm),
+    }
 
-    experts: tuple[str, ...]
-    joint: bool = True
-    warm: bool = True
 
-    @property
-    def alone(self) -> bool:
-        """Whether it is a single expert, trained from scratch."""
-        return len(self.experts) == 1
+def method_rivals(modalities: Sequence[str]) -> dict[str, Rival]:
+    """Returns the rival of every method that is none of the standard rivals', under the method's name."""
+    joint, standard = "+".join(modalities), ("likelihood", "separate_likelihoods")
+    return {
+        name: Rival(
+            (joint,) if method.only_joint else (*modalities, joint), name, method.combiner, not method.fine_tuned
+        )
+        for name, method in METHODS.items()
+        if name not in standard
+    }
 
-    @property
-    def fresh(self) -> bool:
-        """Whether it is trained from scratch: a single expert, or a product that does not start from its experts."""
-        return self.alone or not self.warm
+
+def trained_together(rival: Rival) -> bool:
+    """Returns whether a rival's experts are trained together; otherwise they stay as each was fitted alone."""
+    return METHODS[rival.method].fine_tuned
 
 
 def single(expert: str, rivals: Mapping[str, Rival]) -> str:
-    """Returns the name under which an expert is trained alone: a rival's, or its own."""
-    return next((name for name, rival in rivals.items() if rival.experts == (expert,)), expert)
+    """Returns the name under which an expert is trained alone: that of the rival that is just that, or its own.
+
+    Raises:
+        ConfigError: Two rivals are just that.
+    """
+    names = [name for name, rival in rivals.items() if rival == Rival((expert,))]
+    if len(names) > 1:
+        raise ConfigError(f"rivals {' and '.join(names)} are the same: expert {expert} alone; remove one of them")
+    return names[0] if names else expert
 
 
 def order(wanted: Iterable[str], rivals: Mapping[str, Rival]) -> dict[str, Rival]:
     """Returns the wanted rivals and the single experts they start from, single ones first."""
     chosen = {name: rivals[name] for name in wanted}
-    experts = dict.fromkeys(expert for rival in chosen.values() if rival.warm for expert in rival.experts)
-    alone = {single(expert, rivals): Rival((expert,)) for expert in experts}
-    return {**alone, **chosen}
+    alone = (rival for rival in chosen.values() if rival.warm or rival == Rival(rival.experts[:1]))
+    experts = dict.fromkeys(expert for rival in alone for expert in rival.experts)
+    return {**{single(expert, rivals): Rival((expert,)) for expert in experts}, **chosen}
 
 
 def assemble(rival: Rival, expert: Callable[[str], nn.Module], weights: Tensor, seed: int) -> Method:
@@ -78,9 +113,19 @@ def separate(expert: Callable[[str], nn.Module], rival: Rival, seed: int) -> Sep
 
 
 def learning(rival: Rival, experts: Experts, weights: Tensor) -> Method:
-    """Returns a rival's experts with the way in which they learn and answer together."""
-    method = Likelihood if rival.joint else SeparateLikelihoods
-    return method(experts, product_of_experts, weights)
+    """Returns a rival's experts with the way in which they learn and answer together.
+
+    Raises:
+        ConfigError: The method needs an encoder for each modality, and these experts have none.
+    """
+    method, encoders = METHODS[rival.method], getattr(experts, "encoders", None)
+    if (method.shared and encoders is None) or (
+        method.encoder_per_modality and not isinstance(encoders, nn.ModuleDict)
+    ):
+        raise ConfigError(
+            f"method {rival.method} needs experts that share an encoder per modality, and these have none"
+        )
+    return method(experts, COMBINERS[rival.combiner], weights)
 
 
 def warm_start(method: Method, folders: Mapping[str, Path]) -> None:

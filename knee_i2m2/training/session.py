@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, asdict, dataclass, fields
@@ -19,17 +20,17 @@ from torch.utils.data import DataLoader
 from torch.utils.flop_counter import FlopCounterMode
 
 from knee_i2m2 import predictions
-from knee_i2m2.data.prepared import Compute, Prepared, read_data
+from knee_i2m2.data.prepared import Compute, Prepared, described_by, read_data
 from knee_i2m2.data.splits import SPLITS
 from knee_i2m2.errors import ConfigError
 from knee_i2m2.experts.experts import Experts
 from knee_i2m2.methods.method import Method
 from knee_i2m2.training import checkpoint
 from knee_i2m2.training.batches import InOrder, Samples, Shuffled, loader, on_device
-from knee_i2m2.training.fit import Answers, Augment, Epoch, Stage, fit, predict
+from knee_i2m2.training.fit import Answers, Augment, Epoch, Stage, fit, fit_combiner, predict
 from knee_i2m2.training.folder import RunFolder
-from knee_i2m2.training.rivals import Rival, learning, order, single, warm_start
-from knee_i2m2.types import Progress, Task, silent
+from knee_i2m2.training.rivals import learning, order, single, trained_together, warm_start
+from knee_i2m2.types import Progress, Rival, Task, silent
 
 __all__ = [
     "Asked",
@@ -42,7 +43,7 @@ __all__ = [
     "prediction_table",
 ]
 
-_WHO = ("sample", "series", "cluster", "position", "sequence", "field_strength", "width", "balance")
+_LOG = logging.getLogger(__name__)
 
 
 def open_samples(data: Path, task: str, compute: Compute | None = None) -> dict[str, Prepared]:
@@ -143,14 +144,17 @@ class Session:
 
     def train(self, wanted: list[str], seeds: list[int], progress: Progress = silent) -> None:
         """Trains what is not finished, single experts before the products that start from them; writes predictions."""
-        pending = [(name, rival, seed) for seed in seeds for name, rival in order(wanted, self.rivals).items()]
+        ordered = order(wanted, self.rivals)
+        pending = [(name, rival, seed) for seed in seeds for name, rival in ordered.items()]
+        if self.fabric.is_global_zero and (more := [name for name in ordered if name not in wanted]):
+            _LOG.warning("also trained, because a product starts from it: %s", ", ".join(more))
         for number, (name, rival, seed) in enumerate(pending, 1):
             method = learning(rival, self.experts(rival, seed), self.weights)
             if not self.run.finished(name, seed):
                 watch = _watched(self.run, name, seed, progress, f"[{number}/{len(pending)}] {name}, seed {seed}")
                 self._fit(method, name, rival, seed, watch)
             if name in wanted and self.fabric.is_global_zero:
-                self._write_predictions(method, name, seed)
+                self._write_predictions(method, name, rival, seed)
 
     def _fit(self, method: Method, name: str, rival: Rival, seed: int, watch: Callable[[Epoch, int], None]) -> None:
         """Trains one rival and logs its closing record."""
@@ -158,12 +162,14 @@ class Session:
         _refuse_unfinished(folder, self.resume)
         for split in SPLITS[1:] if self.fabric.is_global_zero else ():  # an earlier training's are not this one's
             self.run.predictions(name, seed, split).unlink(missing_ok=True)
-        if not rival.fresh:
+        if rival.warm:
             warm_start(method, {e: self.run.checkpoints(single(e, self.rivals), seed) / "best" for e in rival.experts})
-        history, steps = self._learn(method, name, folder, seed, watch) if rival.joint else ([], 0)
-        if not rival.joint and self.fabric.is_global_zero:
+        together = trained_together(rival)
+        history, steps = self._learn(method, name, folder, seed, watch) if together else ([], 0)
+        if not together and self.fabric.is_global_zero:
             checkpoint.save(folder / "best", method, {})
         self.fabric.barrier()
+        fit_combiner(self.fabric, method, in_order(self.samples["val"], self.batch_size, self.workers), folder)
         if self.fabric.is_global_zero:
             cost = {**cost_of(method, self.samples["train"]), "seconds": round(time.monotonic() - start, 1)}
             self.run.log(rival=name, seed=seed, finished=True, **self._spent(rival, seed, history, steps), **cost)
@@ -191,7 +197,8 @@ class Session:
 
     def _spent(self, rival: Rival, seed: int, history: list[Epoch], steps: int) -> dict[str, int | None]:
         """Returns epochs, and updates including those of the experts that a product started from."""
-        before = [] if rival.fresh else [self.run.finished(single(e, self.rivals), seed) for e in rival.experts]
+        alone = [single(expert, self.rivals) for expert in rival.experts] if rival.warm else []
+        before = [self.run.finished(name, seed) for name in alone]
         best = max(history, key=lambda epoch: (epoch.score, -epoch.epoch), default=None)
         return {
             "epochs": len(history),
@@ -206,7 +213,7 @@ class Session:
         sampler = Shuffled(len(samples), self.batch_size, seed, fabric.global_rank, fabric.world_size, sets)
         return loader(samples, sampler, self.workers, pin=fabric.device.type == "cuda")
 
-    def _write_predictions(self, method: Method, name: str, seed: int) -> None:
+    def _write_predictions(self, method: Method, name: str, rival: Rival, seed: int) -> None:
         """Writes val and test from the best weights, where they are missing."""
         missing = [split for split in SPLITS[1:] if not self.run.predictions(name, seed, split).is_file()]
         if missing:
@@ -215,7 +222,8 @@ class Session:
         for split in missing:
             batches = in_order(self.samples[split], self.batch_size, self.workers)
             answers = predict(method, batches, self.fabric.device)
-            predictions.write(prediction_table(answers, self.samples[split]), self.run.predictions(name, seed, split))
+            table = prediction_table(answers, self.samples[split], rival)
+            predictions.write(table, self.run.predictions(name, seed, split))
 
 
 def in_order(samples: Samples, batch_size: int, workers: int = 0) -> DataLoader:
@@ -223,10 +231,12 @@ def in_order(samples: Samples, batch_size: int, workers: int = 0) -> DataLoader:
     return loader(samples, InOrder(len(samples), 4 * batch_size), workers)
 
 
-def prediction_table(answers: Answers, samples: Asked) -> pd.DataFrame:
-    """Returns the table of what a method answered to the samples."""
-    index = samples.index.iloc[answers.key][[name for name in _WHO if name in samples.index]]
-    return predictions.table(index, samples.task.targets, answers.y, answers.logp, answers.opinions, answers.bias)
+def prediction_table(answers: Answers, samples: Asked, rival: Rival) -> pd.DataFrame:
+    """Returns the table of a rival's answers to the samples, with every subgroup column that these have."""
+    index = samples.index.iloc[answers.key]
+    index = index[described_by(index, samples.task.targets)]
+    values = (answers.y, answers.logp, answers.opinions, answers.bias)
+    return predictions.table(index, samples.task.targets, *values, rival)
 
 
 def cost_of(method: Method, samples: Samples) -> dict[str, int]:

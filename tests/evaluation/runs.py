@@ -10,6 +10,7 @@ import pandas as pd
 from scipy.special import log_softmax
 
 from knee_i2m2 import predictions
+from knee_i2m2.types import Rival
 
 TARGETS = ("acl", "meniscus")
 EXPERTS = {
@@ -46,9 +47,9 @@ def prediction_table(
     """Returns the answers of a product of experts that see the truth through noise."""
     shown = np.eye(classes)[truth]
     opinions = {e: STRENGTH[e] * shown + generator.standard_normal(shown.shape) * 0.6 for e in experts}
-    return predictions.table(
-        asked, targets, truth, log_softmax(sum(opinions.values()), axis=-1), opinions, np.zeros(classes)
-    )
+    logp = log_softmax(sum(opinions.values()), axis=-1)
+    identity = Rival(tuple(experts), warm=len(experts) > 1)
+    return predictions.table(asked, targets, truth, logp, opinions, np.zeros(classes), identity)
 
 
 def make_run(

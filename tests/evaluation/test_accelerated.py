@@ -20,7 +20,7 @@ def faster(run: Path, folder: Path, acceleration: int, change=lambda frame: fram
     columns = [*frame.columns]
     columns.insert(columns.index("target"), "acceleration")
     frame = change(frame.assign(acceleration=acceleration, truth=-1)[columns])
-    frame.attrs = {"combiner": predictions.PRODUCT, "rival": "i2m2"}
+    frame.attrs = {**frame.attrs, "rival": "i2m2"}
     predictions.write(frame, folder / "predictions.parquet")
     return folder
 

@@ -1,19 +1,15 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from knee_i2m2.errors import ConfigError
 from knee_i2m2.evaluation.draws import MEAN
 from knee_i2m2.evaluation.effects import corrected, effect_rows, effects_of, verdict
+from knee_i2m2.training.rivals import standard_rivals
+from knee_i2m2.types import Rival
 
-KNEE = {
-    "magnitude": ("magnitude",),
-    "phase": ("phase",),
-    "intra": ("magnitude", "phase"),
-    "inter": ("magnitude+phase",),
-    "inter3": ("magnitude+phase", "magnitude+phase.2", "magnitude+phase.3"),
-    "frozen": ("magnitude", "phase", "magnitude+phase"),
-    "i2m2": ("magnitude", "phase", "magnitude+phase"),
-    "position": ("position",),
-}
+KNEE = {**standard_rivals(("magnitude", "phase")), "position": Rival(("position",))}
 
 
 def drawn(*values: float, spread: float = 0.01, replicates: int = 999) -> np.ndarray:
@@ -32,12 +28,13 @@ def test_an_effect_is_a_difference_of_rivals_that_differ_in_just_that() -> None:
 
 
 def test_names_of_rivals_decide_nothing() -> None:
-    renamed = {f"{name}!": experts for name, experts in KNEE.items()}
+    renamed = {f"{name}!": rival for name, rival in KNEE.items()}
     assert effects_of(renamed, "i2m2!")["interaction"] == ("i2m2!", "intra!")
 
 
 def test_of_three_modalities_each_is_told_against_the_expert_of_the_other_two() -> None:
-    rivals = {"all": ("a", "b", "c", "a+b+c"), "ab": ("a+b",), "bc": ("b+c",), "intra": ("c", "a", "b")}
+    experts = {"all": ("a", "b", "c", "a+b+c"), "ab": ("a+b",), "bc": ("b+c",), "intra": ("c", "a", "b")}
+    rivals = {name: Rival(names, warm=len(names) > 1) for name, names in experts.items()}
     assert effects_of(rivals, "all") == {
         "a": ("all", "bc"),
         "c": ("all", "ab"),
@@ -47,8 +44,38 @@ def test_of_three_modalities_each_is_told_against_the_expert_of_the_other_two() 
 
 def test_what_is_not_there_has_no_effect() -> None:
     assert effects_of({"i2m2": KNEE["i2m2"]}, "i2m2") == {}
-    assert effects_of({"magnitude": ("magnitude",)}, "i2m2") == {}
+    assert effects_of({"magnitude": KNEE["magnitude"]}, "i2m2") == {}
     assert set(effects_of({name: KNEE[name] for name in ("inter", "inter3")}, "i2m2")) == {"ensembling"}
+
+
+OTHERS = {
+    "another method": replace(KNEE["intra"], method="gblend"),
+    "another combiner": replace(KNEE["intra"], combiner="joint"),
+    "not warm": replace(KNEE["intra"], warm=False),
+    "frozen": replace(KNEE["intra"], method="separate_likelihoods"),
+    "the joint expert by another method": replace(KNEE["inter"], method="ogm_ge", combiner="joint"),
+    "one modality by another method": replace(KNEE["phase"], method="gblend"),
+    "an ensemble by another method": replace(KNEE["inter3"], method="gblend"),
+    "what an older file does not say": Rival(("magnitude", "phase"), "unknown", "unknown"),
+}
+
+
+@pytest.mark.parametrize("other", OTHERS)
+@pytest.mark.parametrize("first", [True, False])
+def test_a_rival_that_is_trained_in_another_way_changes_no_effect(other: str, first: bool) -> None:
+    more = {other: OTHERS[other]}
+    assert effects_of({**more, **KNEE} if first else {**KNEE, **more}, "i2m2") == effects_of(KNEE, "i2m2")
+
+
+@pytest.mark.parametrize("same", ["intra", "phase", "inter3", "inter"])
+def test_two_rivals_that_are_the_same_are_refused_by_their_names(same: str) -> None:
+    with pytest.raises(ConfigError, match=f"{same} and again"):
+        effects_of({**KNEE, "again": KNEE[same]}, "i2m2")
+
+
+def test_the_interaction_of_a_method_is_against_the_same_method_without_the_joint_expert() -> None:
+    whole, apart = (Rival(names, "gblend", "joint") for names in (KNEE["i2m2"].experts, KNEE["intra"].experts))
+    assert effects_of({**KNEE, "whole": whole, "apart": apart}, "whole")["interaction"] == ("whole", "apart")
 
 
 @pytest.mark.parametrize(

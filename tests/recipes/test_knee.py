@@ -28,7 +28,7 @@ from knee_i2m2.sources.fastmri.annotations import TARGETS
 from knee_i2m2.sources.phantom.phantom import Phantom, make_phantom
 from knee_i2m2.training import checkpoint
 from knee_i2m2.training.folder import RunFolder
-from knee_i2m2.training.rivals import Rival
+from knee_i2m2.types import Rival
 
 
 @pytest.fixture(scope="module")

@@ -11,14 +11,15 @@ import torch
 from knee_i2m2.errors import CheckpointError
 from knee_i2m2.methods.likelihood import Likelihood, SeparateLikelihoods
 from knee_i2m2.training import checkpoint
-from knee_i2m2.training.rivals import Rival, assemble, order, single, warm_start
+from knee_i2m2.training.rivals import assemble, order, single, warm_start
+from knee_i2m2.types import Rival
 
 RIVALS = {
     "a": Rival(("a",)),
     "inter": Rival(("a+b",)),
-    "inter2": Rival(("a+b", "a+b.2")),
-    "frozen": Rival(("a", "b", "a+b"), joint=False),
-    "i2m2": Rival(("a", "b", "a+b")),
+    "inter2": Rival(("a+b", "a+b.2"), warm=True),
+    "frozen": Rival(("a", "b", "a+b"), "separate_likelihoods", warm=True),
+    "i2m2": Rival(("a", "b", "a+b"), warm=True),
 }
 
 
@@ -43,7 +44,7 @@ def test_single_experts_are_trained_before_the_products_that_start_from_them_and
 def test_what_is_trained_under_a_rival_s_name_is_that_rival() -> None:
     ordered = order(RIVALS, RIVALS)
     assert {name: ordered[name] for name in RIVALS} == RIVALS
-    assert all(ordered[name].alone for name in ("b", "a+b.2"))
+    assert all(len(ordered[name].experts) == 1 for name in ("b", "a+b.2"))
 
 
 def test_a_product_is_fitted_as_one_and_a_frozen_one_is_not(tiny: ModuleType) -> None:

@@ -13,10 +13,10 @@ from torch import Tensor, nn
 from knee_i2m2.experts.experts import Stacked
 from knee_i2m2.training.batches import InOrder, Shuffled, loader
 from knee_i2m2.training.fit import Epoch, Stage, fit, warm_cosine
-from knee_i2m2.training.rivals import Rival, assemble
-from knee_i2m2.types import modalities_of
+from knee_i2m2.training.rivals import assemble
+from knee_i2m2.types import Rival, modalities_of
 
-PRODUCT = Rival(("a", "b", "a+b"))
+PRODUCT = Rival(("a", "b", "a+b"), warm=True)
 
 
 class Samples:
