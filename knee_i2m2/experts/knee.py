@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Collection
+from functools import partial
 
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -21,11 +22,12 @@ __all__ = [
     "knee_shared",
     "position_features",
     "preact_resnet18",
+    "renormalised",
     "resnet18",
     "small",
 ]
 
-_POWERS, _FEATURES = 4, 128
+_GROUPS, _POWERS, _FEATURES = 32, 4, 128
 _RELU = ("RELU", {"inplace": True})
 
 
@@ -99,18 +101,40 @@ def position_features(position: Float[Tensor, "batch 1"]) -> Float[Tensor, "batc
     return (z.unsqueeze(-1) ** z.new_tensor(range(1, _POWERS + 1))).flatten(1)
 
 
-def resnet18(channels: int, outputs: int, matrix: tuple[int, int]) -> nn.Module:
-    """Returns MONAI's 2-D ResNet-18 with a stride-2 stem (He et al., 2016): a quarter of the cost of stride 1."""
+def resnet18(channels: int, outputs: int, matrix: tuple[int, int], width: float = 1.0) -> nn.Module:
+    """Returns MONAI's 2-D ResNet-18 with a stride-2 stem (He et al., 2016): a quarter of the cost of stride 1.
+
+    All 20 normalisation layers are GroupNorm: a slice's answer depends on no other slice, in whatever batch or process.
+
+    Args:
+        channels: Of an image.
+        outputs: Logits of an image.
+        matrix: Rows and columns of an image; any do.
+        width: Channels of a layer, and groups of its channels, as a share of ResNet-18's own.
+    """
     from monai.networks.nets import resnet18 as monai_resnet18
 
-    return monai_resnet18(
+    network = monai_resnet18(
         spatial_dims=2,
         n_input_channels=channels,
         num_classes=outputs,
         conv1_t_stride=2,
         shortcut_type="B",
-        norm=("group", {"num_groups": 32}),
+        widen_factor=width,
     )
+    return renormalised(network, partial(nn.GroupNorm, int(_GROUPS * width)))
+
+
+def renormalised(network: nn.Module, norm: Callable[[int], nn.Module]) -> nn.Module:
+    """Returns the network with `norm(channels)` in place of every batch or group normalisation.
+
+    MONAI hands the norm of its ResNets to the stem alone (MONAI#9028), so that it cannot be asked for.
+    """
+    for parent in list(network.modules()):
+        for name, child in parent.named_children():
+            if isinstance(child, nn.BatchNorm2d | nn.GroupNorm):
+                parent.register_module(name, norm(len(child.weight)))
+    return network
 
 
 def small(channels: int, outputs: int, matrix: tuple[int, int]) -> nn.Module:

@@ -10,16 +10,18 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_model, save_model
 from torch import nn
 
 from knee_i2m2.errors import CheckpointError
+from knee_i2m2.experts.fingerprint import fingerprint
 from knee_i2m2.files import sha256
 
 __all__ = ["exists", "load_state", "load_weights", "save"]
 
 _WEIGHTS, _STATE, _SUMS = "weights.safetensors", "state.pt", "SHA256SUMS"
+_FINGERPRINT = "knee_i2m2.fingerprint"
 
 
 def save(folder: Path, model: nn.Module, state: dict[str, Any]) -> None:
@@ -27,7 +29,7 @@ def save(folder: Path, model: nn.Module, state: dict[str, Any]) -> None:
 
     Args:
         folder: Its parent is made.
-        model: Its parameters and buffers are saved.
+        model: Its parameters and buffers are saved, and the fingerprint of its architecture.
         state: Tensors, numbers, strings and containers of them.
     """
     _recover(folder)
@@ -35,7 +37,7 @@ def save(folder: Path, model: nn.Module, state: dict[str, Any]) -> None:
     for left in (fresh, old):
         shutil.rmtree(left, ignore_errors=True)
     fresh.mkdir(parents=True)
-    save_model(model, str(fresh / _WEIGHTS))
+    save_model(model, str(fresh / _WEIGHTS), {_FINGERPRINT: fingerprint(model)})
     torch.save(state, fresh / _STATE)
     (fresh / _SUMS).write_text("".join(f"{_sum(fresh / name)}\n" for name in (_WEIGHTS, _STATE)))
     _flush(fresh)
@@ -52,17 +54,36 @@ def exists(folder: Path) -> bool:
 
 
 def load_weights(folder: Path, model: nn.Module) -> None:
-    """Loads the weights of a checkpoint into `model`.
+    """Loads the weights of a checkpoint into `model`, or leaves it as it is.
+
+    Checkpoints without a fingerprint are of the first weeks; they load if names and shapes agree.
 
     Raises:
         CheckpointError: Files are missing, their checksums differ, or they belong to another model.
     """
     _verify(folder)
     try:
-        load_model(model, str(folder / _WEIGHTS))
+        reason = _difference(folder / _WEIGHTS, model)
+        if not reason:
+            load_model(model, str(folder / _WEIGHTS))
     except (RuntimeError, SafetensorError) as error:
-        first = str(error).strip().splitlines()[-1].strip()
-        raise CheckpointError(folder, f"holds another model ({first})", "use the run's own configuration") from error
+        reason = str(error).strip().splitlines()[-1].strip()
+    if reason:
+        hint = "use the run's own configuration and the versions in its environment.json"
+        raise CheckpointError(folder, f"holds another model ({reason})", hint)
+
+
+def _difference(path: Path, model: nn.Module) -> str:
+    """Returns in what the architecture of the weights in a file differs from the model's; nothing if it does not."""
+    with safe_open(path, "pt") as file:
+        notes = file.metadata() or {}
+        there = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+    here = {name: tuple(values.shape) for name, values in model.state_dict().items() if name not in notes}
+    for name in sorted(there.keys() | here.keys()):
+        if there.get(name) != here.get(name):
+            return f"{name} is {there.get(name, 'missing')} there, {here.get(name, 'missing')} here"
+    same = notes.get(_FINGERPRINT) in (None, fingerprint(model))
+    return "" if same else "its normalisation layers are of another kind"
 
 
 def load_state(folder: Path) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from knee_i2m2.errors import ConfigError, DataError
 from knee_i2m2.methods.method import Method, overrides
 from knee_i2m2.training import checkpoint
 from knee_i2m2.training.batches import on_device
-from knee_i2m2.training.runner import seed_all
+from knee_i2m2.training.runner import seed_all, synchronised
 from knee_i2m2.types import Batch, Modalities
 
 __all__ = [
@@ -153,7 +153,7 @@ def fit(
     Raises:
         DataError: A loss or the validation score is not a finite number.
     """
-    model, optimiser = fabric.setup(method, optimiser)
+    model, optimiser = fabric.setup(synchronised(method, fabric.world_size, fabric.device), optimiser)
     model.mark_forward_method("losses")
     history = _resume(method, optimiser, folder) if resume else []
     for epoch in range(len(history), stage.epochs):

@@ -8,10 +8,11 @@ from collections.abc import Mapping
 
 import torch
 from lightning_fabric import Fabric
+from torch import nn
 
 from knee_i2m2.errors import ConfigError
 
-__all__ = ["PRECISIONS", "launch", "seed_all"]
+__all__ = ["PRECISIONS", "launch", "seed_all", "synchronised"]
 
 PRECISIONS = {"32": "32-true", "bf16": "bf16-mixed"}
 """Our names of Fabric's precisions; no gradient scaler is ever needed."""
@@ -38,6 +39,17 @@ def launch(device: str = "auto", precision: str = "32", threads: int | None = No
     fabric = Fabric(accelerator=accelerator, devices=devices, num_nodes=nodes, precision=PRECISIONS[precision])
     fabric.launch()
     return fabric
+
+
+def synchronised(network: nn.Module, processes: int, device: torch.device) -> nn.Module:
+    """Returns the network, its batch normalisation over the batches of all processes together.
+
+    torch does so on CUDA alone. On CPUs each process normalises by its own batch, and the running statistics that are
+    saved are those of the first process: train batch-normalised networks there with one process.
+    """
+    if processes == 1 or device.type != "cuda":
+        return network
+    return nn.SyncBatchNorm.convert_sync_batchnorm(network)
 
 
 def _world(environment: Mapping[str, str]) -> tuple[int, int]:

@@ -7,7 +7,15 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from knee_i2m2.experts.knee import NETWORKS, PHASES, knee_expert, position_features, preact_resnet18, resnet18
+from knee_i2m2.experts.knee import (
+    NETWORKS,
+    PHASES,
+    knee_expert,
+    position_features,
+    preact_resnet18,
+    renormalised,
+    resnet18,
+)
 
 ANSWERS = (4, 2)
 
@@ -39,6 +47,27 @@ def test_a_network_maps_images_of_any_size_to_its_outputs(network: str, size: tu
 
 def test_the_default_network_answers_one_slice_of_fastmri_s_matrix() -> None:
     assert resnet18(3, 8, (320, 320)).eval()(torch.rand(1, 3, 320, 320)).shape == (1, 8)
+
+
+@pytest.mark.parametrize(
+    ("network", "groups", "batches"), [("resnet18", 20, 0), ("preact_resnet18", 16, 0), ("small", 0, 4)]
+)
+def test_the_normalisation_layers_are_all_of_the_kind_that_is_claimed(network: str, groups: int, batches: int) -> None:
+    layers = [type(m).__name__ for m in NETWORKS[network](3, 8, (64, 64)).modules() if "Norm" in type(m).__name__]
+    assert sorted(layers) == ["BatchNorm2d"] * batches + ["GroupNorm"] * groups
+
+
+def test_another_norm_leaves_the_convolutions_as_drawn() -> None:
+    torch.manual_seed(1)
+    before = resnet18(3, 8, (64, 64))
+    weights = {name: values.clone() for name, values in before.state_dict().items()}
+    after = renormalised(before, nn.BatchNorm2d).state_dict()
+    assert all(after[name].equal(values) for name, values in weights.items())
+    assert {name.rsplit(".")[-1] for name in after.keys() - weights} == {
+        "running_mean",
+        "running_var",
+        "num_batches_tracked",
+    }
 
 
 @pytest.mark.parametrize("phase", PHASES)
@@ -83,8 +112,7 @@ def test_a_stem_of_stride_two_takes_a_quarter_of_the_operations() -> None:
     from monai.networks.nets import resnet18 as monai_resnet18
 
     x = torch.rand(1, 2, 64, 64)
-    norm = ("group", {"num_groups": 32})
-    slow = monai_resnet18(spatial_dims=2, n_input_channels=2, num_classes=8, shortcut_type="B", norm=norm)
+    slow = monai_resnet18(spatial_dims=2, n_input_channels=2, num_classes=8, shortcut_type="B")
     assert flops(resnet18(2, 8, (64, 64)), x) == pytest.approx(flops(slow, x) / 4, rel=0.02)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_model
 from torch import nn
 
 from knee_i2m2.errors import CheckpointError
@@ -122,6 +123,35 @@ def test_the_weights_of_another_model_are_refused(tmp_path: Path, other: nn.Modu
     folder = save(tmp_path / "last", 1)
     with pytest.raises(CheckpointError, match=r"last: holds another model \(.*\); use the run's own configuration"):
         checkpoint.load_weights(folder, other)
+
+
+def test_a_refused_checkpoint_leaves_the_model_as_it_was(tmp_path: Path) -> None:
+    folder, other = save(tmp_path / "last", 1), nn.Sequential(*model(2.0), nn.Linear(2, 2))
+    with pytest.raises(CheckpointError, match=r"holds another model \(2.bias is missing there, \(2,\) here\)"):
+        checkpoint.load_weights(folder, other)
+    assert other[0].weight.eq(2).all()
+
+
+def test_other_normalisation_of_the_same_names_and_shapes_is_refused(tmp_path: Path) -> None:
+    checkpoint.save(tmp_path / "last", nn.Sequential(nn.GroupNorm(2, 4)), {})
+    with pytest.raises(CheckpointError, match=r"holds another model \(its normalisation layers are of another kind\)"):
+        checkpoint.load_weights(tmp_path / "last", nn.Sequential(nn.GroupNorm(4, 4)))
+
+
+def test_a_checkpoint_from_before_there_were_fingerprints_loads_where_names_and_shapes_agree(tmp_path: Path) -> None:
+    folder = save(tmp_path / "last", 1)
+    save_model(model(5.0), str(folder / "weights.safetensors"))
+    sign(folder)
+    assert read(folder) == {5.0, 1.0}
+    with pytest.raises(CheckpointError, match="holds another model"):
+        checkpoint.load_weights(folder, model(outputs=5))
+
+
+def test_a_checkpoint_of_tied_weights_is_loaded(tmp_path: Path) -> None:
+    tied, loaded = (nn.ModuleDict({"a": layer, "b": layer}) for layer in (nn.Linear(2, 2), nn.Linear(2, 2)))
+    checkpoint.save(tmp_path / "last", tied, {})
+    checkpoint.load_weights(tmp_path / "last", loaded)
+    assert loaded["b"].weight.equal(tied["a"].weight)
 
 
 @pytest.mark.parametrize("content", [b"", b"\xff" * 100, b"\x08" + bytes(7) + b"{}      "])

@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
 
 from knee_i2m2.errors import ConfigError
 from knee_i2m2.training import runner
-from knee_i2m2.training.runner import launch, seed_all
+from knee_i2m2.training.runner import launch, seed_all, synchronised
 
 
 @pytest.mark.parametrize(
@@ -136,3 +137,17 @@ def test_two_processes_with_half_a_batch_each_learn_what_one_learns(ranks: list[
 
 def untrained(tiny) -> torch.Tensor:
     return tiny.state(tiny.product(random=False))["experts.networks.a.network.0.weight"]
+
+
+@pytest.mark.parametrize(
+    ("processes", "device", "kind"),
+    [(2, "cuda", nn.SyncBatchNorm), (1, "cuda", nn.BatchNorm1d), (2, "cpu", nn.BatchNorm1d)],
+)
+def test_batch_normalisation_is_over_all_processes_where_torch_can(processes: int, device: str, kind: type) -> None:
+    network = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4))
+    before, x = list(network.parameters()), torch.rand(5, 3)
+    answer = network.eval()(x)
+    shared = synchronised(network, processes, torch.device(device))
+    assert [type(module) for module in shared] == [nn.Linear, kind]
+    assert all(a is b for a, b in zip(before, shared.parameters(), strict=True))  # the optimiser's own
+    torch.testing.assert_close(shared(x), answer)
