@@ -58,7 +58,7 @@ class ShallowFusion(Method):
             weights = torch.cat([free[:main], free.new_ones(1), free[main:]])
             logp = sum(b * logp for b, logp in zip(weights, shifted, strict=True)).log_softmax(dim=-1)
             loss = cross_entropy(logp, y, torch.ones_like(self.weights, dtype=torch.float64))
-            return float(loss), torch.autograd.grad(loss, free)[0].tolist()
+            return loss.item(), torch.autograd.grad(loss, free)[0].tolist()
 
         start = [1.0] * (len(opinions) - 1)
         fitted = torch.from_numpy(minimize(negative, start, jac=True, bounds=[(0, None)] * len(start)).x)

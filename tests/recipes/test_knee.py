@@ -20,7 +20,7 @@ from knee_i2m2.errors import CheckpointError, ConfigError, DataError
 from knee_i2m2.evaluation.evaluate import evaluate
 from knee_i2m2.options import parse
 from knee_i2m2.recipes import knee as recipe_of_knee
-from knee_i2m2.recipes.knee import RIVALS, SCHEDULES, Knee, PrepareKnee, budget, mean_auroc, prepare, train
+from knee_i2m2.recipes.knee import SCHEDULES, STANDARD, Knee, PrepareKnee, budget, mean_auroc, prepare, train
 from knee_i2m2.recipes.knee_predict import PredictOptions
 from knee_i2m2.recipes.knee_predict import predict as predict_volumes
 from knee_i2m2.report.page import write_report
@@ -158,12 +158,12 @@ def test_a_volume_that_the_ideal_observer_does_not_know_is_named(phantom: Path, 
 def test_every_rival_answers_every_sample_of_val_and_test(run: Path, data: Path) -> None:
     for split in ("val", "test"):
         samples = list(Prepared.open(data, split).index["sample"])
-        for rival in RIVALS:
+        for rival in STANDARD:
             for seed in (0, 1):
                 frame = read(run, rival, seed, split)
                 assert list(dict.fromkeys(frame["sample"])) == samples
-                assert predictions.experts(frame) == RIVALS[rival].experts
-    assert sorted(path.name for path in (run / "predictions").iterdir()) == sorted([*RIVALS, "ideal"])
+                assert predictions.experts(frame) == STANDARD[rival].experts
+    assert sorted(path.name for path in (run / "predictions").iterdir()) == sorted([*STANDARD, "ideal"])
 
 
 def test_the_ideal_observer_is_a_rival_with_the_phantoms_ratios(run: Path, phantom: Path) -> None:
@@ -192,7 +192,7 @@ def test_fine_tuning_starts_from_the_experts_and_moves_them(run: Path) -> None:
 def test_the_closing_records_count_the_warm_starts_updates(run: Path) -> None:
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     spent = {(r["rival"], r["seed"]): r for r in lines if r.get("finished")}
-    assert {name for name, _ in spent} == {*RIVALS, "magnitude+phase.2", "magnitude+phase.3"}
+    assert {name for name, _ in spent} == {*STANDARD, "magnitude+phase.2", "magnitude+phase.3"}
     experts = sum(spent[name, 0]["updates"] for name in ("magnitude", "phase", "inter"))
     steps = spent["magnitude", 0]["updates"] // spent["magnitude", 0]["epochs"]
     assert spent["frozen", 0]["updates"] == experts
@@ -351,7 +351,7 @@ def test_a_yaml_file_gives_the_options_and_the_command_line_wins(data: Path, tmp
 
 def group(name: str, config: Knee) -> tuple[int, float, float]:
     """Returns epochs, learning rate and weight decay of a rival."""
-    planned = budget(name, RIVALS.get(name, Rival((name,))), config)
+    planned = budget(name, STANDARD.get(name, Rival((name,))), config)
     (options,) = planned.optimiser([torch.nn.Parameter(torch.zeros(1))]).param_groups
     return planned.stage.epochs, options["lr"], options["weight_decay"]
 
@@ -377,7 +377,7 @@ def test_a_rival_has_its_own_rates_and_so_have_the_copies_of_its_expert() -> Non
 
 def test_the_schedule_is_the_one_asked_for() -> None:
     for name, rate in SCHEDULES.items():
-        planned = budget("phase", RIVALS["phase"], Knee(Path("D"), Path("O"), schedule=name))
+        planned = budget("phase", STANDARD["phase"], Knee(Path("D"), Path("O"), schedule=name))
         assert planned.stage.rate is rate
     assert {SCHEDULES["constant"](passed) for passed in (0.0, 0.3, 1.0)} == {1.0}
 
@@ -506,4 +506,4 @@ def test_a_training_takes_its_section_of_a_file_and_what_is_typed_before_it_wins
     assert (written["network"], written["epochs"], written["seeds"]) == ("small", 1, [1])
     assert (written["batch_size"], written["phase"], written["rival_lr"]["i2m2"]) == (16, "angle", 1e-6)
     for rival in ("magnitude", "phase", "intra", "inter", "i2m2"):
-        assert predictions.experts(read(tmp_path / "run", rival, 1)) == RIVALS[rival].experts
+        assert predictions.experts(read(tmp_path / "run", rival, 1)) == STANDARD[rival].experts

@@ -102,6 +102,8 @@ def ranks(tmp_path_factory: pytest.TempPathFactory) -> list[dict]:
     out, script = tmp_path_factory.mktemp("ranks"), Path(__file__).with_name("two_processes.py")
     common = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port(), "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}
     shared = {**os.environ, **common, "TORCHELASTIC_RUN_ID": "test", "GROUP_RANK": "0", "OMP_NUM_THREADS": "1"}
+    methods = str(Path(__file__).parents[1] / "methods")
+    shared["PYTHONPATH"] = os.pathsep.join([methods, os.environ.get("PYTHONPATH", "")])
     processes = [
         subprocess.Popen(
             [sys.executable, str(script), str(out)],
@@ -121,6 +123,13 @@ def test_two_processes_end_with_the_same_parameters_and_history(ranks: list[dict
     assert all(torch.equal(ranks[0]["state"][name], values) for name, values in ranks[1]["state"].items())
     assert ranks[0]["scores"] == ranks[1]["scores"]
     assert [rank["reports"] for rank in ranks] == [3, 0]  # one of them writes
+
+
+@pytest.mark.parametrize("name", ["ogm_ge", "gblend", "mmpareto"])
+def test_two_processes_with_hooks_differ_by_nothing_after_twenty_steps(ranks: list[dict], name: str) -> None:
+    first, second = (rank["methods"][name] for rank in ranks)
+    assert max(float((first[key] - second[key]).abs().max()) for key in first) == 0.0
+    assert first.keys() == second.keys()
 
 
 def test_two_processes_answer_every_sample_once(ranks: list[dict]) -> None:
