@@ -14,28 +14,52 @@ if TYPE_CHECKING:
     from knee_i2m2.evaluation.statistics.bootstrap import clustered_interval
     from knee_i2m2.evaluation.statistics.delong import paired_auroc_test as paired_test
     from knee_i2m2.experts.experts import Separate
+    from knee_i2m2.experts.shared import Shared
     from knee_i2m2.fusion.product import product_of_experts
+    from knee_i2m2.methods import METHODS
     from knee_i2m2.methods.likelihood import Likelihood
     from knee_i2m2.modalities.magnitude_phase import modalities
+    from knee_i2m2.predictions import read as read_predictions
+    from knee_i2m2.recipes.knee import Knee, PrepareKnee
+    from knee_i2m2.recipes.knee import prepare as prepare_knee
+    from knee_i2m2.recipes.knee import train as train_knee
+    from knee_i2m2.recipes.knee_trained import load
     from knee_i2m2.report.page import write_report as report
     from knee_i2m2.sources.fastmri.volumes import find_volumes, read_volume
+    from knee_i2m2.sources.phantom.phantom import Phantom, make_phantom
+    from knee_i2m2.training.learn import fit, predict, rival
+    from knee_i2m2.types import Rival
 
 __version__ = "0.1.0"
 
 _HOMES = {
+    "Knee": "recipes.knee",
+    "Likelihood": "methods.likelihood",
+    "METHODS": "methods",
+    "Phantom": "sources.phantom.phantom",
+    "PrepareKnee": "recipes.knee",
+    "Rival": "types",
     "Samples": "data.samples",
-    "evaluate": "evaluation.evaluate",
+    "Separate": "experts.experts",
+    "Shared": "experts.shared",
     "accuracy": "evaluation.statistics.accuracy",
     "auroc": "evaluation.statistics.auroc",
     "clustered_interval": "evaluation.statistics.bootstrap",
-    "paired_test": "evaluation.statistics.delong:paired_auroc_test",
-    "Separate": "experts.experts",
-    "product_of_experts": "fusion.product",
-    "Likelihood": "methods.likelihood",
-    "modalities": "modalities.magnitude_phase",
-    "report": "report.page:write_report",
+    "evaluate": "evaluation.evaluate",
     "find_volumes": "sources.fastmri.volumes",
+    "fit": "training.learn",
+    "load": "recipes.knee_trained",
+    "make_phantom": "sources.phantom.phantom",
+    "modalities": "modalities.magnitude_phase",
+    "paired_test": "evaluation.statistics.delong:paired_auroc_test",
+    "predict": "training.learn",
+    "prepare_knee": "recipes.knee:prepare",
+    "product_of_experts": "fusion.product",
+    "read_predictions": "predictions:read",
     "read_volume": "sources.fastmri.volumes",
+    "report": "report.page:write_report",
+    "rival": "training.learn",
+    "train_knee": "recipes.knee:train",
 }
 """Name at the front door -> module, and the name that it has there if that is another."""
 

@@ -16,7 +16,9 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 import torch
+from jaxtyping import Float16
 from scipy.special import log_softmax
+from torch import Tensor
 
 from knee_i2m2 import predictions
 from knee_i2m2.data.parallel import counted
@@ -46,7 +48,7 @@ from knee_i2m2.training.rivals import learning
 from knee_i2m2.training.runner import launch
 from knee_i2m2.types import Batch, Rival
 
-__all__ = ["PredictOptions", "finished_seeds", "predict", "restored", "trained_as"]
+__all__ = ["PredictOptions", "as_in_training", "averaged", "finished_seeds", "predict", "restored", "trained_as"]
 
 
 @dataclass
@@ -287,14 +289,27 @@ class _Preparation:
 
     def _batch(self, volume: Volume, index: pd.DataFrame, device: torch.device) -> Batch:
         """Returns a volume as one batch, rounded as the training data were: to float16."""
-        stored, unit = volume_modalities(volume, self.transform, device)
-        values = dict(zip(MODALITIES, stored.float().split(1, dim=1), strict=True))
-        if self.data["settings"]["normalise"] == "none":
-            values["magnitude"] = values["magnitude"] * unit
-        values["position"] = torch.from_numpy(index["position"].to_numpy(np.float32)[:, None])
+        values = as_in_training(*volume_modalities(volume, self.transform, device), self.data["settings"])
         x = {name: v for name, v in values.items() if self.modalities is None or name in self.modalities}
         truth = torch.from_numpy(index[self.data["targets"]].to_numpy(np.int64))
         return Batch(x, truth, torch.arange(volume.slices))
+
+
+def as_in_training(
+    channels: Float16[Tensor, "slices 2 rows columns"], unit: float, settings: Mapping[str, Any]
+) -> dict[str, Tensor]:
+    """Returns all modalities of a volume, rounded to float16 and scaled as the training data were.
+
+    Args:
+        channels: Magnitude in its unit, and phase in rad.
+        unit: Of the magnitude.
+        settings: How the training data were prepared.
+    """
+    values = dict(zip(MODALITIES, channels.float().split(1, dim=1), strict=True))
+    if settings["normalise"] == "none":
+        values["magnitude"] = values["magnitude"] * unit
+    position = np.arange(len(channels)) / max(len(channels) - 1, 1)
+    return {**values, "position": torch.from_numpy(position.astype(np.float32)[:, None])}
 
 
 def averaged(answers: Sequence[Answers]) -> Answers:

@@ -11,24 +11,25 @@ __all__ = ["accuracy", "accuracy_of_replicates"]
 def accuracy(
     truth: Int[np.ndarray, " samples"],
     logp: Float[np.ndarray, "samples classes"],
-    weight: Num[np.ndarray, " samples"] | None = None,
-) -> float:
+    weight: Num[np.ndarray, "samples *replicates"] | None = None,
+) -> float | Float[np.ndarray, " replicates"]:
     """Returns the weighted share of samples answered right.
 
     Args:
         truth: Classes; -1 is unknown and dropped.
         logp: Log-probabilities, or any score that is largest for the answer.
-        weight: How often each sample counts; once, if not given.
+        weight: How often each sample counts; once, if not given. Of shape (samples, replicates) in a bootstrap.
 
     Returns:
-        A number in [0, 1], or NaN ("not estimable") when no truth is known.
+        A number in [0, 1], or NaN ("not estimable") when no truth is known; one for each replicate, if there are such.
 
     Example:
         >>> accuracy(np.array([0, 1, -1]), np.log([[0.9, 0.1], [0.6, 0.4], [0.5, 0.5]]))
         0.5
     """
     weights = np.ones(len(truth)) if weight is None else weight
-    return float(accuracy_of_replicates(truth, logp, weights[:, None])[0])
+    shares = accuracy_of_replicates(truth, logp, weights if weights.ndim == 2 else weights[:, None])
+    return shares if weights.ndim == 2 else float(shares[0])
 
 
 def accuracy_of_replicates(
