@@ -31,7 +31,7 @@ from knee_i2m2.experts.experts import Experts
 from knee_i2m2.methods import METHODS
 from knee_i2m2.recipes import checks
 from knee_i2m2.recipes.progress import progress
-from knee_i2m2.sources.avmnist.prepare import AVMNISTSettings, prepare_avmnist
+from knee_i2m2.sources.avmnist import PrepareAVMNIST, prepare_avmnist
 from knee_i2m2.training.fit import Stage, warm_cosine
 from knee_i2m2.training.rivals import method_rivals, order, separate, standard_rivals
 from knee_i2m2.training.runner import launch, seed_all
@@ -44,35 +44,6 @@ MODALITIES = ("image", "audio")
 STANDARD = standard_rivals(MODALITIES)
 RIVALS = STANDARD | method_rivals(MODALITIES)
 """Name -> rival: the standard ones, and those of `--method`."""
-
-
-@dataclass
-class PrepareAVMNIST:
-    """Pairs digits with spoken digits in noise; no digit, recording or second of noise is in two splits.
-
-    Attributes:
-        mnist: Folder with MNIST's four IDX files, plain or gzipped.
-        fsdd: Free Spoken Digit Dataset, a folder or a zip.
-        noise: Folder of noise, 8 kHz mono WAV.
-        out: Folder to write.
-        components: Principal components kept of each digit, 1 to 784; 4 hold 28 % of the energy.
-        snr: Lowest and highest ratio of speech to noise in dB, drawn uniformly.
-        train: Pairs for training.
-        val: Pairs for validation.
-        test: Pairs for the test.
-        seed: Of everything random.
-    """
-
-    mnist: Path
-    fsdd: Path
-    noise: Path
-    out: Path
-    components: int = 4
-    snr: tuple[float, float] = (-18.0, -1.0)
-    train: int = 20000
-    val: int = 2500
-    test: int = 3000
-    seed: int = 0
 
 
 @dataclass
@@ -131,9 +102,8 @@ def prepare(config: PrepareAVMNIST) -> dict[str, Any]:
         ConfigError: An option is out of range, or the folder was prepared otherwise.
         DataError: An input is missing or damaged, or the folder cannot be written.
     """
-    settings = AVMNISTSettings(config.components, config.snr, config.train, config.val, config.test, config.seed)
     with progress() as bars:
-        return prepare_avmnist(config.mnist, config.fsdd, config.noise, config.out, settings, bars)
+        return prepare_avmnist(config, bars)
 
 
 def train(config: AVMNIST) -> dict[str, Any]:

@@ -11,36 +11,13 @@ Cost: all of NLVR2 at 384 pixels takes about 50 GB; scenes (15,000 examples of 4
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from knee_i2m2.data.splits import SPLITS
 from knee_i2m2.recipes.progress import progress
-from knee_i2m2.sources.nlvr2.prepare import Layout, NLVR2Settings, prepare_nlvr2
+from knee_i2m2.sources.nlvr2 import PrepareNLVR2, prepare_nlvr2
 
 __all__ = ["PrepareNLVR2", "prepare"]
-
-
-@dataclass
-class PrepareNLVR2:
-    """Reads picture pairs with their sentences; an example without its pictures is left out and listed.
-
-    Attributes:
-        out: Folder to write.
-        layout: files: NLVR2's own folder; arrow: the files of ViLT, METER and FIBER; nlvr: version 1, one picture.
-        side: Rows and columns of a picture in pixels, resized without a crop.
-        splits: Which are prepared: train val test.
-        seed: Of NLVR's split by sentence; NLVR2's splits are its authors'.
-        jobs: Processes; they do not change a byte.
-    """
-
-    out: Path
-    layout: Layout = "files"
-    side: int = 384
-    splits: list[str] = field(default_factory=lambda: list(SPLITS))
-    seed: int = 0
-    jobs: int = 1
 
 
 def prepare(source: Path, /, config: PrepareNLVR2) -> dict[str, Any]:
@@ -50,6 +27,5 @@ def prepare(source: Path, /, config: PrepareNLVR2) -> dict[str, Any]:
         ConfigError: An option is out of range, or the folder was prepared otherwise.
         DataError: An input is missing or damaged, or the folder cannot be written.
     """
-    settings = NLVR2Settings(config.layout, config.side, tuple(config.splits), config.seed)
     with progress() as bars:
-        return prepare_nlvr2(source, config.out, settings, bars, config.jobs)
+        return prepare_nlvr2(source, config, bars)

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from knee_i2m2.recipes.knee import Knee, PrepareKnee, prepare, train
+from knee_i2m2.sources.phantom import Phantom, make_phantom
 from knee_i2m2.sources.phantom.lesions import Strengths
-from knee_i2m2.sources.phantom.phantom import Phantom, make_phantom
 
 
 def prepared_phantom(folder: Path, strengths: Strengths = Strengths()) -> Path:  # noqa: B008, it is frozen

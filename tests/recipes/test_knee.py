@@ -25,7 +25,7 @@ from knee_i2m2.recipes.knee_predict import PredictOptions
 from knee_i2m2.recipes.knee_predict import predict as predict_volumes
 from knee_i2m2.report.page import write_report
 from knee_i2m2.sources.fastmri.annotations import TARGETS
-from knee_i2m2.sources.phantom.phantom import Phantom, make_phantom
+from knee_i2m2.sources.phantom import Phantom, make_phantom
 from knee_i2m2.training import checkpoint
 from knee_i2m2.training.folder import RunFolder
 from knee_i2m2.types import Rival

@@ -17,8 +17,8 @@ from knee_i2m2.errors import DataError
 from knee_i2m2.recipes.evaluate import EvaluateOptions, evaluate
 from knee_i2m2.recipes.knee import PrepareKnee, prepare
 from knee_i2m2.recipes.knee_cases import write_cases
+from knee_i2m2.sources.phantom import Phantom, make_phantom
 from knee_i2m2.sources.phantom.lesions import Strengths
-from knee_i2m2.sources.phantom.phantom import Phantom, make_phantom
 
 TARGETS = ("abnormal", "meniscus", "acl", "cartilage")
 

@@ -16,7 +16,7 @@ from knee_i2m2.cli import main
 from knee_i2m2.errors import ConfigError, DataError
 from knee_i2m2.recipes.knee import Knee, PrepareKnee, prepare, train
 from knee_i2m2.recipes.knee_predict import PredictOptions, aurocs, predict
-from knee_i2m2.sources.phantom.phantom import Phantom, make_phantom
+from knee_i2m2.sources.phantom import Phantom, make_phantom
 from tests.evaluation.runs import index, prediction_table
 
 

@@ -9,7 +9,7 @@ import pytest
 from knee_i2m2.evaluation.evaluate import evaluate
 from knee_i2m2.recipes.knee import Knee, PrepareKnee, prepare, train
 from knee_i2m2.sources.fastmri.annotations import TARGETS
-from knee_i2m2.sources.phantom.phantom import Phantom, make_phantom
+from knee_i2m2.sources.phantom import Phantom, make_phantom
 
 pytestmark = pytest.mark.slow
 
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_position_alone_is_skill_until_it_is_adjusted_for(tmp_path: Path, seed: int) -> None:
     archive = tmp_path / "phantom"
-    make_phantom(Phantom(volumes=300, slices=36, matrix=32, seed=seed, position_confound=True), archive, jobs=2)
+    make_phantom(Phantom(volumes=300, slices=36, matrix=32, seed=seed, position_confound=True, jobs=2), archive)
     prepare(archive, PrepareKnee(annotations=archive / "knee.csv", out=tmp_path / "data"))
     run = tmp_path / "run"
     train(Knee(data=tmp_path / "data", out=run, rivals=["position"], epochs=6, lr=3e-3, threads=1, device="cpu"))

@@ -12,7 +12,7 @@ import pytest
 from knee_i2m2 import predictions
 from knee_i2m2.data.prepared import Prepared
 from knee_i2m2.recipes.knee import PrepareKnee, prepare
-from knee_i2m2.sources.phantom.phantom import Phantom, make_phantom
+from knee_i2m2.sources.phantom import Phantom, make_phantom
 
 pytestmark = pytest.mark.slow
 

@@ -9,14 +9,15 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from knee_i2m2.data.writing import finished, write_prepared
-from knee_i2m2.errors import ConfigError
+from knee_i2m2.errors import ConfigError, check_seed
 from knee_i2m2.files import sha256
 from knee_i2m2.sources.avmnist.digits import mnist_files, read_digits
 from knee_i2m2.sources.avmnist.modalities import audio, fit_components, images
@@ -24,24 +25,30 @@ from knee_i2m2.sources.avmnist.pairs import SPLITS, draw_pairs
 from knee_i2m2.sources.avmnist.sounds import noise_files, read_noises, read_recordings, speech_fingerprint
 from knee_i2m2.types import Progress, silent
 
-__all__ = ["AVMNISTSettings", "prepare_avmnist"]
-
-"""Told the modality, how many pairs are done, and of how many."""
+__all__ = ["PrepareAVMNIST", "prepare_avmnist"]
 
 
-@dataclass(frozen=True)
-class AVMNISTSettings:
-    """How the pairs are made.
+@dataclass
+class PrepareAVMNIST:
+    """Pairs digits with spoken digits in noise; no digit, recording or second of noise is in two splits.
 
     Attributes:
+        mnist: Folder with MNIST's four IDX files, plain or gzipped.
+        fsdd: Free Spoken Digit Dataset, a folder or a zip.
+        noise: Folder of noise, 8 kHz mono WAV.
+        out: Folder to write.
         components: Principal components kept of each digit, 1 to 784; 4 hold 28 % of the energy.
-        snr: Lowest and highest ratio of speech to noise (dB).
+        snr: Lowest and highest ratio of speech to noise in dB, drawn uniformly.
         train: Pairs for training.
         val: Pairs for validation.
         test: Pairs for the test.
-        seed: What makes everything that is random.
+        seed: Of everything random.
     """
 
+    mnist: Path
+    fsdd: Path
+    noise: Path
+    out: Path
     components: int = 4
     snr: tuple[float, float] = (-18.0, -1.0)
     train: int = 20000
@@ -50,36 +57,35 @@ class AVMNISTSettings:
     seed: int = 0
 
 
-def prepare_avmnist(
-    mnist: Path, fsdd: Path, noise: Path, out: Path, settings: AVMNISTSettings, progress: Progress = silent
-) -> dict:
+SETTINGS = ("components", "snr", "train", "val", "test", "seed")
+"""The options that the content depends on."""
+
+
+def prepare_avmnist(config: PrepareAVMNIST, progress: Progress = silent) -> dict[str, Any]:
     """Writes `index.parquet`, `image.npy`, `audio.npy` and, last, `data.json`; what is finished is not made again.
 
     Args:
-        mnist: The folder with MNIST's four IDX files, plain or gzipped.
-        fsdd: The Free Spoken Digit Dataset, a folder or a zip.
-        noise: A folder of noise, 8 kHz mono WAV.
-        out: The folder to write.
-        settings: How the pairs are made.
-        progress: Told after every few hundred pairs.
+        config: The inputs, the folder to write, and how the pairs are made.
+        progress: Called after every few hundred pairs.
 
     Returns:
         What stands in `data.json`.
 
     Raises:
-        ConfigError: A setting is out of range, or `out` was prepared otherwise.
+        ConfigError: An option is out of range, or `out` was prepared otherwise.
         DataError: An input is missing or damaged, or `out` cannot be written.
     """
-    _check(settings)
-    about = {"task": "avmnist", "targets": ["label"], "classes": 10}
-    wanted = {**about, "settings": asdict(settings), "sources": _fingerprints(mnist, fsdd, noise)}
-    wanted = json.loads(json.dumps(wanted))
+    _check(config)
+    mnist, fsdd, noise, out = config.mnist, config.fsdd, config.noise, config.out
+    settings = {name: getattr(config, name) for name in SETTINGS}
+    about = {"task": "avmnist", "targets": ["label"], "classes": 10, "settings": settings}
+    wanted = json.loads(json.dumps({**about, "sources": _fingerprints(mnist, fsdd, noise)}))
     if found := finished(out, wanted):
         return found
     digits, recordings, noises = read_digits(mnist_files(mnist)), read_recordings(fsdd), read_noises(noise)
-    sizes = {split: getattr(settings, split) for split in SPLITS}
-    pairs = draw_pairs(digits, recordings, noises, sizes, settings.snr, settings.seed)
-    components = fit_components(digits["train"].images, settings.components)
+    sizes = {split: getattr(config, split) for split in SPLITS}
+    pairs = draw_pairs(digits, recordings, noises, sizes, config.snr, config.seed)
+    components = fit_components(digits["train"].images, config.components)
     made = {"image": images(pairs, digits, components), "audio": audio(pairs, recordings, noises)}
     data = {**wanted, "modalities": _modalities(components.explained_variance_ratio_), "counts": _counts(pairs)}
     parts = ({name: part} for name in made for part in _counted(name, made[name], len(pairs), progress))
@@ -87,15 +93,14 @@ def prepare_avmnist(
     return data
 
 
-def _check(settings: AVMNISTSettings) -> None:
-    low, high = settings.snr
+def _check(config: PrepareAVMNIST) -> None:
+    check_seed(config.seed)
+    low, high = config.snr
     if not (math.isfinite(low) and math.isfinite(high) and low <= high):
         raise ConfigError(f"--snr {low} {high} is no range in dB; give the lower end first, as in --snr -18 -1")
-    if settings.seed < 0:
-        raise ConfigError(f"--seed {settings.seed} is negative; give 0 or more")
     for split in SPLITS:
-        if getattr(settings, split) < 1:
-            raise ConfigError(f"--{split} {getattr(settings, split)} leaves no pair for {split}; give 1 or more")
+        if getattr(config, split) < 1:
+            raise ConfigError(f"--{split} {getattr(config, split)} leaves no pair for {split}; give 1 or more")
 
 
 def _fingerprints(mnist: Path, fsdd: Path, noise: Path) -> dict[str, str]:

@@ -1,1 +1,7 @@
 """NLVR2 and NLVR: sentences and pictures."""
+
+from __future__ import annotations
+
+from knee_i2m2.sources.nlvr2.prepare import PrepareNLVR2, prepare_nlvr2, read_examples
+
+__all__ = ["PrepareNLVR2", "prepare_nlvr2", "read_examples"]

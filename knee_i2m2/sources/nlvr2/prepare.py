@@ -16,7 +16,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -37,69 +37,72 @@ from knee_i2m2.sources.nlvr2.nlvr import read_nlvr
 from knee_i2m2.sources.nlvr2.pictures import Fault, Picture, read_pictures
 from knee_i2m2.types import Progress, silent
 
-__all__ = ["Layout", "NLVR2Settings", "left_out", "prepare_nlvr2", "read_examples"]
+__all__ = ["Layout", "PrepareNLVR2", "left_out", "prepare_nlvr2", "read_examples"]
 
 Layout = Literal["files", "arrow", "nlvr"]
 """NLVR2's own files, the arrow files of ViLT, METER and FIBER, or NLVR's own files."""
-
-"""Told how many pairs are done, and of how many."""
 
 _SIDES = (8, 1024)
 _AT_ONCE = 512
 """Pairs under way: what several processes have finished waits in memory."""
 
 
-@dataclass(frozen=True)
-class NLVR2Settings:
-    """How the examples are prepared.
+@dataclass
+class PrepareNLVR2:
+    """Reads picture pairs with their sentences; an example without its pictures is left out and listed.
 
     Attributes:
-        layout: What the source is.
-        side: Rows and columns of a picture (pixels), resized without a crop.
-        splits: Which are prepared; NLVR needs all three.
-        seed: Of NLVR's split by sentence; NLVR2's splits are the authors'.
+        out: Folder to write.
+        layout: files: NLVR2's own folder; arrow: the files of ViLT, METER and FIBER; nlvr: version 1, one picture.
+        side: Rows and columns of a picture in pixels, resized without a crop.
+        splits: Which are prepared: train val test.
+        seed: Of NLVR's split by sentence; NLVR2's splits are its authors'.
+        jobs: Processes; they do not change a byte.
     """
 
+    out: Path
     layout: Layout = "files"
     side: int = 384
-    splits: tuple[str, ...] = SPLITS
+    splits: list[str] = field(default_factory=lambda: list(SPLITS))
     seed: int = 0
+    jobs: int = 1
 
 
-def prepare_nlvr2(
-    source: Path, out: Path, settings: NLVR2Settings, progress: Progress = silent, jobs: int = 1
-) -> dict[str, Any]:
+SETTINGS = ("layout", "side", "splits", "seed")
+"""The options that the content depends on."""
+
+
+def prepare_nlvr2(source: Path, /, config: PrepareNLVR2, progress: Progress = silent) -> dict[str, Any]:
     """Writes `image.npy`, `left_out.csv`, `index.parquet` and, last, `data.json`; what is finished is not made again.
 
     Args:
         source: The folder.
-        out: The folder to write.
-        settings: How the examples are prepared.
-        progress: Told after every pair.
-        jobs: Processes; they do not change a byte.
+        config: How the examples are prepared, and where to.
+        progress: Called after every pair.
 
     Returns:
         What stands in `data.json`.
 
     Raises:
-        ConfigError: A setting is out of range, or `out` was prepared otherwise.
+        ConfigError: An option is out of range, or `out` was prepared otherwise.
         DataError: The source is missing or damaged, no example of a split has its pictures, or `out` cannot be
             written.
     """
-    found = read_examples(source, settings)
+    out, found = config.out, read_examples(source, config)
     about = {"task": "nlvr2", "targets": ["label"], "classes": 2, **found.notes}
-    wanted = json.loads(json.dumps({**about, "settings": asdict(settings), "sources": dict(found.sources)}))
+    settings = {name: getattr(config, name) for name in SETTINGS}
+    wanted = json.loads(json.dumps({**about, "settings": settings, "sources": dict(found.sources)}))
     if done := finished(out, wanted):
         return done
     with writing(out):
         (out / "data.json").unlink(missing_ok=True)
     pictures = len(next(iter(found.pictures.values())))
-    shape = (3 * pictures, settings.side, settings.side)
+    shape = (3 * pictures, config.side, config.side)
     with whole(out / "image.npy") as path:
         with path.open("wb") as opened:
-            rows, faults = _fill(opened, found, shape, progress, jobs)
+            rows, faults = _fill(opened, found, shape, progress, config.jobs)
         index, table = _index(found.index, rows), left_out(found.index, faults, source)
-        _refuse_empty(source, index, table, settings)
+        _refuse_empty(source, index, table, config)
     with whole(out / "left_out.csv") as path:
         table.to_csv(path, index=False, lineterminator="\n")
     image = {"shape": list(shape), "dtype": "uint8", "scale": 1 / 255, "pictures": pictures}
@@ -109,17 +112,17 @@ def prepare_nlvr2(
     return data
 
 
-def read_examples(source: Path, settings: NLVR2Settings) -> Examples:
+def read_examples(source: Path, config: PrepareNLVR2) -> Examples:
     """Returns the examples of a source, whose pictures have not been opened.
 
     Raises:
-        ConfigError: A setting is out of range.
+        ConfigError: An option is out of range.
         DataError: The source is missing or damaged.
     """
-    _check(settings)
-    if settings.layout == "nlvr":
-        return read_nlvr(source, settings.seed)
-    return (read_files if settings.layout == "files" else read_arrow)(source, settings.splits)
+    _check(config)
+    if config.layout == "nlvr":
+        return read_nlvr(source, config.seed)
+    return (read_files if config.layout == "files" else read_arrow)(source, config.splits)
 
 
 def left_out(index: pd.DataFrame, faults: Mapping[str, Fault], source: Path) -> pd.DataFrame:
@@ -137,17 +140,17 @@ def left_out(index: pd.DataFrame, faults: Mapping[str, Fault], source: Path) -> 
     return rows[["sample", "split"]].reset_index(drop=True).assign(**columns)
 
 
-def _check(settings: NLVR2Settings) -> None:
-    check_seed(settings.seed)
+def _check(config: PrepareNLVR2) -> None:
+    check_seed(config.seed)
     low, high = _SIDES
-    if not low <= settings.side <= high:
-        raise ConfigError(f"--side {settings.side}: give {low} to {high} pixels, such as 384")
-    for split in settings.splits:
+    if not low <= config.side <= high:
+        raise ConfigError(f"--side {config.side}: give {low} to {high} pixels, such as 384")
+    for split in config.splits:
         if split not in SPLITS:
             raise ConfigError(f"--splits {split}: there is no such split; {suggestion(split, SPLITS)}")
-    if not settings.splits or len(set(settings.splits)) < len(settings.splits):
-        raise ConfigError(f"--splits {' '.join(settings.splits)}: name each split once, and at least one")
-    if settings.layout == "nlvr" and set(settings.splits) != set(SPLITS):
+    if not config.splits or len(set(config.splits)) < len(config.splits):
+        raise ConfigError(f"--splits {' '.join(config.splits)}: name each split once, and at least one")
+    if config.layout == "nlvr" and set(config.splits) != set(SPLITS):
         raise ConfigError("--splits does not go with --layout nlvr: its sentences are divided into all three")
 
 
@@ -185,9 +188,9 @@ def _index(index: pd.DataFrame, rows: Mapping[str, int]) -> pd.DataFrame:
     return kept.assign(row=kept["pair"].map(rows).astype(np.int64))
 
 
-def _refuse_empty(source: Path, index: pd.DataFrame, table: pd.DataFrame, settings: NLVR2Settings) -> None:
+def _refuse_empty(source: Path, index: pd.DataFrame, table: pd.DataFrame, config: PrepareNLVR2) -> None:
     """Raises DataError where a split has lost all its examples."""
-    for split in settings.splits:
+    for split in config.splits:
         lost = table[table["split"] == split]
         if len(lost) and not (index["split"] == split).any():
             first = f"the first, {lost['picture'].iloc[0]}, {lost['reason'].iloc[0]}"

@@ -28,6 +28,9 @@ from knee_i2m2.sources.phantom.anatomy import Anatomy, Grid, bump, dipole, site
 
 __all__ = ["Changes", "Lesions", "Patch", "Strengths", "changes", "draw_lesions", "patch", "slice_position"]
 
+_PREVALENCE = 0.75
+"""Probability that a patient has a target's lesion, which then spans some of the slices."""
+
 
 @dataclass(frozen=True)
 class Strengths:
@@ -78,15 +81,13 @@ class Lesions:
     offsets: np.ndarray
 
 
-def draw_lesions(
-    generator: np.random.Generator, slices: int, prevalence: float = 0.75, position_confound: bool = False
-) -> Lesions:
-    """Draws a patient's lesions; each target is there with probability `prevalence`, in a run of slices.
+def draw_lesions(generator: np.random.Generator, slices: int, position_confound: bool = False) -> Lesions:
+    """Draws a patient's lesions; each target has some with probability .75, in a run of slices.
 
     Without `position_confound` every slice is equally likely to be hit: the centre of the run is uniform over all
     places at which the run touches the volume, inside it or not. With it, runs keep to the middle of the knee.
     """
-    labels = np.stack([_run(generator, slices, prevalence, position_confound) for _ in TARGETS], axis=1)
+    labels = np.stack([_run(generator, slices, position_confound) for _ in TARGETS], axis=1)
     return Lesions(
         labels=labels,
         amplitudes=generator.uniform(0.8, 1.2, size=labels.shape),
@@ -95,9 +96,9 @@ def draw_lesions(
     )
 
 
-def _run(generator: np.random.Generator, slices: int, prevalence: float, confound: bool) -> np.ndarray:
+def _run(generator: np.random.Generator, slices: int, confound: bool) -> np.ndarray:
     """Returns 0 or 1 per slice."""
-    present, place = generator.random() < prevalence, generator.random()
+    present, place = generator.random() < _PREVALENCE, generator.random()
     length = slices * generator.uniform(*((0.3, 0.5) if confound else (0.4, 0.8)))
     middle = (slices - 1) / 2
     spread = generator.normal() * 0.06 * slices if confound else (place - 0.5) * (slices - 1 + length)

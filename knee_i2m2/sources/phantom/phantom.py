@@ -11,9 +11,10 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -43,62 +44,79 @@ _COLUMNS = ("file", "slice", "study_level", "x", "y", "width", "height", "label"
 
 @dataclass(frozen=True)
 class Phantom:
-    """What is made.
+    """Writes fastMRI-format knee volumes with a known answer, and their annotations.
 
     Attributes:
-        volumes: Number of volumes; two a patient.
-        slices: Slices of each volume.
-        matrix: Rows and columns of the reconstruction; k-space is 2 `matrix` by fastMRI's widths in proportion.
+        volumes: How many, two a patient; 60 by default, or with --like all of the file list.
+        slices: Slices of each volume; with --like at least as many as are annotated.
+        matrix: Rows and columns of the image; k-space has twice as many rows.
         seed: Makes everything.
-        noise: Standard deviation of k-space noise per real component; tissue has a signal of about 0.7.
-        prevalence: Probability that a patient has a target's lesion, which then spans some of the slices.
-        position_confound: Whether lesions prefer the middle slices.
+        noise: Standard deviation of k-space noise; tissue has a signal of about 0.7.
+        position_confound: Let lesions prefer the middle slices, as in fastMRI+.
         strengths: How much lesions change the object.
+        like: A real fastMRI+ CSV, whose names, labels and boxes the volumes take.
+        file_list: Its file list; beside the CSV by default.
+        jobs: Processes; they do not change a byte.
     """
 
-    volumes: int = 60
+    volumes: int | None = None
     slices: int = 36
     matrix: int = 320
     seed: int = 0
     noise: float = 0.12
-    prevalence: float = 0.75
     position_confound: bool = False
     strengths: Strengths = field(default_factory=Strengths)
+    like: Path | None = None
+    file_list: Path | None = None
+    jobs: int = 1
 
     def __post_init__(self) -> None:
-        if self.volumes < 2 or self.slices < 1 or self.matrix < 16 or self.matrix % 2:
-            raise ConfigError("a phantom needs at least 2 volumes, 1 slice and an even matrix of at least 16")
         check_seed(self.seed)
-        if self.noise <= 0 or not 0 < self.prevalence <= 1:
-            raise ConfigError("a phantom needs noise above 0 and a prevalence in (0, 1]")
+        if self.like is None and self.file_list is not None:
+            raise ConfigError("--file-list goes with --like; leave it out or name the annotations")
+        if self.like is not None and self.position_confound:
+            raise ConfigError("--position-confound does not go with --like: real labels have their own positions")
+        if self.like is None and self.volumes is not None and self.volumes < 2:
+            raise ConfigError(f"--volumes {self.volumes}: a phantom needs at least 2, one for each series of a patient")
+        if self.slices < 1 or self.matrix < 16 or self.matrix % 2 or self.noise <= 0:
+            raise ConfigError("a phantom needs at least 1 slice, an even matrix of at least 16 and noise above 0")
+
+    def written(self) -> dict[str, Any]:
+        """Returns the settings that the content depends on, as `phantom.json` holds them; a CSV by its name."""
+        settings = {k: v for k, v in asdict(self).items() if k not in ("like", "file_list", "jobs")}
+        return settings if self.like is None else settings | {"like": self.like.name}
 
 
-def make_phantom(settings: Phantom, out: Path, progress: Progress = silent, jobs: int = 1) -> None:
+def make_phantom(settings: Phantom, out: Path, progress: Progress = silent) -> int:
     """Writes a phantom archive to the folder `out`, whole or not at all; the same settings give the same bytes.
+
+    Returns:
+        The number of volumes.
 
     Args:
         settings: What is made.
         out: A folder that is not there yet or is empty.
         progress: Called as volumes are finished.
-        jobs: Processes; they do not change the bytes.
 
     Raises:
         ConfigError: The folder holds something.
     """
     refuse_occupied(out)
-    made = []
+    settings = replace(settings, volumes=60 if settings.volumes is None else settings.volumes)
+    patients, made = range((settings.volumes + 1) // 2), []
     with whole_folder(out) as folder:
-        for patient in in_parallel(partial(_make_patient, settings, folder), range((settings.volumes + 1) // 2), jobs):
+        for patient in in_parallel(partial(_make_patient, settings, folder), patients, settings.jobs):
             made += patient
             progress("phantom volumes", len(made), settings.volumes)
         _write_tables(pd.concat([rows for rows, _ in made]), pd.concat([ideal for _, ideal in made]), settings, folder)
+    return settings.volumes
 
 
 def _make_patient(settings: Phantom, out: Path, patient: int) -> list[tuple[pd.DataFrame, pd.DataFrame]]:
     """Writes a patient's series and returns their annotations and ideal scores."""
     generator = np.random.default_rng([settings.seed, patient])
     anatomy = draw_anatomy(generator)
-    lesions = draw_lesions(generator, settings.slices, settings.prevalence, settings.position_confound)
+    lesions = draw_lesions(generator, settings.slices, settings.position_confound)
     made = []
     for series, sequence in zip(range(2 * patient, settings.volumes), CONTRASTS, strict=False):
         name, own = volume_name(series), np.random.default_rng([settings.seed, patient, series + 1])
@@ -188,7 +206,7 @@ def _write_tables(annotations: pd.DataFrame, ideal: pd.DataFrame, settings: Phan
     write_file_list([volume_name(i) for i in range(settings.volumes)], out)
     with whole(out / "ideal.parquet") as temporary:
         ideal.to_parquet(temporary, index=False)
-    write_text(out / "phantom.json", json.dumps(asdict(settings), indent=2) + "\n")
+    write_text(out / "phantom.json", json.dumps(settings.written(), indent=2) + "\n")
 
 
 def write_file_list(names: list[str], out: Path) -> None:

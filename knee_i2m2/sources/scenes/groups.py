@@ -33,9 +33,9 @@ class World:
 
     side: int
     most: int
-    kinds: tuple[str, ...]
-    colours: tuple[str, ...]
-    shapes: tuple[str, ...]
+    kinds: Sequence[str]
+    colours: Sequence[str]
+    shapes: Sequence[str]
 
 
 @dataclass(frozen=True)

@@ -9,14 +9,14 @@
 
 An image set is two sentences and two pairs of pictures, each sentence true of one pair and false of the other. So a
 sentence is true as often as it is false, and so is what is said of a pair: neither tells anything without the other,
-exactly and in every split. A leak plants evidence of a known strength in one of them (`scenes_leak`).
+exactly and in every split. A leak plants evidence of a known strength in one of them (`leak`).
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -34,29 +34,27 @@ from knee_i2m2.sources.scenes.pictures import COLOURS, SHAPES, mark, render, str
 from knee_i2m2.sources.scenes.sentences import KINDS
 from knee_i2m2.types import Progress, silent
 
-__all__ = ["ScenesSettings", "draw_scenes", "make_scenes"]
-
-"""Told how many image sets are drawn, and of how many."""
+__all__ = ["Scenes", "draw_scenes", "make_scenes"]
 
 _DIRECTORIES = 100
 
 
 @dataclass(frozen=True)
-class ScenesSettings:
-    """What is drawn.
+class Scenes:
+    """Writes NLVR2-format picture pairs and sentences with a known answer.
 
     Attributes:
         train: Examples for training; four make an image set.
         val: Examples for validation.
         test: Examples for the test.
-        side: Rows and columns of a picture (pixels), a multiple of 48.
+        side: Rows and columns of a picture, a multiple of 48 pixels.
         seed: Makes everything.
-        kinds: What sentences are about: existence, counting, both, comparison, same, spatial.
+        kinds: What sentences are about: existence counting both comparison same spatial.
         most: Things in a picture, at most 9.
-        colours: Of things: red, green, blue, yellow.
-        shapes: Of things: circle, square, triangle.
+        colours: Of things: red green blue yellow.
+        shapes: Of things: circle square triangle.
         leak: Share of the image sets that carry a cue for one modality alone, 0 to 1.
-        leak_into: Where it is: a word in the sentence, a mark in both pictures, or (both) each in half of these sets.
+        leak_into: A word in the sentence, a mark in both pictures, or both: each in half of these sets.
         leak_truth: Share of the cues that agree with the label, .5 to 1.
     """
 
@@ -65,10 +63,10 @@ class ScenesSettings:
     test: int = 2000
     side: int = 48
     seed: int = 0
-    kinds: tuple[str, ...] = ("existence", "both")
+    kinds: list[str] = field(default_factory=lambda: ["existence", "both"])
     most: int = 3
-    colours: tuple[str, ...] = ("red", "green", "blue")
-    shapes: tuple[str, ...] = SHAPES
+    colours: list[str] = field(default_factory=lambda: ["red", "green", "blue"])
+    shapes: list[str] = field(default_factory=lambda: list(SHAPES))
     leak: float = 0.0
     leak_into: Into = "both"
     leak_truth: float = 1.0
@@ -89,7 +87,7 @@ class ScenesSettings:
             raise ConfigError(f"{leak}: give a share from 0 to 1, and one from 0.5 to 1")
 
 
-def make_scenes(settings: ScenesSettings, out: Path, progress: Progress = silent) -> dict[str, Any]:
+def make_scenes(settings: Scenes, out: Path, progress: Progress = silent) -> dict[str, Any]:
     """Writes the scenes to the folder `out`, whole or not at all; the same settings give the same bytes.
 
     Args:
@@ -106,7 +104,7 @@ def make_scenes(settings: ScenesSettings, out: Path, progress: Progress = silent
     """
     refuse_occupied(out)
     total, done = sum(getattr(settings, split) for split in NAMES) // 4, 0
-    told: dict[str, Any] = {"settings": asdict(settings), "ceilings": {}}
+    content: dict[str, Any] = {"settings": asdict(settings), "ceilings": {}}
     with whole_folder(out) as folder, writing(out):
         (folder / "data").mkdir()
         for split, sets in draw_scenes(settings):
@@ -116,12 +114,12 @@ def make_scenes(settings: ScenesSettings, out: Path, progress: Progress = silent
                 done += 1
                 progress("image sets", done, total)
             (folder / "data" / f"{NAMES[split]}.json").write_text("".join(lines), encoding="utf-8")
-            told["ceilings"][split] = ceilings([cue for _, cues in sets for cue in cues])
-        (folder / "scenes.json").write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
-    return json.loads(json.dumps(told))
+            content["ceilings"][split] = ceilings([cue for _, cues in sets for cue in cues])
+        (folder / "scenes.json").write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    return json.loads(json.dumps(content))
 
 
-def draw_scenes(settings: ScenesSettings) -> Iterator[tuple[str, list[tuple[Group, tuple[Cue, ...]]]]]:
+def draw_scenes(settings: Scenes) -> Iterator[tuple[str, list[tuple[Group, tuple[Cue, ...]]]]]:
     """Yields each split with its image sets and the cues of their examples; no pair of pictures is drawn twice."""
     world, seen = World(settings.side, settings.most, settings.kinds, settings.colours, settings.shapes), set()
     for number, split in enumerate(NAMES):

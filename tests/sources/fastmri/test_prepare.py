@@ -28,7 +28,7 @@ from knee_i2m2.recipes.knee import PrepareKnee, prepare
 from knee_i2m2.sources.fastmri import open_knee
 from knee_i2m2.sources.fastmri.modalities import fill_rows, volume_modalities
 from knee_i2m2.sources.fastmri.volumes import read_kspace, read_volume
-from knee_i2m2.sources.phantom.phantom import Phantom, make_phantom
+from knee_i2m2.sources.phantom import Phantom, make_phantom
 from knee_i2m2.training.batches import InOrder, loader, on_device
 
 ARRAY = "magnitude+phase.npy"

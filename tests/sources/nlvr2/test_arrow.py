@@ -15,9 +15,9 @@ import pytest
 from PIL import Image
 
 from knee_i2m2.errors import DataError
-from knee_i2m2.sources.nlvr2.prepare import NLVR2Settings, prepare_nlvr2, read_examples
+from knee_i2m2.sources.nlvr2 import PrepareNLVR2, prepare_nlvr2, read_examples
 
-ARROW = NLVR2Settings(layout="arrow", side=16)
+ARROW = PrepareNLVR2(Path("out"), layout="arrow", side=16)
 NAMES = {"train": "train", "val": "dev", "test": "test1"}
 
 
@@ -54,7 +54,7 @@ def source(tmp_path: Path) -> Path:
 
 
 def test_rows_become_examples_and_their_bytes_pictures(source: Path, tmp_path: Path) -> None:
-    data = prepare_nlvr2(source, tmp_path / "out", ARROW)
+    data = prepare_nlvr2(source, replace(ARROW, out=tmp_path / "out"))
     index, array = pd.read_parquet(tmp_path / "out/index.parquet"), np.load(tmp_path / "out/image.npy")
     val = index[index["split"] == "val"]
     assert list(val["sample"]) == [f"dev-{i}-0-at{j}" for i in range(3) for j in range(i + 1)]
@@ -70,10 +70,10 @@ def test_rows_become_examples_and_their_bytes_pictures(source: Path, tmp_path: P
 
 
 def test_record_batches_lists_of_lists_and_processes_change_nothing(source: Path, tmp_path: Path) -> None:
-    prepare_nlvr2(source, tmp_path / "one", ARROW)
+    prepare_nlvr2(source, replace(ARROW, out=tmp_path / "one"))
     columns = table("dev")
     write(source / "nlvr2_dev.arrow", columns | {"answers": [[[a] for a in some] for some in columns["answers"]]}, 1)
-    prepare_nlvr2(source, tmp_path / "two", ARROW, jobs=2)
+    prepare_nlvr2(source, replace(ARROW, out=tmp_path / "two", jobs=2))
     for name in ("index.parquet", "image.npy"):
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
 
@@ -87,7 +87,7 @@ def test_a_row_may_be_one_sentence_with_its_identifier(source: Path, tmp_path: P
         "identifier": ["dev-5-0-3", "dev-5-0-4"],
     }
     write(source / "nlvr2_dev.arrow", columns)
-    found = read_examples(source, replace(ARROW, splits=("val",)))
+    found = read_examples(source, replace(ARROW, splits=["val"]))
     assert list(found.index["sample"]) == ["dev-5-0-3", "dev-5-0-4"] and set(found.index["pair"]) == {"dev-5-0"}
     assert list(found.index["label"]) == [1, 0] and found.notes == {}
 
@@ -96,7 +96,7 @@ def test_broken_and_missing_bytes_are_listed(source: Path, tmp_path: Path) -> No
     columns = table("test1")
     columns["image_1"][1], columns["image_0"][2] = None, b"no picture"
     write(source / "nlvr2_test1.arrow", columns)
-    data = prepare_nlvr2(source, tmp_path / "out", ARROW)
+    data = prepare_nlvr2(source, replace(ARROW, out=tmp_path / "out"))
     rows = pd.read_csv(tmp_path / "out/left_out.csv")
     assert data["left_out"] == {"missing": 2, "unreadable": 3}
     assert list(rows["picture"].unique()) == ["nlvr2_test1.arrow/test1-1-0-img1", "nlvr2_test1.arrow/test1-2-0-img0"]
@@ -153,7 +153,7 @@ def test_a_bad_arrow_file_is_a_sentence(source: Path, tmp_path: Path, fault: str
     spoil, sentence = BAD[fault]
     spoil(source / "nlvr2_dev.arrow")
     with pytest.raises(DataError) as caught:
-        prepare_nlvr2(source, tmp_path / "out", ARROW)
+        prepare_nlvr2(source, replace(ARROW, out=tmp_path / "out"))
     assert sentence in str(caught.value) and not (tmp_path / "out").exists()
 
 
@@ -161,4 +161,4 @@ def test_an_example_that_stands_twice_is_refused(source: Path) -> None:
     same = {name: values[:1] * 2 for name, values in table("dev").items()}
     write(source / "nlvr2_dev.arrow", same)
     with pytest.raises(DataError, match="holds the example dev-0-0-at0 2 times"):
-        read_examples(source, replace(ARROW, splits=("val",)))
+        read_examples(source, replace(ARROW, splits=["val"]))

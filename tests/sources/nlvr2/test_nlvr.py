@@ -18,10 +18,10 @@ from PIL import Image
 
 from knee_i2m2.data.prepared import Prepared
 from knee_i2m2.errors import DataError
+from knee_i2m2.sources.nlvr2 import PrepareNLVR2, prepare_nlvr2, read_examples
 from knee_i2m2.sources.nlvr2.nlvr import sentence_key, split_by_sentence
-from knee_i2m2.sources.nlvr2.prepare import NLVR2Settings, prepare_nlvr2, read_examples
 
-NLVR = NLVR2Settings(layout="nlvr", side=64)
+NLVR = PrepareNLVR2(Path("out"), layout="nlvr", side=64)
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,7 @@ def real(shared_data: Path) -> Path:
 @pytest.fixture(scope="module")
 def made(real: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("nlvr") / "data"
-    prepare_nlvr2(real, out, NLVR)
+    prepare_nlvr2(real, replace(NLVR, out=out))
     return out
 
 
@@ -95,11 +95,11 @@ def test_folders_give_the_pictures_of_the_zip(real: Path, tmp_path: Path, layout
         with zipfile.ZipFile(real / "images_perm0.zip") as zipped:
             (place / f"{name}-0.png").write_bytes(zipped.read(f"{part}/{name}-0.png"))
     (tmp_path / "in/dev.json").write_text("".join(json.dumps(line) + "\n" for line in kept.values()))
-    data = prepare_nlvr2(tmp_path / "in", tmp_path / "folder", NLVR)
+    data = prepare_nlvr2(tmp_path / "in", replace(NLVR, out=tmp_path / "folder"))
     (tmp_path / "zipped").mkdir()
     (tmp_path / "zipped/dev.json").write_bytes((tmp_path / "in/dev.json").read_bytes())
     (tmp_path / "zipped/images_perm0.zip").write_bytes((real / "images_perm0.zip").read_bytes())
-    assert prepare_nlvr2(tmp_path / "zipped", tmp_path / "zip", NLVR)["counts"] == data["counts"]
+    assert prepare_nlvr2(tmp_path / "zipped", replace(NLVR, out=tmp_path / "zip"))["counts"] == data["counts"]
     assert data["left_out"] == {}
     assert (tmp_path / "folder/image.npy").read_bytes() == (tmp_path / "zip/image.npy").read_bytes()
 
@@ -151,9 +151,9 @@ def test_a_broken_zip_is_a_sentence_and_a_missing_entry_is_listed(real: Path, tm
         for line in told[1:]:
             name = f"dev/dev-{line['identifier']}-0.png"
             written.writestr(name, whole.read(name))
-    data = prepare_nlvr2(tmp_path / "in", tmp_path / "out", NLVR)
+    data = prepare_nlvr2(tmp_path / "in", replace(NLVR, out=tmp_path / "out"))
     assert data["left_out"] == {"missing": 1}
     assert list(pd.read_csv(tmp_path / "out/left_out.csv")["picture"]) == ["images_perm0.zip/dev/dev-1572-0-0.png"]
     (tmp_path / "in/images_perm0.zip").write_bytes(b"no zip")
     with pytest.raises(DataError, match="is no readable zip"):
-        prepare_nlvr2(tmp_path / "in", tmp_path / "other", NLVR)
+        prepare_nlvr2(tmp_path / "in", replace(NLVR, out=tmp_path / "other"))

@@ -18,12 +18,12 @@ from PIL import Image
 
 from knee_i2m2.data.prepared import Prepared
 from knee_i2m2.errors import ConfigError, DataError
-from knee_i2m2.recipes.nlvr2_data import PrepareNLVR2, prepare
+from knee_i2m2.recipes.nlvr2_data import prepare
+from knee_i2m2.sources.nlvr2 import PrepareNLVR2, prepare_nlvr2, read_examples
 from knee_i2m2.sources.nlvr2.examples import is_sided
 from knee_i2m2.sources.nlvr2.pictures import decode, read_pictures
-from knee_i2m2.sources.nlvr2.prepare import NLVR2Settings, prepare_nlvr2, read_examples
 
-SMALL = NLVR2Settings(side=16)
+SMALL = PrepareNLVR2(Path("out"), side=16)
 NAMES = {"train": "train", "val": "dev", "test": "test1"}
 SETS = {"train": 4, "val": 2, "test": 3}
 COLUMNS = ["sample", "series", "cluster", "balance", "split", "label", "sentence", "pair", "sided", "row"]
@@ -80,7 +80,7 @@ def source(tmp_path: Path) -> Path:
 @pytest.fixture(scope="module")
 def made(sound: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("made") / "data"
-    prepare_nlvr2(sound, out, SMALL)
+    prepare_nlvr2(sound, replace(SMALL, out=out))
     return out
 
 
@@ -134,21 +134,21 @@ def test_a_pair_is_stored_once_however_many_sentences_speak_of_it(made: Path) ->
 
 @pytest.mark.parametrize(("data", "images"), [("data", ""), ("", "images"), ("", "")])
 def test_folders_may_be_left_out(sound: Path, made: Path, tmp_path: Path, data: str, images: str) -> None:
-    prepare_nlvr2(write_official(tmp_path / "in", data, images), tmp_path / "out", SMALL)
+    prepare_nlvr2(write_official(tmp_path / "in", data, images), replace(SMALL, out=tmp_path / "out"))
     assert contents(tmp_path / "out") == contents(made)
 
 
 def test_train_pictures_may_stand_in_one_folder(source: Path, made: Path, tmp_path: Path) -> None:
     for path in list((source / "images/train").rglob("*.png")):
         path.rename(source / "images/train" / path.name)
-    prepare_nlvr2(source, tmp_path / "out", SMALL)
+    prepare_nlvr2(source, replace(SMALL, out=tmp_path / "out"))
     assert (tmp_path / "out/image.npy").read_bytes() == (made / "image.npy").read_bytes()
 
 
 def test_a_byte_order_mark_and_windows_line_ends_do_not_matter(source: Path, made: Path, tmp_path: Path) -> None:
     path = source / "data/dev.json"
     path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes().replace(b"\n", b"\r\n") + b"\r\n")
-    prepare_nlvr2(source, tmp_path / "out", SMALL)
+    prepare_nlvr2(source, replace(SMALL, out=tmp_path / "out"))
     assert (tmp_path / "out/index.parquet").read_bytes() == (made / "index.parquet").read_bytes()
 
 
@@ -159,19 +159,21 @@ def test_several_processes_change_no_byte(sound: Path, made: Path, tmp_path: Pat
 
 def test_what_is_finished_is_not_made_again_and_other_options_are_refused(sound: Path, made: Path) -> None:
     before, news = {path: path.stat().st_mtime_ns for path in made.iterdir()}, []
-    assert prepare_nlvr2(sound, made, SMALL, lambda *n: news.append(n)) == json.loads((made / "data.json").read_text())
+    assert prepare_nlvr2(sound, replace(SMALL, out=made), lambda *n: news.append(n)) == json.loads(
+        (made / "data.json").read_text()
+    )
     assert (before, news) == ({path: path.stat().st_mtime_ns for path in made.iterdir()}, [])
     with pytest.raises(ConfigError, match="was prepared with side 16, not 24"):
-        prepare_nlvr2(sound, made, replace(SMALL, side=24))
+        prepare_nlvr2(sound, replace(SMALL, out=made, side=24))
 
 
 def test_added_pictures_are_noticed(source: Path, tmp_path: Path) -> None:
     path = source / "images/dev/dev-0-0-img1.png"
     path.rename(tmp_path / "kept.png")
-    prepare_nlvr2(source, tmp_path / "out", SMALL)
+    prepare_nlvr2(source, replace(SMALL, out=tmp_path / "out"))
     (tmp_path / "kept.png").rename(path)
     with pytest.raises(ConfigError, match="was prepared with another images/"):
-        prepare_nlvr2(source, tmp_path / "out", SMALL)
+        prepare_nlvr2(source, replace(SMALL, out=tmp_path / "out"))
 
 
 def test_an_interrupted_run_does_not_look_finished_and_the_next_ends_it(
@@ -182,9 +184,9 @@ def test_an_interrupted_run_does_not_look_finished_and_the_next_ends_it(
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        prepare_nlvr2(sound, tmp_path / "out", SMALL, interrupt)
+        prepare_nlvr2(sound, replace(SMALL, out=tmp_path / "out"), interrupt)
     assert list((tmp_path / "out").iterdir()) == []
-    prepare_nlvr2(sound, tmp_path / "out", SMALL)
+    prepare_nlvr2(sound, replace(SMALL, out=tmp_path / "out"))
     assert contents(tmp_path / "out") == contents(made)
 
 
@@ -235,7 +237,7 @@ def test_a_missing_or_broken_picture_is_listed_and_its_examples_left_out(
     path.unlink()
     if content is not None:
         path.write_bytes(content)
-    data = prepare_nlvr2(source, tmp_path / "out", SMALL)
+    data = prepare_nlvr2(source, replace(SMALL, out=tmp_path / "out"))
     table = pd.read_csv(tmp_path / "out/left_out.csv")
     assert list(table.columns) == ["sample", "split", "picture", "why", "reason"]
     assert list(table["sample"]) == ["train-1-1-0", "train-1-1-1"] and set(table["split"]) == {"train"}
@@ -254,12 +256,12 @@ def test_a_split_without_any_picture_is_refused_and_leaves_nothing(source: Path,
     for path in (source / "images/test1").iterdir():
         path.unlink()
     with pytest.raises(DataError) as caught:
-        prepare_nlvr2(source, tmp_path / "out", SMALL)
+        prepare_nlvr2(source, replace(SMALL, out=tmp_path / "out"))
     reason = (
         "none of the 12 examples of test has its pictures (the first, images/test1/test1-0-0-img0.png, is not there)"
     )
     assert reason in str(caught.value) and list((tmp_path / "out").iterdir()) == []
-    assert set(prepare_nlvr2(source, tmp_path / "out", replace(SMALL, splits=("train", "val")))["counts"]) == {
+    assert set(prepare_nlvr2(source, replace(SMALL, out=tmp_path / "out", splits=["train", "val"]))["counts"]) == {
         "train",
         "val",
     }
@@ -297,7 +299,7 @@ def test_a_sentence_of_left_and_right_forbids_a_mirror(sentence: str, sided: boo
 
 def test_the_real_files_without_pictures_have_nothing_to_prepare(shared_data: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError) as caught:
-        prepare_nlvr2(shared_data / "nlvr2", tmp_path / "out", replace(SMALL, splits=("val",)))
+        prepare_nlvr2(shared_data / "nlvr2", replace(SMALL, out=tmp_path / "out", splits=["val"]))
     reason = (
         "none of the 6982 examples of val has its pictures (the first, images/dev/dev-850-0-img0.png, is not there)"
     )
@@ -305,7 +307,7 @@ def test_the_real_files_without_pictures_have_nothing_to_prepare(shared_data: Pa
 
 
 def test_the_real_files_hold_what_was_counted_without_the_package(shared_data: Path) -> None:
-    index = read_examples(shared_data / "nlvr2", replace(SMALL, splits=("val", "test"))).index
+    index = read_examples(shared_data / "nlvr2", replace(SMALL, splits=["val", "test"])).index
     for split, rows in index.groupby("split"):
         lines = [json.loads(line) for line in (shared_data / "nlvr2" / f"{NAMES[split]}.json").open(encoding="utf-8")]
         assert Counter(rows["label"]) == Counter(int(line["label"] == "True") for line in lines)
@@ -322,7 +324,7 @@ def test_of_the_real_examples_all_without_pictures_are_listed(shared_data: Path,
     (tmp_path / "in/dev.json").write_bytes((shared_data / "nlvr2/dev.json").read_bytes())
     for i in (0, 1):
         (tmp_path / f"in/dev/dev-850-0-img{i}.png").write_bytes(photograph(i))
-    data = prepare_nlvr2(tmp_path / "in", tmp_path / "out", replace(SMALL, splits=("val",)))
+    data = prepare_nlvr2(tmp_path / "in", replace(SMALL, out=tmp_path / "out", splits=["val"]))
     assert data["counts"] == {"val": {"samples": 2, "pairs": 1, "clusters": 1, "positives": {"label": 0}}}
     listed = pd.read_csv(tmp_path / "out/left_out.csv")
     names = [json.loads(line)["identifier"] for line in (tmp_path / "in/dev.json").open(encoding="utf-8")]
@@ -378,7 +380,7 @@ def test_a_bad_file_is_a_sentence(source: Path, tmp_path: Path, fault: str) -> N
     spoil, sentence = BAD[fault]
     spoil(source)
     with pytest.raises(DataError) as caught:
-        prepare_nlvr2(source, tmp_path / "out", SMALL)
+        prepare_nlvr2(source, replace(SMALL, out=tmp_path / "out"))
     assert sentence in str(caught.value) and not (tmp_path / "out").exists()
 
 
@@ -387,19 +389,19 @@ def test_a_bad_file_is_a_sentence(source: Path, tmp_path: Path, fault: str) -> N
     [
         ({"side": 4}, "--side 4: give 8 to 1024 pixels"),
         ({"side": 5000}, "--side 5000: give 8 to 1024"),
-        ({"splits": ("dev",)}, "--splits dev: there is no such split; choose from train, val, test"),
-        ({"splits": ()}, "--splits : name each split once"),
-        ({"splits": ("val", "val")}, "--splits val val: name each split once"),
-        ({"layout": "nlvr", "splits": ("val",)}, "--splits does not go with --layout nlvr"),
+        ({"splits": ["dev"]}, "--splits dev: there is no such split; choose from train, val, test"),
+        ({"splits": []}, "--splits : name each split once"),
+        ({"splits": ["val", "val"]}, "--splits val val: name each split once"),
+        ({"layout": "nlvr", "splits": ["val"]}, "--splits does not go with --layout nlvr"),
         ({"seed": -1}, "--seed -1: give a whole number"),
     ],
 )
 def test_a_bad_setting_is_a_sentence(sound: Path, tmp_path: Path, change: dict[str, Any], sentence: str) -> None:
     with pytest.raises(ConfigError) as caught:
-        prepare_nlvr2(sound, tmp_path, replace(SMALL, **change))
+        prepare_nlvr2(sound, replace(SMALL, out=tmp_path, **change))
     assert sentence in str(caught.value)
 
 
 def test_a_source_that_is_not_there_is_a_sentence(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="is no folder; point at NLVR2's folder"):
-        prepare_nlvr2(tmp_path / "nowhere", tmp_path / "out", SMALL)
+        prepare_nlvr2(tmp_path / "nowhere", replace(SMALL, out=tmp_path / "out"))

@@ -13,9 +13,9 @@ import pytest
 from knee_i2m2.cli import main
 from knee_i2m2.errors import ConfigError
 from knee_i2m2.recipes.knee import PrepareKnee, prepare
-from knee_i2m2.sources.fastmri.annotations import TARGETS, read_annotations
+from knee_i2m2.sources.fastmri.annotations import TARGETS
 from knee_i2m2.sources.fastmri.audit import audit
-from knee_i2m2.sources.phantom.like import Likeness, make_likeness
+from knee_i2m2.sources.phantom import Phantom, make_likeness
 
 VOLUMES = 24
 
@@ -23,8 +23,7 @@ VOLUMES = 24
 @pytest.fixture(scope="module")
 def archive(fastmri_plus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("like") / "archive"
-    likeness = Likeness(read_annotations(fastmri_plus / "knee.csv"), VOLUMES, matrix=32)
-    make_likeness(likeness, out)
+    assert make_likeness(Phantom(VOLUMES, matrix=32, like=fastmri_plus / "knee.csv"), out) == VOLUMES
     return out
 
 
@@ -106,7 +105,7 @@ def test_boxes_are_scaled_to_the_matrix(archive: Path, fastmri_plus: Path) -> No
     + [({option: value}, "a phantom needs") for option, value in (("slices", 0), ("matrix", 15), ("noise", 0.0))]
     + [({"seed": -1}, "--seed -1: give a whole number")],
 )
-def test_what_makes_no_phantom_is_refused(fastmri_plus: Path, wrong: dict, words: str) -> None:
-    annotations = read_annotations(fastmri_plus / "knee.csv")
+def test_what_makes_no_phantom_is_refused(fastmri_plus: Path, tmp_path: Path, wrong: dict, words: str) -> None:
     with pytest.raises(ConfigError, match=words):
-        Likeness(annotations, **wrong)
+        make_likeness(Phantom(like=fastmri_plus / "knee.csv", **wrong), tmp_path / "out")
+    assert not (tmp_path / "out").exists()

@@ -17,10 +17,10 @@ from knee_i2m2.errors import ConfigError, DataError
 from knee_i2m2.files import sha256
 from knee_i2m2.sources.fastmri.annotations import TARGETS, array_box
 from knee_i2m2.sources.fastmri.volumes import find_volumes, read_kspace, read_volume
+from knee_i2m2.sources.phantom import Phantom, make_phantom
 from knee_i2m2.sources.phantom.anatomy import bump, dipole, draw_anatomy, grid, site
 from knee_i2m2.sources.phantom.lesions import Changes, Lesions, Strengths, changes, draw_lesions
 from knee_i2m2.sources.phantom.observer import log_likelihood_ratios
-from knee_i2m2.sources.phantom.phantom import Phantom, make_phantom
 from knee_i2m2.sources.phantom.scanner import Protocol, draw_coil, observe, scan
 
 SMALL = Phantom(volumes=6, slices=3, matrix=32, seed=3)
@@ -138,7 +138,7 @@ def energy_in_magnitude(image: np.ndarray, protocol: Protocol) -> float:
 @pytest.mark.parametrize(("confound", "spread"), [(False, 0.05), (True, 0.3)])
 def test_slices_are_hit_alike_unless_position_confounds(confound: bool, spread: float) -> None:
     generator = np.random.default_rng(1)
-    labels = np.mean([draw_lesions(generator, 8, 0.75, confound).labels for _ in range(2500)], axis=0)
+    labels = np.mean([draw_lesions(generator, 8, confound).labels for _ in range(2500)], axis=0)
     assert (np.ptp(labels, axis=0) < 0.06).all() if not confound else (np.ptp(labels, axis=0) > spread).all()
 
 
@@ -188,7 +188,7 @@ def test_boxes_lie_on_the_lesions_once_flipped_back(archive: Path) -> None:
     row = table[(table["file"] == "file1000000") & (table["label"] == "Meniscus Tear")].iloc[0]
     generator = np.random.default_rng([SMALL.seed, 0])
     anatomy = draw_anatomy(generator)
-    lesions = draw_lesions(generator, SMALL.slices, SMALL.prevalence)
+    lesions = draw_lesions(generator, SMALL.slices)
     z = 2 * row["slice"] / (SMALL.slices - 1) - 1
     x, y = (np.array(site(anatomy, "meniscus", z)) + lesions.offsets[1] + 1) * SMALL.matrix / 2
     top = array_box(int(row["y"]), int(row["height"]), SMALL.matrix)
@@ -196,7 +196,7 @@ def test_boxes_lie_on_the_lesions_once_flipped_back(archive: Path) -> None:
 
 
 def test_the_same_seed_gives_the_same_bytes_whatever_the_processes(archive: Path, tmp_path: Path) -> None:
-    make_phantom(SMALL, tmp_path / "again", jobs=2)
+    make_phantom(replace(SMALL, jobs=2), tmp_path / "again")
     files = sorted(path.relative_to(archive) for path in archive.rglob("*") if path.is_file())
     assert len(files) == 6 + 4
     assert [sha256(archive / f) for f in files] == [sha256(tmp_path / "again" / f) for f in files]
@@ -216,7 +216,7 @@ def test_the_ideal_observer_has_a_row_for_every_slice_and_target(archive: Path) 
     assert json.loads((archive / "phantom.json").read_text())["seed"] == 3
 
 
-@pytest.mark.parametrize("wrong", [{"volumes": 1}, {"matrix": 33}, {"noise": 0.0}, {"prevalence": 0.0}, {"slices": 0}])
+@pytest.mark.parametrize("wrong", [{"volumes": 1}, {"matrix": 33}, {"noise": 0.0}, {"slices": 0}])
 def test_settings_that_make_no_phantom_are_refused(wrong: dict) -> None:
     with pytest.raises(ConfigError, match="a phantom needs"):
         replace(SMALL, **wrong)
@@ -242,7 +242,7 @@ def test_a_place_that_cannot_be_written_is_a_sentence_and_a_link_to_an_empty_fol
 @pytest.mark.parametrize(
     ("make", "words"),
     [
-        (lambda out: make_phantom(SMALL, out, jobs=0), "--jobs 0"),
+        (lambda out: make_phantom(replace(SMALL, jobs=0), out), "--jobs 0"),
         (lambda out: replace(SMALL, seed=-1), "--seed -1"),
         (lambda out: Strengths(radius=0.0), "--strengths.radius"),
     ],

@@ -16,17 +16,17 @@ from PIL import Image
 
 from knee_i2m2.errors import ConfigError
 from knee_i2m2.options import parse
-from knee_i2m2.recipes.scenes import ScenesOptions, scenes
+from knee_i2m2.recipes.scenes import scenes
 from knee_i2m2.sources.nlvr2.files import read_files
+from knee_i2m2.sources.scenes import Scenes, draw_scenes, make_scenes
 from knee_i2m2.sources.scenes.grammar import Counted, Phrase, Thing
 from knee_i2m2.sources.scenes.groups import World, draw_groups
 from knee_i2m2.sources.scenes.leak import ceilings, plant
 from knee_i2m2.sources.scenes.pictures import BACKGROUND, COLOURS, render, structure
-from knee_i2m2.sources.scenes.scenes import ScenesSettings, draw_scenes, make_scenes
 from knee_i2m2.sources.scenes.sentences import KINDS
 
-SMALL = ScenesSettings(train=128, val=16, test=48, kinds=tuple(KINDS), most=4)
-LEAKY = ScenesSettings(train=80, val=16, test=80, kinds=tuple(KINDS), leak=0.5, leak_truth=0.8, seed=3)
+SMALL = Scenes(train=128, val=16, test=48, kinds=list(KINDS), most=4)
+LEAKY = Scenes(train=80, val=16, test=80, kinds=list(KINDS), leak=0.5, leak_truth=0.8, seed=3)
 NAMES = {"train": "train", "val": "dev", "test": "test1"}
 NUMBERS = {"no": 0, "one": 1, "two": 2, "three": 3}
 
@@ -302,9 +302,9 @@ def test_grammar_examples() -> None:
         ({"side": 40}, "--side 40: give a multiple of 48"),
         ({"side": 2048}, "--side 2048: give a multiple of 48, up to 960"),
         ({"most": 10}, "--most 10: give 1 to 9"),
-        ({"kinds": ("countng",)}, "--kinds countng: there is no such thing; did you mean counting?"),
-        ({"colours": ()}, "--colours : name each once, and at least one of red"),
-        ({"shapes": ("circle", "circle")}, "--shapes circle circle: name each once"),
+        ({"kinds": ["countng"]}, "--kinds countng: there is no such thing; did you mean counting?"),
+        ({"colours": []}, "--colours : name each once, and at least one of red"),
+        ({"shapes": ["circle", "circle"]}, "--shapes circle circle: name each once"),
         ({"leak": 1.5}, "--leak 1.5 --leak-truth 1: give a share"),
         ({"leak_truth": 0.2}, "--leak 0 --leak-truth 0.2: give a share"),
         ({"seed": -1}, "--seed -1: give a whole number"),
@@ -317,7 +317,7 @@ def test_a_bad_setting_is_a_sentence(change: dict[str, Any], sentence: str) -> N
 
 
 def test_a_world_in_which_nothing_can_be_told_apart_is_refused_and_leaves_nothing(tmp_path: Path) -> None:
-    poor = replace(SMALL, kinds=("same",), most=1, colours=("red",), shapes=("circle",))
+    poor = replace(SMALL, kinds=["same"], most=1, colours=["red"], shapes=["circle"])
     with pytest.raises(ConfigError, match="--kinds same with 1 things at most: new pictures"):
         make_scenes(poor, tmp_path / "out")
     assert list(tmp_path.iterdir()) == []
@@ -345,8 +345,8 @@ def test_progress_ends_at_all_image_sets(tmp_path: Path) -> None:
 
 def test_the_options_of_the_command_are_the_settings(tmp_path: Path) -> None:
     words = f"{tmp_path}/out --train 4 --val 4 --test 8 --kinds existence same --leak .5 --leak-into pictures".split()
-    values, chosen, _ = parse("knee-i2m2 scenes", scenes, words, ScenesOptions)
-    told = scenes(*values, ScenesOptions(**chosen))
+    values, chosen, _ = parse("knee-i2m2 scenes", scenes, words, Scenes)
+    told = scenes(*values, Scenes(**chosen))
     written = json.loads((tmp_path / "out/scenes.json").read_text())["settings"]
     assert written["kinds"] == ["existence", "same"] and written["leak_into"] == "pictures"
     assert {name: written[name] for name in ("side", "seed", "most")} == {"side": 48, "seed": 0, "most": 3}
