@@ -6,103 +6,61 @@ import errno
 import importlib
 import json
 import sys
-from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import Any, Literal
+from collections.abc import Sequence
+from typing import Any
 
 from knee_i2m2.errors import ConfigError, DataError, KneeError, suggestion
 
-__all__ = ["FUNCTIONS", "RECIPES", "VERBS", "audit", "demo", "main", "report"]
+__all__ = ["COMMANDS", "VERBS", "main"]
 
-RECIPES = {
-    "phantom": ("demo", "PhantomOptions", "phantom"),
-    "prepare knee": ("knee", "PrepareKnee", "prepare"),
-    "prepare avmnist": ("avmnist", "PrepareAVMNIST", "prepare"),
-    "prepare nlvr2": ("nlvr2_data", "PrepareNLVR2", "prepare"),
-    "scenes": ("scenes", "ScenesOptions", "scenes"),
-    "train knee": ("knee", "Knee", "train"),
-    "train avmnist": ("avmnist", "AVMNIST", "train"),
-    "train nlvr2": ("nlvr2", "NLVR2", "train"),
-    "evaluate": ("evaluate", "EvaluateOptions", "evaluate"),
-    "compare": ("compare", "CompareOptions", "compare"),
-    "predict": ("knee_predict", "PredictOptions", "predict"),
-    "bench data": ("bench", "BenchData", "data"),
-    "bench step": ("bench", "BenchStep", "step"),
-    "bench statistics": ("bench", "BenchStatistics", "statistics"),
+VERBS: dict[str, tuple[str, str | dict[str, str]]] = {
+    "demo": (
+        "Run the main job on a phantom: volumes, all rivals, report; minutes on two CPU cores.",
+        "recipes.demo:demo",
+    ),
+    "phantom": (
+        "Write fastMRI-format knee volumes with a known answer, and their annotations.",
+        "recipes.demo:phantom",
+    ),
+    "scenes": ("Write NLVR2-format picture pairs and sentences with a known answer.", "recipes.scenes:scenes"),
+    "audit": (
+        "Say what a fastMRI folder holds: volumes, patients, widths, labels, leaks, unreadable files.",
+        "sources.fastmri.audit:audit",
+    ),
+    "prepare": (
+        "Turn raw inputs into a prepared folder: knee FASTMRI, avmnist, or nlvr2 NLVR2.",
+        {"knee": "recipes.knee:prepare", "avmnist": "recipes.avmnist:prepare", "nlvr2": "recipes.nlvr2_data:prepare"},
+    ),
+    "train": (
+        "Train a task's rivals on prepared data: knee, avmnist or nlvr2.",
+        {"knee": "recipes.knee:train", "avmnist": "recipes.avmnist:train", "nlvr2": "recipes.nlvr2:train"},
+    ),
+    "evaluate": (
+        "Compute AUROC and what stands beside it, with clustered intervals, from a run's prediction files.",
+        "recipes.evaluate:evaluate",
+    ),
+    "report": ("Write report.html, report.md, tables and figures of an evaluated run.", "recipes.evaluate:report"),
+    "compare": (
+        "Compare two or more runs on the same test samples: paired differences, on one page.",
+        "recipes.compare:compare",
+    ),
+    "predict": ("Predict volumes with a trained rival, log p averaged over its seeds.", "recipes.knee_predict:predict"),
+    "bench": (
+        "Time data, a training step or statistics against their peers and the machine's limits.",
+        {"data": "recipes.bench:data", "step": "recipes.bench:step", "statistics": "recipes.bench:statistics"},
+    ),
 }
-"""Command -> module of `knee_i2m2.recipes`, the dataclass of its options, and the function that takes them."""
+"""Verb -> what it does, and its function, or one function for each task; a function's signature is its options."""
 
-
-def demo(*, out: Path = Path("demo"), seed: int = 0) -> dict[str, Any]:
-    """Run the main job on a phantom: volumes, all rivals, report; minutes on two CPU cores.
-
-    Args:
-        out: Run folder; the volumes go to OUT/phantom, the prepared data to OUT/data.
-        seed: Makes the phantom; the training always has seed 0.
-    """
-    from knee_i2m2.recipes.demo import demo as run
-
-    found, page = run(out, seed)
-    tables = {"evaluation": _rows(found.evaluated), "effects": _rows(found.effects)}
-    return {"run": str(out), "report": str(page), **tables}
-
-
-def audit(
-    fastmri: Path,
-    /,
-    *,
-    annotations: Path,
-    file_list: Path | None = None,
-    abnormal: Literal["reference", "any"] = "reference",
-    split: Literal["patient", "official", "volume"] = "patient",
-    seed: int = 0,
-) -> dict[str, Any]:
-    """Say what a fastMRI folder holds: volumes, patients, widths, labels, leaks, unreadable files.
-
-    Args:
-        fastmri: Folder with .h5 files, or with singlecoil_train and singlecoil_val.
-        annotations: fastMRI+'s knee.csv.
-        file_list: Reviewed volumes; beside the CSV by default.
-        abnormal: reference: any finding that is none of the other targets; any: any finding at all.
-        split: The division whose leaks are looked for first.
-        seed: Of the split.
-    """
-    from knee_i2m2.sources.fastmri.audit import audit as run
-
-    return run(fastmri, annotations, file_list, abnormal, split, seed)
-
-
-def report(run: Path, /) -> dict[str, Any]:
-    """Write report.html, report.md, tables and figures of an evaluated run.
-
-    Args:
-        run: Run folder.
-    """
-    from knee_i2m2.report.page import write_report
-
-    return {"report": str(write_report(run))}
-
-
-FUNCTIONS: dict[str, Callable[..., dict[str, Any]]] = {verb.__name__: verb for verb in (demo, audit, report)}
-
-VERBS = {
-    "demo": "Run the main job on a phantom: volumes, all rivals, report; minutes on two CPU cores.",
-    "phantom": "Write fastMRI-format knee volumes with a known answer, and their annotations.",
-    "scenes": "Write NLVR2-format picture pairs and sentences with a known answer.",
-    "audit": "Say what a fastMRI folder holds: volumes, patients, widths, labels, leaks, unreadable files.",
-    "prepare": "Turn raw inputs into a prepared folder: knee FASTMRI, avmnist, or nlvr2 NLVR2.",
-    "train": "Train a task's rivals on prepared data: knee, avmnist or nlvr2.",
-    "evaluate": "Compute AUROC and what stands beside it, with clustered intervals, from a run's prediction files.",
-    "report": "Write report.html, report.md, tables and figures of an evaluated run.",
-    "compare": "Compare two or more runs on the same test samples: paired differences, on one page.",
-    "predict": "Predict volumes with a trained rival, log p averaged over its seeds.",
-    "bench": "Time data, a training step or statistics against their peers and the machine's limits.",
+COMMANDS = {
+    f"{verb} {task}".strip(): function
+    for verb, (_, functions) in VERBS.items()
+    for task, function in ({"": functions} if isinstance(functions, str) else functions).items()
 }
-"""Verb -> what it does."""
-
+"""Command -> module and function in the package."""
 
 _ENVIRONMENT = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENAMETOOLONG, errno.EIO}
-"""What the file system refuses anywhere: no bug of ours, and the user's to mend."""
+"""Errors of the file system that are no bug of ours, and that the user can mend."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -136,9 +94,9 @@ def _run(arguments: list[str]) -> int:
         print(importlib.import_module("knee_i2m2").__version__)
         return 0
     name = _known(arguments.pop(0), list(VERBS), "verb")
-    tasks = [recipe.split()[1] for recipe in RECIPES if recipe.startswith(f"{name} ")]
+    tasks = [command.split()[1] for command in COMMANDS if command.startswith(f"{name} ")]
     if tasks and (not arguments or arguments[0] in ("-h", "--help")):
-        print(f"{VERBS[name]}\n\n    knee-i2m2 {name} {{{','.join(tasks)}}} --help")
+        print(f"{VERBS[name][0]}\n\n    knee-i2m2 {name} {{{','.join(tasks)}}} --help")
         return 0 if arguments else 2
     if tasks:
         name = f"{name} {_known(arguments.pop(0), tasks, 'task')}"
@@ -148,20 +106,15 @@ def _run(arguments: list[str]) -> int:
         return int(stop.code or 0)
 
 
-def _call(name: str, arguments: list[str]) -> int:
+def _call(command: str, arguments: list[str]) -> int:
     """Parses the arguments, calls the verb and prints its result."""
     from knee_i2m2.options import parse
 
-    if name in RECIPES:
-        module, config, function = RECIPES[name]
-        pipeline = importlib.import_module(f"knee_i2m2.recipes.{module}")
-        options = getattr(pipeline, config)
-        values, chosen, as_json = parse(f"knee-i2m2 {name}", getattr(pipeline, function), arguments, options)
-        result = getattr(pipeline, function)(*values, options(**chosen))
-    else:
-        values, chosen, as_json = parse(f"knee-i2m2 {name}", FUNCTIONS[name], arguments)
-        result = FUNCTIONS[name](*values, **chosen)
-    print(json.dumps(result, indent=2, default=str) if as_json else _text(name, result))
+    module, _, name = COMMANDS[command].partition(":")
+    function = getattr(importlib.import_module(f"knee_i2m2.{module}"), name)
+    positional, options, as_json = parse(f"knee-i2m2 {command}", function, arguments, VERBS)
+    result = function(*positional, **options)
+    print(json.dumps(result, indent=2, default=str) if as_json else _text(command, result))
     return 0
 
 
@@ -172,15 +125,10 @@ def _known(given: str, names: list[str], noun: str) -> str:
 
 
 def _help() -> str:
-    verbs = "\n".join(f"  {name:<10}{about}" for name, about in VERBS.items())
+    verbs = "\n".join(f"  {name:<10}{about}" for name, (about, _) in VERBS.items())
     about = "Products of experts over the magnitude and phase of raw knee MRI (I2M2)."
     more = "`knee-i2m2 VERB --help` shows a verb's options; every verb has --json."
     return f"usage: knee-i2m2 VERB ...\n\n{about}\n\n{verbs}\n\n{more}"
-
-
-def _rows(table: Any) -> list[dict[str, Any]]:
-    """Returns a table's rows; what is not estimable is null."""
-    return json.loads(table.to_json(orient="records"))
 
 
 def _text(name: str, result: dict[str, Any]) -> str:
@@ -209,10 +157,10 @@ def _text(name: str, result: dict[str, Any]) -> str:
 
         tables = (pd.DataFrame(result[table]) for table in ("evaluation", "effects"))
         evaluation, effects = (table.where(table.notna(), float("nan")) for table in tables)  # null is not estimable
-        told = (headline_table(evaluation), verdict_lines(effects), *result.get("notes", ()), _text("", result))
-        return "\n\n".join(part for part in told if part)
-    said = {key: value for key, value in result.items() if value is not None and not isinstance(value, dict | list)}
-    return "\n".join(f"{key}: {value}" for key, value in said.items())
+        parts = (headline_table(evaluation), verdict_lines(effects), *result.get("notes", ()), _text("", result))
+        return "\n\n".join(part for part in parts if part)
+    plain = {key: value for key, value in result.items() if value is not None and not isinstance(value, dict | list)}
+    return "\n".join(f"{key}: {value}" for key, value in plain.items())
 
 
 def _counted(counts: dict[str, Any]) -> str:

@@ -15,7 +15,7 @@ import difflib
 import inspect
 import re
 import typing
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -25,61 +25,64 @@ from jsonargparse import ActionConfigFile, ArgumentParser, Namespace
 
 from knee_i2m2.errors import ConfigError
 
-__all__ = ["SECTIONS", "parse"]
-
-SECTIONS = ("phantom", "scenes", "prepare", "train", "evaluate", "compare", "predict", "bench")
-"""Verbs whose options may stand in a file."""
+__all__ = ["parse"]
 
 _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?$", re.IGNORECASE)
 
 
-def parse(name: str, target: Callable, arguments: Sequence[str], config: type | None = None) -> tuple[list, dict, bool]:
-    """Returns positional values, options by name, and whether `--json` was asked for.
+def parse(
+    name: str, target: Callable, arguments: Sequence[str], sections: Collection[str] = ()
+) -> tuple[list, dict[str, Any], bool]:
+    """Returns positional arguments, arguments by name, and whether `--json` was asked for.
 
     Args:
         name: Command, for the usage line.
-        target: Its positional-only parameters become positional arguments, its other ones options.
+        target: Its positional-only parameters become positional arguments, its other ones options. Where it has a
+            parameter `config`, a dataclass, the fields of this are the options, on the command line and in a file.
         arguments: What was typed behind the command.
-        config: Dataclass whose fields become options and YAML keys in place of the target's; `options` is then one.
+        sections: Verbs whose options a file may hold in sections.
 
     Raises:
         ConfigError: A sentence, with a suggestion for what is unknown.
     """
-    parser = _Parser(prog=name, description=_summary(config or target), exit_on_error=False, allow_abbrev=False)
-    positionals = _positionals(target)
+    config = typing.get_type_hints(target).get("config")
+    source, positionals = config or target, _positionals(target)
+    parser = _Parser(prog=name, description=_summary(source), exit_on_error=False, allow_abbrev=False)
     for argument, hint in positionals.items():
         many = typing.get_origin(hint) is list
         kind = typing.get_args(hint)[0] if many else hint
         parser.add_argument(argument, type=kind, **({"nargs": "+"} if many else {}))
-    source, skip = config or target, set(positionals)
     if config:
         parser.add_argument(
             "--config", action=ActionConfigFile, help="YAML file with these options, or verbs' sections"
         )
         parser.add_class_arguments(config, as_group=False)
     else:
-        parser.add_function_arguments(source, skip=skip, as_group=False, as_positional=False)
+        parser.add_function_arguments(target, skip=set(positionals), as_group=False, as_positional=False)
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
-    parser.typed = _config_first(_typed(list(arguments), source, bool(positionals)))
-    found = parser.parse_args(parser.typed)
-    for option in _broken_groups(source, found):
-        parser.error(f"--{option}: Expected its own options by name. Got value: {found[option]}")
-    parsed = vars(parser.instantiate(found))
+    parser.sections, parser.typed = sections, _config_first(_typed(list(arguments), source, bool(positionals)))
+    given = parser.parse_args(parser.typed)
+    for option in _broken_groups(source, given):
+        parser.error(f"--{option}: Expected its own options by name. Got value: {given[option]}")
+    parsed = vars(parser.instantiate(given))
     values = [parsed.pop(argument) for argument in positionals]
     parsed.pop("config", None)
-    return values, parsed, parsed.pop("json")
+    as_json = parsed.pop("json")
+    return values, {"config": config(**parsed)} if config else parsed, as_json
 
 
 class _Parser(ArgumentParser):
     """A parser whose errors are sentences and whose options are written with dashes.
 
     Attributes:
-        typed: What it is given.
+        typed: The arguments.
+        sections: Verbs whose options a file may hold in sections.
     """
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self.typed: list[str] = []
+        self.sections: Collection[str] = ()
 
     def error(self, message: str, ex: Exception | None = None) -> typing.NoReturn:
         hint = self._suggestion(message) or self._where_to_put(message)
@@ -87,7 +90,7 @@ class _Parser(ArgumentParser):
 
     def parse_string(self, content: str, *arguments: Any, **options: Any) -> Namespace:
         """Returns the options in a file's content."""
-        return super().parse_string(_section(content, self.prog), *arguments, **options)
+        return super().parse_string(_section(content, self.prog, self.sections), *arguments, **options)
 
     def format_help(self) -> str:
         return re.sub(r"--[\w.]+", lambda option: option[0].replace("_", "-"), super().format_help())
@@ -110,15 +113,15 @@ class _Parser(ArgumentParser):
         return f"; {option.replace('_', '-')} has taken {values}: put {' '.join(places)} before the options"
 
 
-def _section(content: str, command: str) -> str:
-    """Returns the part of a file that is for a command such as `knee-i2m2 train knee`, as it is written there."""
+def _section(content: str, command: str, verbs: Collection[str]) -> str:
+    """Returns the section of a file for a command such as `knee-i2m2 train knee`, as YAML; all where none has one."""
     try:
         root = yaml.compose(content)
     except yaml.YAMLError:
         return content  # the parser says where it is broken
     pairs = root.value if isinstance(root, yaml.MappingNode) else []
     nodes = {str(key.value): value for key, value in pairs}
-    sections = [name for name in nodes if name in SECTIONS and not isinstance(nodes[name], yaml.ScalarNode)]
+    sections = [name for name in nodes if name in verbs and not isinstance(nodes[name], yaml.ScalarNode)]
     if not sections:
         return content
     verb = command.split()[1]
@@ -172,10 +175,10 @@ def _is_numbers(hint: Any) -> bool:
     return any(map(_is_numbers, typing.get_args(hint)))
 
 
-def _broken_groups(source: Any, found: Namespace) -> list[str]:
+def _broken_groups(source: Any, given: Namespace) -> list[str]:
     """Returns the options that are dataclasses, and for which something else was given."""
     hints = typing.get_type_hints(source)
-    return [n for n, hint in hints.items() if dataclasses.is_dataclass(hint) and not isinstance(found[n], Namespace)]
+    return [n for n, hint in hints.items() if dataclasses.is_dataclass(hint) and not isinstance(given[n], Namespace)]
 
 
 def _config_first(arguments: list[str]) -> list[str]:

@@ -51,7 +51,7 @@ def refused(answer: tuple[int, str, list[str]], code: int, *words: str) -> None:
 # Help and usage -------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("verb", [*cli.FUNCTIONS, *cli.RECIPES])
+@pytest.mark.parametrize("verb", cli.COMMANDS)
 def test_every_verb_explains_its_options(knee, verb: str) -> None:
     code, out, errors = knee(*verb.split(), "--help")
     assert (code, errors) == (0, [])
@@ -63,7 +63,13 @@ def test_every_verb_explains_its_options(knee, verb: str) -> None:
 def test_a_verb_of_several_tasks_names_them(knee, name: str) -> None:
     code, out, _ = knee(name, "--help")
     assert code == 0
-    assert all(task.split()[1] in out for task in cli.RECIPES if task.startswith(name))
+    assert all(task.split()[1] in out for task in cli.COMMANDS if task.startswith(name))
+
+
+def test_one_file_holds_the_options_of_several_verbs_in_sections(knee, tmp_path: Path) -> None:
+    (tmp_path / "c.yaml").write_text("scenes: {train: 4, val: 4, test: 8}\ntrain: {batch_size: 16}\n")
+    code, out, errors = knee("scenes", tmp_path / "out", "--config", tmp_path / "c.yaml", "--json")
+    assert (code, errors, json.loads(out)["examples"]) == (0, [], 16)
 
 
 def test_without_a_verb_the_help_is_shown_as_wrong_usage(knee) -> None:
@@ -105,7 +111,7 @@ def test_every_error_of_the_tree_has_its_exit_code(knee, monkeypatch, error: Kne
         """Fails."""
         raise error
 
-    monkeypatch.setitem(cli.FUNCTIONS, "report", verb)
+    monkeypatch.setattr("knee_i2m2.recipes.evaluate.report", verb)
     refused(knee("report"), code, str(error))
 
 
@@ -115,7 +121,7 @@ def test_a_bug_of_our_own_shows_its_traceback(knee, monkeypatch, bug: type[Excep
         """Has a bug."""
         raise bug("ours")
 
-    monkeypatch.setitem(cli.FUNCTIONS, "report", verb)
+    monkeypatch.setattr("knee_i2m2.recipes.evaluate.report", verb)
     with pytest.raises(bug, match="ours"):
         knee("report")
 
@@ -125,7 +131,7 @@ def test_an_interruption_is_no_traceback(knee, monkeypatch) -> None:
         """Waits."""
         raise KeyboardInterrupt
 
-    monkeypatch.setitem(cli.FUNCTIONS, "report", verb)
+    monkeypatch.setattr("knee_i2m2.recipes.evaluate.report", verb)
     refused(knee("report"), 130, "interrupted")
 
 

@@ -21,7 +21,7 @@ from knee_i2m2.evaluation.evaluate import REFERENCE
 from knee_i2m2.evaluation.evaluate import evaluate as judge
 from knee_i2m2.evaluation.recalibration import Recalibration
 
-__all__ = ["EvaluateOptions", "evaluate"]
+__all__ = ["EvaluateOptions", "evaluate", "report"]
 
 
 @dataclass
@@ -84,3 +84,14 @@ def _cases(run: Path, config: EvaluateOptions) -> Path:
     from knee_i2m2.recipes.knee_cases import write_cases
 
     return write_cases(run, config.cases, config.saliency, config.device)
+
+
+def report(run: Path, /) -> dict[str, Any]:
+    """Write report.html, report.md, tables and figures of an evaluated run.
+
+    Args:
+        run: Run folder.
+    """
+    from knee_i2m2.report.page import write_report
+
+    return {"report": str(write_report(run))}

@@ -21,7 +21,7 @@ SEED = 7
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("demo") / "run"
-    _, page = demo(out, seed=SEED)
+    page = Path(demo(out=out, seed=SEED)["report"])
     assert page == out / "report.html" and page.stat().st_size > 100_000
     return out
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from knee_i2m2.evaluation.tidy import EFFECTS, read_results
 from knee_i2m2.recipes.demo import demo
 from knee_i2m2.report.elements.verdicts import verdicts
 
@@ -28,5 +29,5 @@ def told(effects: pd.DataFrame) -> dict[str, str]:
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, 1])
 def test_the_verdicts_name_what_is_planted(tmp_path: Path, seed: int) -> None:
-    found, _ = demo(tmp_path / "run", seed)
-    assert told(found.effects) == PLANTED
+    demo(out=tmp_path / "run", seed=seed)
+    assert told(read_results(tmp_path / "run" / "effects.csv", EFFECTS)) == PLANTED

@@ -21,35 +21,40 @@ _FIRST = 10
 
 
 def audit(
-    folder: Path,
+    fastmri: Path,
+    /,
+    *,
     annotations: Path,
     file_list: Path | None = None,
     abnormal: Abnormal = "reference",
     split: SplitKind = "patient",
     seed: int = 0,
 ) -> dict[str, Any]:
-    """Returns counts of volumes, slices, patients and labels, and all that looks wrong, ready for JSON.
+    """Say what a fastMRI folder holds: volumes, patients, widths, labels, leaks, unreadable files.
 
-    Labels are counted over the volumes that are there, and divisions made of those that somebody looked at. A file that
+    Labels are counted over the volumes that are there, and divisions made of those that were reviewed. A file that
     cannot be read, or that a finding does not fit, is listed with the reason and counted nowhere else.
 
     Args:
-        folder: Volumes in fastMRI's format.
-        annotations: Findings in fastMRI+'s format.
-        file_list: Names of the reviewed volumes; by default the list beside the annotations, where there is one.
-        abnormal: What `abnormal` means.
-        split: The division whose sizes are shown: `patient`, `official` or `volume`.
-        seed: Of the division.
+        fastmri: Folder with .h5 files, or with singlecoil_train and singlecoil_val.
+        annotations: fastMRI+'s knee.csv.
+        file_list: Reviewed volumes; beside the CSV by default.
+        abnormal: reference: any finding that is none of the other targets; any: any finding at all.
+        split: The division whose leaks are looked for first.
+        seed: Of the split.
+
+    Returns:
+        Counts and oddities, ready for JSON.
 
     Raises:
         DataError: There are no volumes at all, or the annotations cannot be read.
     """
-    paths = find_volumes(folder)
+    paths = find_volumes(fastmri)
     found = read_annotations(annotations, file_list)
     volumes, labels, unreadable = _read(paths, found, abnormal)
     table = volume_table(volumes)
     return {
-        "folder": str(folder),
+        "folder": str(fastmri),
         "annotations": str(annotations),
         "abnormal": abnormal,
         **_sizes(volumes, table),

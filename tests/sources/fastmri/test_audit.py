@@ -43,7 +43,7 @@ def findings(tmp_path) -> Path:
 
 
 def test_an_audit_counts_what_is_there(folder, findings) -> None:
-    found = audit(folder, findings)
+    found = audit(folder, annotations=findings)
     assert (found["volumes"], found["patients"], found["slices"], found["undersampled"]) == (7, 5, 23, 1)
     assert found["slices_per_volume"] == {"min": 3, "median": 3, "max": 5}
     assert found["widths"] == {"12": 6, "13": 1}
@@ -54,28 +54,32 @@ def test_an_audit_counts_what_is_there(folder, findings) -> None:
 
 
 def test_an_audit_counts_labels_by_slice_volume_and_patient(folder, findings) -> None:
-    labels = audit(folder, findings)["labels"]
+    labels = audit(folder, annotations=findings)["labels"]
     assert labels["meniscus"] == {"slices": 3, "volumes": 2, "patients": 1}
     assert labels["abnormal"] == {"slices": 1, "volumes": 1, "patients": 1}
     assert labels["acl"] == {"slices": 0, "volumes": 0, "patients": 0}
-    assert audit(folder, findings, abnormal="any")["labels"]["abnormal"] == {"slices": 4, "volumes": 3, "patients": 2}
+    assert audit(folder, annotations=findings, abnormal="any")["labels"]["abnormal"] == {
+        "slices": 4,
+        "volumes": 3,
+        "patients": 2,
+    }
 
 
 def test_an_audit_lists_what_does_not_fit_and_goes_on(folder, findings) -> None:
-    found = audit(folder, findings)
+    found = audit(folder, annotations=findings)
     assert found["absent"] == {"volumes": 1, "first": ["absent"]}
     assert found["unknown"] == {"volumes": 1, "first": ["g"]}
     assert found["unreadable"] == [{"file": "broken.h5", "reason": "this is no HDF5 file"}]
 
 
 def test_a_finding_beyond_the_last_slice_is_listed_with_its_volume(folder, tmp_path) -> None:
-    found = audit(folder, _findings(tmp_path, ("a", 3, "Joint Bodies")))
+    found = audit(folder, annotations=_findings(tmp_path, ("a", 3, "Joint Bodies")))
     assert found["volumes"] == 6
     assert {"file": "a.h5", "reason": "line 2 is about slice 3 of a, which has 3"} in found["unreadable"]
 
 
 def test_an_audit_says_which_patients_cross(folder, findings) -> None:
-    found = audit(folder, findings)
+    found = audit(folder, annotations=findings)
     crossing = found["patients_crossing"]
     assert crossing["patient"] == {"patients": 0, "test_volumes_percent": 0}
     assert crossing["official"] == {"patients": 0, "test_volumes_percent": 0}
@@ -86,23 +90,23 @@ def test_an_audit_says_which_patients_cross(folder, findings) -> None:
 
 def test_a_split_that_cannot_be_made_is_said_and_not_fatal(folder, findings, fastmri_file) -> None:
     fastmri_file.write(folder / "singlecoil_train" / "e.h5", patient=None)
-    found = audit(folder, findings)
+    found = audit(folder, annotations=findings)
     assert found["volumes_without_patient"] == 1
     assert "e: has no attribute patient_id" in found["split"]["reason"]
     assert "e: has no attribute patient_id" in found["patients_crossing"]["patient"]["reason"]
-    assert "patients" in audit(folder, findings, split="volume")["split"]["train"]
+    assert "patients" in audit(folder, annotations=findings, split="volume")["split"]["train"]
     assert "e: has no attribute patient_id" in describe(found)
 
 
 def test_a_folder_of_broken_files_is_audited(tmp_path, findings) -> None:
     (tmp_path / "a.h5").write_bytes(b"")
-    found = audit(tmp_path, findings)
+    found = audit(tmp_path, annotations=findings)
     assert (found["volumes"], found["slices"], len(found["unreadable"])) == (0, 0, 1)
     assert "a.h5: this is no HDF5 file" in describe(found)
 
 
 def test_an_audit_is_json_and_reads_as_a_page(folder, findings) -> None:
-    found = audit(folder, findings)
+    found = audit(folder, annotations=findings)
     assert json.loads(json.dumps(found, allow_nan=False)) == found
     page = describe(found)
     assert "7 volumes of 5 patients" in page
@@ -113,9 +117,9 @@ def test_an_audit_is_json_and_reads_as_a_page(folder, findings) -> None:
 def test_an_empty_folder_or_a_bad_csv_is_one_sentence(tmp_path, folder, findings) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match=r"holds no \.h5 file"):
-        audit(tmp_path / "empty", findings)
+        audit(tmp_path / "empty", annotations=findings)
     with pytest.raises(DataError, match="no such file"):
-        audit(folder, tmp_path / "nowhere.csv")
+        audit(folder, annotations=tmp_path / "nowhere.csv")
 
 
 def test_the_counts_of_real_volumes_are_those_of_the_real_csv(tmp_path, fastmri_file, fastmri_plus) -> None:
@@ -126,7 +130,7 @@ def test_the_counts_of_real_volumes_are_those_of_the_real_csv(tmp_path, fastmri_
         fastmri_file.write(tmp_path / f"{name}.h5", patient=f"p{position // 2}", slices=46, rows=8, columns=12)
     table = table[table["file"].isin(names)].assign(target=lambda rows: rows["label"].map(target_of))
     table = table.assign(patient=table["file"].map({name: n // 2 for n, name in enumerate(names)}))
-    found = audit(tmp_path, fastmri_plus / "knee.csv")
+    found = audit(tmp_path, annotations=fastmri_plus / "knee.csv")
     assert found["volumes"] == len(names)
     for target, counts in found["labels"].items():
         rows = table[table["target"] == target]

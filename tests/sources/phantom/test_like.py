@@ -58,7 +58,7 @@ def wanted(fastmri_plus: Path) -> dict[str, dict[str, int]]:
 
 
 def test_the_audit_counts_what_the_real_file_says_of_these_volumes(archive: Path, wanted: dict) -> None:
-    found = audit(archive, archive / "knee.csv")
+    found = audit(archive, annotations=archive / "knee.csv")
     assert found["labels"] == wanted
     assert found["volumes"] == VOLUMES and found["patients"] == VOLUMES // 2
     assert found["absent"]["volumes"] == 0

@@ -345,8 +345,8 @@ def test_progress_ends_at_all_image_sets(tmp_path: Path) -> None:
 
 def test_the_options_of_the_command_are_the_settings(tmp_path: Path) -> None:
     words = f"{tmp_path}/out --train 4 --val 4 --test 8 --kinds existence same --leak .5 --leak-into pictures".split()
-    values, chosen, _ = parse("knee-i2m2 scenes", scenes, words, Scenes)
-    told = scenes(*values, Scenes(**chosen))
+    values, chosen, _ = parse("knee-i2m2 scenes", scenes, words)
+    told = scenes(*values, **chosen)
     written = json.loads((tmp_path / "out/scenes.json").read_text())["settings"]
     assert written["kinds"] == ["existence", "same"] and written["leak_into"] == "pictures"
     assert {name: written[name] for name in ("side", "seed", "most")} == {"side": 48, "seed": 0, "most": 3}
