@@ -83,7 +83,7 @@ def _cases(run: Path, config: EvaluateOptions) -> Path:
     """Writes pictures of single cases; torch and MONAI are loaded for them only."""
     from knee_i2m2.recipes.knee_cases import write_cases
 
-    return write_cases(run, config.cases, config.saliency, config.device)
+    return write_cases(run, config.cases, config.saliency, config.device, config.reference)
 
 
 def report(run: Path, /) -> dict[str, Any]:

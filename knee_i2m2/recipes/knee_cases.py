@@ -59,7 +59,7 @@ _BATCH = 16
 Maps = Float[np.ndarray, "samples rows columns"]
 
 
-def write_cases(run: Path, number: int, method: str = "gradient", device: str = "auto") -> Path:
+def write_cases(run: Path, number: int, method: str = "gradient", device: str = "auto", rival: str = REFERENCE) -> Path:
     """Writes RUN/cases anew, and returns it.
 
     Args:
@@ -67,16 +67,17 @@ def write_cases(run: Path, number: int, method: str = "gradient", device: str = 
         number: How many cases; false answers come first.
         method: A name in `experts.saliency.SALIENCY`.
         device: auto, cpu, cuda or one card such as cuda:0.
+        rival: Whose cases.
 
     Raises:
         ConfigError: It is a run of another task or version.
         DataError: The prepared data are gone or have changed, or the run has no reference.
         CheckpointError: There is no checkpoint, or it is damaged.
     """
-    source = _Source.open(run, device)
+    source = _Source.open(run, device, rival)
     found = run_answers(run)
-    answers = found.test[0].by(REFERENCE)
-    fitted = fit_thresholds([found.val[0].by(REFERENCE)])["slice"]
+    answers = found.test[0].by(rival)
+    fitted = fit_thresholds([found.val[0].by(rival)])["slice"]
     thresholds = {
         target: float(np.mean([t.value for (_, asked), t in fitted.items() if asked == target]))
         for target in answers.targets
@@ -88,7 +89,7 @@ def write_cases(run: Path, number: int, method: str = "gradient", device: str = 
         with whole_folder(run / "cases") as folder:
             written = counted("cases", enumerate(chosen, start=1), len(chosen), bars)
             cases = [_case(source, answers, one, str(n), thresholds, method, folder) for n, one in written]
-            about = {"unit": answers.unit, "rival": REFERENCE, "seeds": [source.seed], "matrix": source.matrix}
+            about = {"unit": answers.unit, "rival": rival, "seeds": [source.seed], "matrix": source.matrix}
             content = {**about, "method": method, "cases": cases, "scores": scores}
             (folder / "cases.json").write_text(json.dumps(content, indent=1), encoding="utf-8")
             shutil.rmtree(run / "cases", ignore_errors=True)  # those of an earlier evaluation
@@ -107,14 +108,14 @@ class _Source:
     device: torch.device
 
     @classmethod
-    def open(cls, run: Path, device: str) -> _Source:
+    def open(cls, run: Path, device: str, rival: str) -> _Source:
         """Opens the prepared data that the run was trained on, and its first seed."""
         config, data = trained_as(run), read_data(run)
         if not (config.data / "data.json").is_file() or read_data(config.data) != data:
             reason = "is gone, or was prepared anew since the run was trained on it"
             raise DataError(config.data, reason, "bring it back, or evaluate without --cases")
-        seed, where = finished_seeds(run, REFERENCE)[0], launch(device).device
-        method = restored(run, config, REFERENCE, seed, data, where).eval()
+        seed, where = finished_seeds(run, rival)[0], launch(device).device
+        method = restored(run, config, rival, seed, data, where).eval()
         return cls(open_knee(config.data, "test"), open_knee(config.data, "train"), config, method, seed, where)
 
     @property

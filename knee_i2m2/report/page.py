@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from knee_i2m2.evaluation.evaluate import REFERENCE
 from knee_i2m2.files import write_text
 from knee_i2m2.report.elements.cells import csv, safe
 from knee_i2m2.report.elements.inputs import Record, read_record
@@ -80,8 +79,8 @@ def _values(record: Record, sections: Sequence[Section]) -> dict[str, Any]:
         "name": record.name,
         "task": str(record.data.get("task", "")),
         "targets": record.answers.targets,
-        "reference": REFERENCE,
-        "headline": headline(record.evaluation, record.comparisons, record.answers.unit),
+        "reference": record.reference,
+        "headline": headline(record.evaluation, record.comparisons, record.answers.unit, record.reference),
         "leak": leak_warning(record),
         "scripts": SCRIPTS if any(section.html for section in sections) else "",
     }

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from knee_i2m2.evaluation.evaluate import REFERENCE
 from knee_i2m2.report.elements.inputs import Record
 from knee_i2m2.report.elements.section import Point, Section, without_none
 from knee_i2m2.report.elements.verdicts import criterion, verdicts
@@ -47,7 +46,9 @@ def explanation_sections(record: Record) -> Iterator[Section]:
 def _headline(record: Record) -> Section:
     metric = METRICS[record.metric]
     others = "rivals stand from best to worst"
-    order = f"{REFERENCE} stands first, the other {others}" if REFERENCE in record.rivals else f"The {others}"
+    order = (
+        f"{record.reference} stands first, the other {others}" if record.reference in record.rivals else f"The {others}"
+    )
     return Section(
         "results",
         f"{metric[0].upper()}{metric[1:]} by rival and target",
@@ -73,11 +74,11 @@ def _differences(record: Record) -> Section:
     first, *others = [results.difference_table(record, unit) for unit in record.units]
     return Section(
         "differences",
-        f"Differences to {REFERENCE}",
+        f"Differences to {record.reference}",
         (
-            f"Rival minus {REFERENCE} on the same resamplings. An interval that includes 0 does not tell the two "
-            "apart; it is not corrected for the number of targets. p is that of the clustered DeLong test, corrected "
-            "over the targets (Holm): the two can disagree.",
+            f"Rival minus {record.reference} on the same resamplings. An interval that includes 0 does not tell the "
+            "two apart; it is not corrected for the number of targets. p is that of the clustered DeLong test, "
+            "corrected over the targets (Holm): the two can disagree.",
         ),
         tables=without_none([first]),
         folded=without_none(others),
@@ -200,7 +201,7 @@ def _acceleration(record: Record) -> Section:
 def _experts(record: Record) -> Section:
     return Section(
         "experts",
-        f"What each expert contributes to {REFERENCE}",
+        f"What each expert contributes to {record.reference}",
         (
             "Leave-one-out takes one expert out of the product; Shapley values average that over all orders and sum to "
             "the product’s AUROC above 0.5; shares are covariances with the product’s log-odds and sum to 1. All three "

@@ -1,5 +1,6 @@
 import json
 import shutil
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +28,8 @@ from knee_i2m2.evaluation.tidy import (
     EVALUATION_COLUMNS,
     read_results,
 )
+from knee_i2m2.report.page import write_report
+from knee_i2m2.training.rivals import standard_rivals
 from tests.evaluation.runs import TARGETS, index, make_run, prediction_table
 
 
@@ -355,3 +358,28 @@ def test_options_that_give_no_interval_are_refused_and_leave_the_tables_alone(
 def test_the_ideal_alone_is_evaluated(tmp_path: Path) -> None:
     found = evaluate(make_run(tmp_path, {"ideal": ("ideal",)}), replicates=10)
     assert set(found.results["rival"]) == {"ideal"}
+
+
+def test_another_reference_is_what_rivals_are_compared_with_in_tables_and_report(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run")
+    evaluation = evaluate(run, replicates=50, reference="magnitude")
+    assert set(evaluation.comparisons["against"]) == {"magnitude"}
+    page = write_report(run).read_text()
+    assert "Differences to magnitude" in page
+    assert "Differences to i2m2" not in page
+    with pytest.raises(ConfigError, match=r"--reference magnitud is no rival of .*did you mean magnitude"):
+        evaluate(run, replicates=50, reference="magnitud")
+
+
+def test_a_rival_with_intra_s_experts_and_another_method_leaves_every_verdict_as_it_was(tmp_path: Path) -> None:
+    rivals = standard_rivals(("magnitude", "phase"))
+    run = make_run(tmp_path / "run", {name: rivals[name].experts for name in ("phase", "magnitude", "intra", "i2m2")})
+    before = evaluate(run, replicates=50).effects
+    identity = replace(rivals["intra"], method="gblend", combiner="joint")
+    for split in ("val", "test"):
+        table = predictions.read(run / "predictions" / "phase" / "0" / f"{split}.parquet")
+        other = table.rename(columns=lambda name: name.replace("logit_phase", "logit_magnitude"))
+        other = other.assign(logit_phase_0=0.0, logit_phase_1=0.0)
+        other.attrs["identity"] = asdict(identity)
+        predictions.write(other, run / "predictions" / "a_first" / "0" / f"{split}.parquet")
+    pd.testing.assert_frame_equal(evaluate(run, replicates=50).effects, before)

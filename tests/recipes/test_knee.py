@@ -28,6 +28,7 @@ from knee_i2m2.sources.fastmri.annotations import TARGETS
 from knee_i2m2.sources.phantom import Phantom, make_phantom
 from knee_i2m2.training import checkpoint
 from knee_i2m2.training.folder import RunFolder
+from knee_i2m2.training.rivals import method_rivals
 from knee_i2m2.types import Rival
 
 
@@ -507,3 +508,38 @@ def test_a_training_takes_its_section_of_a_file_and_what_is_typed_before_it_wins
     assert (written["batch_size"], written["phase"], written["rival_lr"]["i2m2"]) == (16, "angle", 1e-6)
     for rival in ("magnitude", "phase", "intra", "inter", "i2m2"):
         assert predictions.experts(read(tmp_path / "run", rival, 1)) == STANDARD[rival].experts
+
+
+def test_methods_are_trained_as_rivals_of_their_names_and_say_what_they_are(data: Path, tmp_path: Path) -> None:
+    names = ["ogm_ge", "gblend", "mmpareto", "shallow_fusion"]
+    training = {"epochs": 1, "fine_tune_epochs": 1, "threads": 1, "device": "cpu", "network": "small"}
+    config = Knee(data=data, out=tmp_path / "run", rivals=["inter"], method=names, **training)
+    assert train(config)["rivals"] == ["inter", *names]
+    for name in names:
+        frame = predictions.read(tmp_path / "run" / "predictions" / name / "0" / "test.parquet")
+        assert predictions.rival(frame) == method_rivals(("magnitude", "phase"))[name]
+    train(replace(config, method=[]))  # the folder has the methods among its rivals and goes on
+
+
+def test_an_unknown_method_is_a_sentence(data: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="--method ogmge is unknown; did you mean ogm_ge"):
+        train(Knee(data=data, out=tmp_path / "run", method=["ogmge"]))
+
+
+def test_every_column_of_the_data_that_divides_patients_reaches_the_predictions(data: Path, tmp_path: Path) -> None:
+    shutil.copytree(data, tmp_path / "data")
+    index = pd.read_parquet(tmp_path / "data" / "index.parquet")
+    sites = np.where(pd.factorize(index["cluster"])[0] % 2, "north", "south")
+    index.assign(site=sites).to_parquet(tmp_path / "data" / "index.parquet", index=False)
+    training = {"epochs": 1, "threads": 1, "device": "cpu", "network": "small"}
+    train(Knee(data=tmp_path / "data", out=tmp_path / "run", rivals=["position"], **training))
+    frame = predictions.read(tmp_path / "run" / "predictions" / "position" / "0" / "test.parquet")
+    assert predictions.subgroups(frame) == ("sequence", "field_strength", "width", "site")
+    rows = evaluate(tmp_path / "run", replicates=20).results
+    assert {f"site={site}" for site in frame["site"]} <= set(rows["subgroup"])
+
+
+def test_a_product_says_what_it_also_trains(data: Path, tmp_path: Path, caplog) -> None:
+    training = {"epochs": 1, "fine_tune_epochs": 1, "threads": 1, "device": "cpu", "network": "small"}
+    train(Knee(data=data, out=tmp_path / "run", rivals=["magnitude", "phase", "i2m2"], **training))
+    assert "also trained, because a product starts from it: inter" in caplog.text

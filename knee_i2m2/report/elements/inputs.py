@@ -79,12 +79,17 @@ class Record:
         """What numbers are about, the smallest first."""
         return list(self.evaluation.loc[self.evaluation["split"] == "test", "unit"].unique())
 
+    @property
+    def reference(self) -> str:
+        """The rival that all others were compared with."""
+        return self.settings.get("reference", REFERENCE)
+
     @cached_property
     def rivals(self) -> list[str]:
         """The reference first, the ceiling last, in between from best to worst."""
         values = test_rows(self.evaluation, target=MACRO, unit=self.answers.unit, metric=self.metric)
         best = values.set_index("rival")["value"].fillna(-1)
-        order = {REFERENCE: -1, IDEAL: 1}
+        order = {self.reference: -1, IDEAL: 1}
         return sorted(self.answers.rivals, key=lambda rival: (order.get(rival, 0), -best.get(rival, 0), rival))
 
     @property

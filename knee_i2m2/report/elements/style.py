@@ -47,14 +47,14 @@ _SETTINGS = {
 }
 
 
-def strokes(names: Sequence[str]) -> dict[str, dict[str, Any]]:
+def strokes(names: Sequence[str], reference: str = REFERENCE) -> dict[str, dict[str, Any]]:
     """Returns the line of every rival or expert: ink for the reference, dotted ink for the ceiling, then colours."""
-    plain = [name for name in names if name not in (REFERENCE, IDEAL)]
+    plain = [name for name in names if name not in (reference, IDEAL)]
     given = {
         name: {"color": _COLOURS[i % len(_COLOURS)], "linestyle": _DASHES[i // len(_COLOURS) % 3], "linewidth": 1.2}
         for i, name in enumerate(plain)
     }
-    given[REFERENCE] = {"color": INK, "linestyle": "-", "linewidth": 2.0}
+    given[reference] = {"color": INK, "linestyle": "-", "linewidth": 2.0}
     given[IDEAL] = {"color": INK, "linestyle": (0, (1, 1.5)), "linewidth": 1.2}
     return {name: given[name] for name in names}
 

@@ -115,24 +115,25 @@ def sentence(text: str) -> str:
     return text if text.endswith((".", "!", "?")) else f"{text}."
 
 
-def headline(evaluation: pd.DataFrame, comparisons: pd.DataFrame, unit: str) -> str:
+def headline(evaluation: pd.DataFrame, comparisons: pd.DataFrame, unit: str, reference: str = REFERENCE) -> str:
     """Returns the result of a run in one or two plain sentences.
 
     Args:
         evaluation: Table of results.
         comparisons: Table of paired differences to the reference.
         unit: What a number is about: `sample`, `slice`.
+        reference: The rival that the others were compared with.
     """
     macro = _macro(evaluation, unit)
     macro = macro[macro["metric"].isin(["auroc", "accuracy"])].set_index("rival")
-    others = macro.drop(index=[REFERENCE, IDEAL], errors="ignore").sort_values("value", ascending=False)
+    others = macro.drop(index=[reference, IDEAL], errors="ignore").sort_values("value", ascending=False)
     targets = _estimable(evaluation, unit)
-    if REFERENCE not in macro.index:
+    if reference not in macro.index:
         best = others.index[0] if len(others) else macro.index[0]
-        alone = f"There is no {REFERENCE} in this run to compare it with."
+        alone = f"There is no {reference} in this run to compare it with."
         return f"{_reached(best, macro.loc[best], unit, targets)} {alone}"
-    first = _reached(REFERENCE, macro.loc[REFERENCE], unit, targets)
-    if others.empty or math.isnan(others["value"].iloc[0]) or math.isnan(macro.loc[REFERENCE, "value"]):
+    first = _reached(reference, macro.loc[reference], unit, targets)
+    if others.empty or math.isnan(others["value"].iloc[0]) or math.isnan(macro.loc[reference, "value"]):
         return first
     differences = _macro(comparisons, unit).set_index("rival")
     return f"{first} {_compared(others.index[0], others.iloc[0], differences.loc[others.index[0]])}"

@@ -123,7 +123,7 @@ def _pictures(record: Record, family: Family) -> Iterator[Picture]:
 
 
 def _picture(record: Record, family: Family, place: int, rivals: list[str], weights: Weights) -> Picture:
-    target, looks = record.answers.targets[place], strokes(record.rivals)
+    target, looks = record.answers.targets[place], strokes(record.rivals, record.reference)
     name = f"{family.name}_{place + 1}_{slug(target)}"
     with axes(3.5, 4.6) as (figure, plot):
         family.backdrop(plot, record.answers.truth[:, place])

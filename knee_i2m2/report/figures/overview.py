@@ -48,7 +48,8 @@ def _total(losses: object, part: str) -> float:
 
 def _training(record: Record, name: str, title: str, lines: dict[str, pd.Series]) -> Picture:
     trained = set(record.epochs["rival"])
-    looks = strokes([*record.rivals, *sorted(trained - set(record.rivals))])  # a rival has one colour in all figures
+    names = [*record.rivals, *sorted(trained - {*record.rivals})]
+    looks = strokes(names, record.reference)  # a rival has one colour in all figures
     names = [rival for rival in looks if rival in trained]
     with axes(4.0, 3.9) as (figure, plot):
         for rival in reversed(names):
@@ -71,7 +72,12 @@ def efficiency_picture(record: Record) -> Picture | None:
     }
     title = "Efficiency per target and rival"
     return dots(
-        ("efficiency", title, ""), "efficiency", series, record.answers.targets, strokes(record.rivals), line=1.0
+        ("efficiency", title, ""),
+        "efficiency",
+        series,
+        record.answers.targets,
+        strokes(record.rivals, record.reference),
+        line=1.0,
     )
 
 

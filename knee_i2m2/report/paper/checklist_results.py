@@ -36,7 +36,7 @@ def results_data(record: Record) -> Iterator[Item]:
 
 def performance(record: Record) -> Iterator[Item]:
     """Yields items 37 to 39."""
-    first = headline(record.evaluation, record.comparisons, record.answers.unit)
+    first = headline(record.evaluation, record.comparisons, record.answers.unit, record.reference)
     differences = with_titles("Differences to the reference", difference_table(record, record.answers.unit))
     tables = (*result_tables(record), *differences)
     yield Item(37, "Performance and uncertainty", "", (first, *dependence_sentences(record)), tables)

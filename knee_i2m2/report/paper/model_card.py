@@ -47,7 +47,7 @@ def model_card(record: Record) -> str:
         "task": str(record.data.get("task", "")),
         "targets": record.answers.targets,
         "leak": leak_warning(record),
-        "headline": headline(record.evaluation, record.comparisons, record.answers.unit),
+        "headline": headline(record.evaluation, record.comparisons, record.answers.unit, record.reference),
         "details": _details(record),
         "measured": (_data(record), _evaluation(record), _dependence(record), _subgroups(record)),
         "limitations": _limitations(record),
