@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from knee_i2m2.data.prepared import Prepared
     from knee_i2m2.data.samples import Samples
     from knee_i2m2.evaluation.evaluate import evaluate
     from knee_i2m2.evaluation.statistics.accuracy import accuracy
@@ -51,6 +52,7 @@ _HOMES = {
     "load": "recipes.knee_trained",
     "make_phantom": "sources.phantom.phantom",
     "modalities": "modalities.magnitude_phase",
+    "Prepared": "data.prepared",
     "paired_test": "evaluation.statistics.delong:paired_auroc_test",
     "predict": "training.learn",
     "prepare_knee": "recipes.knee:prepare",

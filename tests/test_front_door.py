@@ -15,7 +15,7 @@ import knee_i2m2 as ki
 from knee_i2m2.data.prepared import Prepared
 from knee_i2m2.evaluation.statistics import delong
 from knee_i2m2.modalities.kspace import reconstruct
-from knee_i2m2.sources.avmnist.prepare import AVMNISTSettings, prepare_avmnist
+from knee_i2m2.recipes.avmnist import PrepareAVMNIST, prepare
 
 
 def test_every_name_leads_somewhere_and_is_declared_for_type_checkers() -> None:
@@ -86,7 +86,7 @@ def pairs(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Prepar
     """600 real AV-MNIST pairs."""
     out = tmp_path_factory.mktemp("avmnist") / "data"
     inputs = (shared_data / "mnist", shared_data / "fsdd/recordings.zip", shared_data / "noise")
-    prepare_avmnist(*inputs, out, AVMNISTSettings(train=600, val=1, test=1, components=40, snr=(0.0, 10.0)))
+    prepare(PrepareAVMNIST(*inputs, out, train=600, val=1, test=1, components=40, snr=(0.0, 10.0)))
     return Prepared.open(out, "train")
 
 

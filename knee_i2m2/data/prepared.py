@@ -24,11 +24,12 @@ import numpy as np
 import pandas as pd
 import torch
 import torch.utils.data
+from jaxtyping import Int64
 
-from knee_i2m2.errors import DataError
+from knee_i2m2.errors import ConfigError, DataError, suggestion
 from knee_i2m2.types import Batch, Task
 
-__all__ = ["Array", "Compute", "Prepared", "described_by", "open_arrays", "read_data", "read_index"]
+__all__ = ["Array", "Compute", "Labelled", "Prepared", "described_by", "open_arrays", "read_data", "read_index"]
 
 _TECHNICAL = {
     *("split", "row", "scale", "slice", "boxes"),
@@ -83,8 +84,35 @@ Compute = Callable[[Path, Mapping[str, Any], pd.DataFrame], Array]
 """(folder, its `data.json`, its index) -> the array of a folder that stores none: samples are computed on demand."""
 
 
+class Labelled:
+    """Samples with one row of an index each.
+
+    Attributes:
+        index: Columns `sample, series, cluster` and one a target, among others.
+        task: What is asked.
+    """
+
+    index: pd.DataFrame
+    task: Task
+
+    @property
+    def clusters(self) -> np.ndarray:
+        """Whose sample each is."""
+        return self.index["cluster"].to_numpy()
+
+    def truth(self, target: str) -> Int64[np.ndarray, " samples"]:
+        """Returns the classes of a target; -1 is unknown.
+
+        Raises:
+            ConfigError: There is no such target.
+        """
+        if target not in self.task.targets:
+            raise ConfigError(f"there is no target {target}; {suggestion(target, self.task.targets)}")
+        return self.index[target].to_numpy()
+
+
 @dataclass(frozen=True)
-class Prepared:
+class Prepared(Labelled):
     """The samples of one split.
 
     Attributes:

@@ -13,8 +13,9 @@ from jaxtyping import Int64
 from numpy.typing import ArrayLike
 from torch import Tensor
 
+from knee_i2m2.data.prepared import Labelled
 from knee_i2m2.data.splits import SPLITS, divided
-from knee_i2m2.errors import ConfigError, DataError, suggestion
+from knee_i2m2.errors import DataError
 from knee_i2m2.types import Batch, Task
 
 __all__ = ["Samples"]
@@ -22,7 +23,7 @@ __all__ = ["Samples"]
 _SAMPLES = "the samples"
 
 
-class Samples:
+class Samples(Labelled):
     """Samples of any modalities.
 
     Args:
@@ -90,21 +91,6 @@ class Samples:
     def __getitem__(self, positions: list[int]) -> Batch:
         x = {name: values[positions].float() for name, values in self.x.items()}
         return Batch(x, self.y[positions], torch.as_tensor(positions))
-
-    @property
-    def clusters(self) -> np.ndarray:
-        """Whose sample each is."""
-        return self.index["cluster"].to_numpy()
-
-    def truth(self, target: str) -> Int64[np.ndarray, " samples"]:
-        """Returns the classes of a target; -1 is unknown.
-
-        Raises:
-            ConfigError: There is no such target.
-        """
-        if target not in self.task.targets:
-            raise ConfigError(f"there is no target {target}; {suggestion(target, self.task.targets)}")
-        return self.index[target].to_numpy()
 
     def take(self, positions: Sequence[int] | np.ndarray) -> Samples:
         """Returns the samples at some positions, in their order."""
