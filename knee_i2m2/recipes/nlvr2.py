@@ -57,7 +57,7 @@ from knee_i2m2.training.runner import launch, seed_all
 from knee_i2m2.training.session import Budget, Session, open_run, open_samples
 from knee_i2m2.types import Batch, Rival, Task
 
-__all__ = ["NLVR2", "RIVALS", "Told", "train"]
+__all__ = ["NLVR2", "RIVALS", "TokenisedPairs", "train"]
 
 MODALITIES = ("images", "sentence")
 STANDARD = standard_rivals(MODALITIES, warm=False)
@@ -146,7 +146,7 @@ class NLVR2:
 
 
 @dataclass(frozen=True)
-class Told:
+class TokenisedPairs:
     """Samples whose pictures are normalised and whose sentences are tokens.
 
     Attributes:
@@ -194,7 +194,7 @@ def train(config: NLVR2) -> dict[str, Any]:
     fabric = launch(config.device, config.precision, config.threads)
     prepared = open_samples(config.data, "nlvr2")
     backbone = backbone_of(config, prepared["train"])
-    samples, experts = told(prepared, config, backbone), partial(experts_of, config, backbone)
+    samples, experts = tokenised(prepared, config, backbone), partial(experts_of, config, backbone)
     backbone.experts([name for rival in config.rivals for name in RIVALS[rival].experts])  # shows that it can be made
     with fabric.rank_zero_first():
         run = open_run(config)
@@ -232,14 +232,14 @@ def check_options(config: NLVR2) -> None:
     check_backbone(config)
 
 
-def told(prepared: Mapping[str, Prepared], config: NLVR2, backbone: Backbone) -> dict[str, Told]:
+def tokenised(prepared: Mapping[str, Prepared], config: NLVR2, backbone: Backbone) -> dict[str, TokenisedPairs]:
     """Returns the samples of every split as the backbone must have them."""
     sided = torch.from_numpy(prepared["train"].index["sided"].to_numpy(dtype=bool, copy=True))
     found = {}
     for split, samples in prepared.items():
         tokens = backbone.tokenise(samples.index["sentence"].astype(str).tolist(), config.longest)
         augmented = config.augment and split == "train"
-        found[split] = Told(samples, tokens, backbone.colours, sided if augmented else None)
+        found[split] = TokenisedPairs(samples, tokens, backbone.colours, sided if augmented else None)
     return found
 
 

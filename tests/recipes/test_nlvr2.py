@@ -14,7 +14,7 @@ from knee_i2m2.errors import CheckpointError, ConfigError
 from knee_i2m2.evaluation.evaluate import evaluate
 from knee_i2m2.evaluation.statistics.accuracy import accuracy
 from knee_i2m2.predictions import experts
-from knee_i2m2.recipes.nlvr2 import NLVR2, RIVALS, experts_of, layer_wise, told, train
+from knee_i2m2.recipes.nlvr2 import NLVR2, RIVALS, experts_of, layer_wise, tokenised, train
 from knee_i2m2.recipes.nlvr2_backbones import backbone_of
 from knee_i2m2.report.page import write_report
 from knee_i2m2.training import checkpoint
@@ -162,7 +162,7 @@ def test_a_frozen_backbone_stays_as_it_was_and_only_heads_learn(data: Path, tmp_
 def test_augmentation_reaches_the_training_only_and_knows_which_sentences_are_sided(data: Path, tmp_path: Path) -> None:
     config = NLVR2(data, tmp_path / "run", rivals=["images"], augment=True, **SMALL)
     prepared = open_samples(data, "nlvr2")
-    samples = told(prepared, config, backbone_of(config, prepared["train"]))
+    samples = tokenised(prepared, config, backbone_of(config, prepared["train"]))
     sided = samples["train"][list(range(80))].x["sided"].tolist()
     assert sided == [bool({"left", "right"} & set(s.lower().split())) for s in samples["train"].index["sentence"]]
     assert set(samples["val"][[0]].x) == set(samples["test"][[0]].x) == {"images", "sentence"}
