@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -19,10 +20,12 @@ def prepared_phantom(folder: Path, strengths: Strengths = Strengths()) -> Path: 
     return folder / "data"
 
 
-@pytest.fixture(scope="session")
-def small_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The run folder; its data lie in `data` beside it. Whoever changes it works on a copy."""
-    folder = tmp_path_factory.mktemp("small_run")
+def _trained(folder: Path) -> None:
     training = {"epochs": 2, "fine_tune_epochs": 1, "threads": 1, "device": "cpu"}
     train(Knee(data=prepared_phantom(folder), out=folder / "run", rivals=["i2m2"], network="small", **training))
-    return folder / "run"
+
+
+@pytest.fixture(scope="session")
+def small_run(built_once: Callable[[str, Callable[[Path], object]], Path]) -> Path:
+    """The run folder; its data lie in `data` beside it. Whoever changes it works on a copy."""
+    return built_once("small_run", _trained) / "run"

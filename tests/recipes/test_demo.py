@@ -1,4 +1,4 @@
-"""The demo, whole: what was planted is what is found."""
+"""The demo, whole: what was planted is what is found, and the published row is found again."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ import pytest
 from knee_i2m2.evaluation.tidy import EFFECT_COLUMNS, EVALUATION_COLUMNS, read_results
 from knee_i2m2.recipes.demo import demo
 from knee_i2m2.sources.fastmri.annotations import TARGETS
+from pipelines.studies.study import RESULTS
 from tests.recipes.test_verdicts import PLANTED, told
 
 pytestmark = pytest.mark.slow
 
 
-SEED = 7
+SEED = 0
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +39,15 @@ def results(run: Path) -> pd.DataFrame:
 @pytest.fixture
 def auroc(results: pd.DataFrame) -> pd.DataFrame:
     return results.loc["auroc"]
+
+
+def test_the_table_is_the_published_one(auroc: pd.DataFrame) -> None:
+    """Another CPU moves a trained rival as another seed would; what is not trained stays."""
+    published = pd.read_csv(RESULTS / "demo.csv").query("seed == @SEED")
+    published = published.pivot(index="rival", columns="target", values="value")
+    difference = abs(auroc - published).where(published > 0.6)  # where a rival is blind a cell moves by more
+    assert difference.notna().to_numpy().sum() > 30
+    assert difference.max(axis=None) <= 0.02 and difference.loc["ideal"].max() <= 1e-3
 
 
 def test_the_ideal_observer_leaves_little_to_be_desired(auroc: pd.DataFrame) -> None:

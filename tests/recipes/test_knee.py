@@ -49,7 +49,7 @@ def data(phantom: Path) -> Path:
 @pytest.fixture(scope="module")
 def config(data: Path) -> Knee:
     return Knee(
-        data=data, out=data.parent / "run", network="small", epochs=2, fine_tune_epochs=1, seeds=[0, 1], threads=2
+        data=data, out=data.parent / "run", network="small", epochs=2, fine_tune_epochs=1, seeds=[0, 1], threads=1
     )
 
 

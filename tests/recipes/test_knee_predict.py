@@ -31,7 +31,7 @@ def trained(phantom: Path, name: str, **changed) -> Path:
     """Returns a run of one expert on data that were prepared in some way."""
     data, run = phantom.parent / f"data {name}", phantom.parent / f"run {name}"
     prepare(phantom, PrepareKnee(annotations=phantom / "knee.csv", out=data, **changed))
-    train(Knee(data=data, out=run, network="small", rivals=["inter"], epochs=1, threads=2))
+    train(Knee(data=data, out=run, network="small", rivals=["inter"], epochs=1, threads=1))
     return run
 
 

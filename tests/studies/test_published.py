@@ -1,0 +1,92 @@
+"""A published row of every study is recomputed; the slow tests run whole phantoms again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from knee_i2m2.evaluation.statistics.adjusted import adjusted_auroc, strata
+from knee_i2m2.evaluation.statistics.auroc import auroc, auroc_of_replicates
+from knee_i2m2.evaluation.statistics.bootstrap import clustered_interval
+from pipelines.studies import coverage
+from pipelines.studies.study import RESULTS
+
+ROOT = Path(__file__).parents[2]
+TARGETS = {"abnormal", "meniscus", "acl", "cartilage"}
+
+
+def published(name: str) -> pd.DataFrame:
+    return pd.read_csv(RESULTS / f"{name}.csv")
+
+
+def row(table: pd.DataFrame, **values: object) -> pd.Series:
+    """Returns the one row that has these values."""
+    (index,) = np.flatnonzero((table[list(values)] == pd.Series(values)).all(axis=1))
+    return table.iloc[index]
+
+
+def difference(truth: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    return np.subtract(*(auroc_of_replicates(truth, score, weights) for score in scores.T))
+
+
+def test_every_study_is_a_script_that_make_help_names() -> None:
+    scripts = {path.stem for path in (ROOT / "pipelines" / "studies").glob("*.py")} - {"study"}
+    named = {word.rstrip(":") for word in (ROOT / "Makefile").read_text().split() if word.startswith("study-")}
+    assert scripts and named - {"study-%"} == {f"study-{name}" for name in scripts}
+
+
+def test_a_row_of_the_coverage_is_recomputed_to_the_digit() -> None:
+    expected = row(published("coverage"), datasets=200)
+    assert coverage.row(0.75, 0.5, 200, 200) == pytest.approx(expected.to_dict(), abs=1e-9)
+    assert expected["delong"] < 0.87 < 0.9 <= expected[["percentile", "obuchowski"]].min()  # slices are not independent
+
+
+def test_published_intervals_of_clustered_samples_cover_the_truth() -> None:
+    shares = published("coverage").query("datasets == 1000 and replicates == 1000")
+    assert len(shares) == 6
+    assert shares[["percentile", "obuchowski"]].stack().between(0.93, 0.97).all()
+
+
+def test_a_row_of_the_position_study_is_recomputed() -> None:
+    counts = published("position_scores").melt(["position", "log_odds"], ["negatives", "positives"])
+    slices = counts.loc[counts.index.repeat(counts["value"])]
+    truth, score = (slices["variable"] == "positives").astype(int).to_numpy(), slices["log_odds"].to_numpy()
+    expected = row(published("position"), seed=0, rival="position", target="acl")
+    assert auroc(truth, score) == pytest.approx(expected["auroc"], abs=1e-4)
+    assert adjusted_auroc(truth, score, strata(slices["position"].to_numpy())) == pytest.approx(
+        expected["auroc_adjusted"], abs=1e-4
+    )
+
+
+def test_published_positions_look_like_skill_until_they_are_adjusted_for() -> None:
+    table = published("position").set_index("rival")
+    position, ideal = table.loc["position"], table.loc["ideal"]
+    assert len(position) == len(ideal) == 12 and set(position["target"]) == TARGETS
+    assert (position["auroc"] > 0.8).all() and (abs(position["auroc_adjusted"] - 0.5) <= 0.05).all()
+    assert (abs(ideal["auroc_adjusted"] - ideal["auroc"]) <= 0.02).all()
+
+
+def test_rows_of_the_demo_are_recomputed_from_its_scores() -> None:
+    scores = published("demo_scores")
+    truth, pair = scores["truth"].to_numpy(), scores[["i2m2", "intra"]].to_numpy()
+    for rival, score in zip(("i2m2", "intra"), pair.T, strict=True):
+        expected = row(published("demo"), seed=0, rival=rival, target="cartilage")
+        estimate = clustered_interval(auroc_of_replicates, truth, score, scores["cluster"].to_numpy())
+        assert estimate.value == pytest.approx(expected["value"], abs=1e-4)
+        assert estimate[1:] == pytest.approx(expected[["low", "high"]].to_list(), abs=0.01)  # 1000 other replicates
+    expected = row(published("demo_effects"), seed=0, effect="interaction", target="cartilage")
+    estimate = clustered_interval(difference, truth, pair, scores["cluster"].to_numpy())
+    assert estimate.value == pytest.approx(expected["value"], abs=2e-4)
+    assert expected["holm_low"] - 0.01 < estimate.low < estimate.high < expected["holm_high"] + 0.01
+    assert expected["verdict"] == "adds"
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_the_published_effects_are_those_that_were_planted(seed: int) -> None:
+    named = published("demo_effects").query("seed == @seed and verdict == 'adds' and effect != 'ensembling'")
+    planted = {"abnormal": ("magnitude", "phase"), "meniscus": ("phase",), "acl": ("magnitude",)}
+    planted["cartilage"] = ("magnitude", "phase", "interaction")
+    assert {target: tuple(rows["effect"]) for target, rows in named.groupby("target")} == planted
