@@ -3,7 +3,7 @@
 Command::
 
     knee-i2m2 prepare avmnist --mnist MNIST --fsdd FSDD --noise NOISE --out DATA
-    knee-i2m2 train avmnist --data DATA --out RUN         (or: python pipelines/avmnist.py --data DATA --out RUN)
+    knee-i2m2 train avmnist --data DATA --out RUN
     knee-i2m2 evaluate RUN && knee-i2m2 report RUN
 
 Cost: 20 s to prepare; six minutes a seed for the five rivals on one CPU thread, as many again for `inter3`.

@@ -3,10 +3,10 @@
 Command::
 
     knee-i2m2 prepare knee FASTMRI --annotations knee.csv --out DATA
-    knee-i2m2 train knee --data DATA --out RUN            (or: python pipelines/knee.py --data DATA --out RUN)
+    knee-i2m2 train knee --data DATA --out RUN
     knee-i2m2 evaluate RUN && knee-i2m2 report RUN
 
-Cost: on the demo's phantom (6,480 slices of 64 x 64, `--network small`, the options of `pipelines/demo.py`) four
+Cost: on the demo's phantom (6,480 slices of 64 x 64, `--network small`, the options of `recipes/demo.py`) four
 minutes for all rivals on one CPU thread. On fastMRI itself nothing was measured: the default options are a start.
 Expect, as AUROC per slice on that phantom (mean over the phantom seeds 0, 1, 2; `results/knee_phantom.md`)::
 
