@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float
+from lightning_fabric import Fabric
 from torch import nn
 from torch.optim import AdamW
 
@@ -100,6 +101,13 @@ def rival(
     return Plan(identity, partial(separate, lambda expert: expert_by_shape(expert, shapes, answers)))
 
 
+def log_likelihood(logp: Float[np.ndarray, "samples *targets classes"], truth: np.ndarray) -> float:
+    """Returns the mean log p of the known truths; NaN if none is known."""
+    known = truth >= 0
+    chosen = np.take_along_axis(logp, np.maximum(truth, 0)[..., None], axis=-1)[..., 0]
+    return float(chosen[known].mean()) if known.any() else float("nan")
+
+
 def fit(
     plan: Plan | Method,
     train: Asked,
@@ -112,7 +120,7 @@ def fit(
     fine_tune_epochs: int | None = None,
     weight_decay: float = 0.01,
     patience: int = 8,
-    score: Callable[[np.ndarray, np.ndarray], float] | None = None,
+    score: Callable[[np.ndarray, np.ndarray], float] = log_likelihood,
     device: str = "auto",
     folder: Path | None = None,
     progress: Progress = silent,
@@ -138,36 +146,55 @@ def fit(
     Raises:
         DataError: The training diverges, or validation cannot choose an epoch.
     """
-    fabric, weights = launch(device), class_weights(train.y, train.task.classes)
-    valid = in_order(val, batch_size)
-
-    def stage(method: Method, place: Path, epochs: int, lr: float) -> Method:
-        def watch(epoch: Epoch) -> None:
-            progress(place.name, epoch.epoch + 1, epochs, f": validation {epoch.score:.3f}")
-
-        batches = loader(train, Shuffled(len(train), batch_size, seed))
-        optimiser = AdamW(method.parameters(), lr=lr, weight_decay=weight_decay)
-        budget = Stage(epochs, patience, rate=warm_cosine)
-        train_stage(fabric, method, batches, valid, optimiser, score or log_likelihood, budget, place, seed, watch)
+    stages = _Stages(launch(device), train, val, batch_size, seed, weight_decay, patience, score, progress)
+    with nullcontext(folder) if folder else tempfile.TemporaryDirectory() as place:
+        if isinstance(plan, Method):
+            return stages.run(plan, Path(place) / "together", epochs, lr)
+        method = stages.model(plan, plan.rival)
+        if plan.rival.warm:
+            stages.start(method, plan, Path(place) / "alone", epochs, lr)
+            epochs, lr = fine_tune_epochs or max(1, epochs // 4), lr / 10
+        if trained_together(plan.rival):
+            stages.run(method, Path(place) / "together", epochs, lr)
+        fit_combiner(stages.fabric, method, in_order(val, batch_size), Path(place) / "together")
         return method
 
-    def model(identity: Rival) -> Method:
-        return learning(identity, plan.experts(identity, seed), weights)
 
-    with nullcontext(folder) if folder else tempfile.TemporaryDirectory() as place:
-        place = Path(place)
-        if isinstance(plan, Method):
-            return stage(plan, place / "model", epochs, lr)
-        method, identity = model(plan.rival), plan.rival
-        if identity.warm:
-            alone = {expert: place / "alone" / expert for expert in identity.experts}
-            for expert, checkpoints in alone.items():
-                stage(model(Rival((expert,))), checkpoints, epochs, lr)
-            warm_start(method, {expert: checkpoints / "best" for expert, checkpoints in alone.items()})
-            epochs, lr = fine_tune_epochs or max(1, epochs // 4), lr / 10
-        if trained_together(identity):
-            stage(method, place / "together", epochs, lr)
-        fit_combiner(fabric, method, valid, place / "together")
+@dataclass(frozen=True)
+class _Stages:
+    """What the stages of a training have in common; see `fit`."""
+
+    fabric: Fabric
+    train: Asked
+    val: Asked
+    batch_size: int
+    seed: int
+    weight_decay: float
+    patience: int
+    score: Callable[[np.ndarray, np.ndarray], float]
+    progress: Progress
+
+    def model(self, plan: Plan, identity: Rival) -> Method:
+        """Returns a rival with fresh networks."""
+        weights = class_weights(self.train.y, self.train.task.classes)
+        return learning(identity, plan.experts(identity, self.seed), weights)
+
+    def start(self, method: Method, plan: Plan, place: Path, epochs: int, lr: float) -> None:
+        """Fits each expert alone and loads it into the method."""
+        for expert in plan.rival.experts:
+            self.run(self.model(plan, Rival((expert,))), place / expert, epochs, lr)
+        warm_start(method, {expert: place / expert / "best" for expert in plan.rival.experts})
+
+    def run(self, method: Method, place: Path, epochs: int, lr: float) -> Method:
+        """Returns the method with its best weights after one stage."""
+        batches = loader(self.train, Shuffled(len(self.train), self.batch_size, self.seed))
+        valid, stage = in_order(self.val, self.batch_size), Stage(epochs, self.patience, rate=warm_cosine)
+        optimiser = AdamW(method.parameters(), lr=lr, weight_decay=self.weight_decay)
+
+        def watch(epoch: Epoch) -> None:
+            self.progress(place.name, epoch.epoch + 1, epochs, f": validation {epoch.score:.3f}")
+
+        train_stage(self.fabric, method, batches, valid, optimiser, self.score, stage, place, self.seed, watch)
         return method
 
 
@@ -176,13 +203,6 @@ def predict(model: Method, samples: Asked, batch_size: int = 128) -> Predicted:
     device = next(model.parameters()).device
     answers: Answers = answers_of(model, in_order(samples, batch_size), device)
     return Predicted(samples.task, answers.logp, answers.opinions, answers.bias)
-
-
-def log_likelihood(logp: Float[np.ndarray, "samples *targets classes"], truth: np.ndarray) -> float:
-    """Returns the mean log p of the known truths; NaN if none is known."""
-    known = truth >= 0
-    chosen = np.take_along_axis(logp, np.maximum(truth, 0)[..., None], axis=-1)[..., 0]
-    return float(chosen[known].mean()) if known.any() else float("nan")
 
 
 def _identity(name: str, shapes: Mapping[str, tuple[int, ...]]) -> Rival:
