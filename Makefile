@@ -13,7 +13,7 @@ help:
 	@echo 'make lint             the linter; make browser: what the tests of the report in a browser need'
 	@echo 'make study-coverage   how often intervals contain the true AUROC (2 minutes)'
 	@echo 'make study-demo       the demo on three phantoms: AUROC, effects, verdicts (15 minutes)'
-	@echo 'make study-norm       group against batch normalisation in the ResNet-18 of the knee'
+	@echo 'make study-norm       group against batch normalisation in the ResNet-18 of the knee (3 minutes)'
 	@echo 'make study-position   slice position alone, and adjusted for, on three phantoms (10 minutes)'
 	@echo 'make clean            removes the demo and builds'
 
@@ -45,7 +45,8 @@ study-%: setup
 	$(BIN)/python -m pipelines.studies.$*
 
 build/norm/data: | setup
-	$(BIN)/knee-i2m2 phantom build/norm/phantom --volumes 240 --slices 12 --matrix 32 --noise 0.03
+	$(BIN)/knee-i2m2 phantom build/norm/phantom --volumes 240 --slices 12 --matrix 32 --noise 0.03 \
+		--strengths.acl .39 --strengths.meniscus .54 --strengths.abnormal '[.3,.36]' --strengths.cartilage '[.54,.54]'
 	$(BIN)/knee-i2m2 prepare knee build/norm/phantom --annotations build/norm/phantom/knee.csv --out $@
 
 study-norm: build/norm/data
