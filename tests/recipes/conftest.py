@@ -29,3 +29,9 @@ def _trained(folder: Path) -> None:
 def small_run(built_once: Callable[[str, Callable[[Path], object]], Path]) -> Path:
     """The run folder; its data lie in `data` beside it. Whoever changes it works on a copy."""
     return built_once("small_run", _trained) / "run"
+
+
+@pytest.fixture(scope="session")
+def without_ligaments(built_once: Callable[[str, Callable[[Path], object]], Path]) -> Path:
+    """The data of the small run but for its ligament lesions, which change next to nothing."""
+    return built_once("without_ligaments", lambda folder: prepared_phantom(folder, Strengths(acl=1e-6))) / "data"

@@ -15,10 +15,7 @@ from knee_i2m2.cli import main
 from knee_i2m2.data.prepared import Prepared
 from knee_i2m2.errors import DataError
 from knee_i2m2.recipes.evaluate import EvaluateOptions, evaluate
-from knee_i2m2.recipes.knee import PrepareKnee, prepare
 from knee_i2m2.recipes.knee_cases import write_cases
-from knee_i2m2.sources.phantom import Phantom, make_phantom
-from knee_i2m2.sources.phantom.lesions import Strengths
 
 TARGETS = ("abnormal", "meniscus", "acl", "cartilage")
 
@@ -71,12 +68,9 @@ def test_boxes_are_those_of_the_sample_and_know_their_target(small_run: Path, ca
         assert (case["target"] in {box["target"] for box in case["boxes"]}) == bool(case["truth"])
 
 
-def test_boxes_lie_on_the_planted_lesions(tmp_path: Path) -> None:
+def test_boxes_lie_on_the_planted_lesions(small_run: Path, without_ligaments: Path) -> None:
     """The same phantom with and without its magnitude lesions differs just where the boxes of the ACL lie."""
-    for name, strengths in {"with": Strengths(), "without": Strengths(acl=1e-6)}.items():
-        make_phantom(Phantom(volumes=40, slices=3, matrix=64, seed=4, noise=1e-3, strengths=strengths), tmp_path / name)
-        prepare(tmp_path / name, PrepareKnee(annotations=tmp_path / name / "knee.csv", out=tmp_path / f"{name}_data"))
-    there, gone = (Prepared.open(tmp_path / f"{name}_data", "train") for name in ("with", "without"))
+    there, gone = (Prepared.open(data, "train") for data in (small_run.parent / "data", without_ligaments))
     rows = np.flatnonzero(there.index["acl"] == 1).tolist()
     assert len(rows) > 5
     for row in rows:

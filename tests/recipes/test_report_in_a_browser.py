@@ -12,8 +12,6 @@ import pytest
 from knee_i2m2.data.prepared import Prepared
 from knee_i2m2.recipes.evaluate import EvaluateOptions, evaluate
 from knee_i2m2.report.page import write_report
-from knee_i2m2.sources.phantom.lesions import Strengths
-from tests.recipes.conftest import prepared_phantom
 
 try:
     from playwright.sync_api import Browser, Page, sync_playwright
@@ -124,10 +122,9 @@ def test_boxes_can_be_hidden(page: Page) -> None:
 
 
 @pytest.fixture(scope="module")
-def change(run: Path, small_run: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, np.ndarray]:
+def change(small_run: Path, without_ligaments: Path) -> dict[str, np.ndarray]:
     """Test sample -> what the planted ligament lesions change in its magnitude."""
-    without = prepared_phantom(tmp_path_factory.mktemp("without"), Strengths(acl=1e-6))
-    there, gone = (Prepared.open(data, "test") for data in (small_run.parent / "data", without))
+    there, gone = (Prepared.open(data, "test") for data in (small_run.parent / "data", without_ligaments))
     rows = list(range(len(there)))
     changed = (there[rows].x["magnitude"] - gone[rows].x["magnitude"])[:, 0].abs().numpy()
     return dict(zip(there.index["sample"], changed, strict=True))
