@@ -58,7 +58,7 @@ def study(folder: Path, seeds: tuple[int, ...] = (0, 1, 2)) -> None:
     """Runs the demo on one phantom a seed in `folder`, which keeps the runs; an interrupted study resumes."""
     runs = {seed: folder / str(seed) for seed in seeds}
     for seed, run in runs.items():
-        demo(run, seed)
+        demo(out=run, seed=seed)
     for name, read in (("demo", aurocs), ("demo_effects", effects)):
         write(name, pd.concat({seed: read(run) for seed, run in runs.items()}, names=["seed"]).reset_index("seed"))
     write("demo_scores", scores(runs[seeds[0]]))
