@@ -51,12 +51,12 @@ def read_data(folder: Path, hint: str = "remove the folder and prepare it again"
     if not path.is_file():
         raise DataError(folder, "holds no finished prepared data", _MAKE)
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        data = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise DataError(path, f"cannot be read ({error})", hint) from error
-    if not isinstance(found, dict) or "task" not in found:
+    if not isinstance(data, dict) or "task" not in data:
         raise DataError(path, "does not say of which task it is", hint)
-    return found
+    return data
 
 
 def described_by(index: pd.DataFrame, targets: Sequence[str]) -> list[str]:

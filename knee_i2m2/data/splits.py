@@ -7,7 +7,7 @@ the sorted names and the seed.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from math import ceil
 from pathlib import Path
 from typing import Literal
@@ -28,7 +28,6 @@ __all__ = [
     "read_split",
     "refuse_leaks",
     "refuse_one_sided",
-    "refuse_unknown",
     "split_by_patient",
     "split_by_volume",
     "split_official",
@@ -136,10 +135,10 @@ def leaks(split: Mapping[str, str], patients: Mapping[str, str | None]) -> list[
         split: Volume name -> split.
         patients: Volume name -> patient; volumes of unknown patients are passed over.
     """
-    found = defaultdict(set)
+    places_of = defaultdict(set)
     for name, place in split.items():
-        found[patients.get(name)].add(place)
-    return sorted(patient for patient, places in found.items() if patient is not None and len(places) > 1)
+        places_of[patients.get(name)].add(place)
+    return sorted(patient for patient, places in places_of.items() if patient is not None and len(places) > 1)
 
 
 def leaked_share(split: Mapping[str, str], patients: Mapping[str, str | None]) -> float:
@@ -156,12 +155,6 @@ def refuse_leaks(split: Mapping[str, str], patients: Mapping[str, str | None], w
         other = next(name for name in names if split[name] != split[names[0]])
         reason = f"{names[0]} in {split[names[0]]} and {other} in {split[other]} are of one patient"
         raise DataError(where, reason, "divide them with --split patient")
-
-
-def refuse_unknown(split: Mapping[str, str], names: Collection[str], where: str | Path) -> None:
-    """Raises DataError where a split names a volume that is not there."""
-    for name in sorted(set(split) - set(names)):
-        raise DataError(where, f"puts {name} into {split[name]}, but there is no such volume", _AGAIN)
 
 
 def refuse_one_sided(
@@ -187,7 +180,7 @@ def refuse_one_sided(
 
 
 def unknown_patient(volume: str | Path) -> DataError:
-    """Returns what is said of a volume that cannot be split by patient."""
+    """Returns the error of a volume that cannot be split by patient."""
     hint = "add the attribute, or use --split volume, which may put one patient into train and test"
     return DataError(volume, "has no attribute patient_id, so its patient is unknown", hint)
 

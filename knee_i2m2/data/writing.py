@@ -109,12 +109,12 @@ def finished(out: Path, wanted: Mapping[str, Any], compute: Compute | None = Non
     if not (out / "data.json").is_file():
         _refuse_occupied(out)
         return None
-    found = read_data(out)
-    if found.get("task") != wanted["task"]:
-        raise ConfigError(f"{out}: holds the data of task {found.get('task')}; choose another --out")
+    before = read_data(out)
+    if before.get("task") != wanted["task"]:
+        raise ConfigError(f"{out}: holds the data of task {before.get('task')}; choose another --out")
     for name in ("settings", "sources"):
-        _refuse_other(out, name, found.get(name, {}), wanted[name])
-    return found if _is_whole(out, found, compute) else None
+        _refuse_other(out, name, before.get(name, {}), wanted[name])
+    return before if _is_whole(out, before, compute) else None
 
 
 def _refuse_occupied(out: Path) -> None:
@@ -125,19 +125,19 @@ def _refuse_occupied(out: Path) -> None:
             raise ConfigError(f"{out}: holds {entry.name} and is no prepared folder; choose another --out")
 
 
-def _is_whole(out: Path, found: Mapping[str, Any], compute: Compute | None) -> bool:
+def _is_whole(out: Path, data: Mapping[str, Any], compute: Compute | None) -> bool:
     """Returns whether everything that belongs to a prepared folder is there and can be read."""
     try:
-        open_arrays(out, found, read_index(out / "index.parquet"), compute)
+        open_arrays(out, data, read_index(out / "index.parquet"), compute)
     except DataError:
         return False
-    return all((out / name).is_file() for name in found.get("beside", ()))
+    return all((out / name).is_file() for name in data.get("beside", ()))
 
 
-def _refuse_other(out: Path, name: str, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
-    for key in [*wanted, *found]:
-        if found.get(key) != wanted.get(key):
-            was = f"{key} {found.get(key)}, not {wanted.get(key)}" if name == "settings" else f"another {key}"
+def _refuse_other(out: Path, name: str, before: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
+    for key in [*wanted, *before]:
+        if before.get(key) != wanted.get(key):
+            was = f"{key} {before.get(key)}, not {wanted.get(key)}" if name == "settings" else f"another {key}"
             raise ConfigError(f"{out}: was prepared with {was}; choose another --out or remove that folder")
 
 
@@ -174,18 +174,18 @@ class Filling:
         whole_plan = json.dumps([plan, name, list(shape), dtype], sort_keys=True)
         head = {"plan": hashlib.sha256(whole_plan.encode()).hexdigest()}
         array = None if name is None else out / f".{name}.npy.part"
-        found = _lines(out / _NOTES)
+        lines = _lines(out / _NOTES)
         header = npy_header(shape, dtype)
         size = len(header) + int(np.prod(shape)) * np.dtype(dtype).itemsize
-        if array is not None and not array.exists() and found[:1] == [head] and (out / f"{name}.npy").is_file():
+        if array is not None and not array.exists() and lines[:1] == [head] and (out / f"{name}.npy").is_file():
             os.replace(out / f"{name}.npy", array)  # killed between its last two steps
         discarded = 0
-        if found[:1] != [head] or (array is not None and not _has_size(array, size)):
-            found, discarded = [head], max(len(found) - 1, 0)
+        if lines[:1] != [head] or (array is not None and not _has_size(array, size)):
+            lines, discarded = [head], max(len(lines) - 1, 0)
             forget(out)  # first, so that notes never speak of another plan's array
             _allocate(array, header, size)
-        write_text(out / _NOTES, "".join(json.dumps(line) + "\n" for line in found))
-        return cls(out, array, {line["part"]: line for line in found[1:]}, discarded)
+        write_text(out / _NOTES, "".join(json.dumps(line) + "\n" for line in lines))
+        return cls(out, array, {line["part"]: line for line in lines[1:]}, discarded)
 
     def note(self, part: str, **record: Any) -> None:
         """Notes that a part is finished; its rows must be on the disk."""
@@ -238,7 +238,7 @@ def _lines(path: Path) -> list[dict[str, Any]]:
     """Returns the lines of a file up to the first that is not whole: the last one may have been cut by a kill."""
     if not path.is_file():
         return []
-    found = []
+    lines = []
     for line in path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True):
         try:
             read = json.loads(line) if line.endswith("\n") else None
@@ -246,8 +246,8 @@ def _lines(path: Path) -> list[dict[str, Any]]:
             read = None
         if not isinstance(read, dict) or not {"plan", "part"} & set(read):
             break
-        found.append(read)
-    return found
+        lines.append(read)
+    return lines
 
 
 def _has_size(array: Path, size: int) -> bool:

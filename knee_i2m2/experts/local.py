@@ -83,7 +83,7 @@ def pretrained(
     kind = getattr(transformers(), network)
     asked = {"output_loading_info": True, "ignore_mismatched_sizes": True}  # shapes are compared below, by name
     try:
-        held, told = kind.from_pretrained(
+        model, info = kind.from_pretrained(
             str(folder), local_files_only=True, trust_remote_code=False, **asked, **config
         )
     except Exception as error:  # torch, safetensors, the hub and the configuration each have their own
@@ -91,17 +91,17 @@ def pretrained(
         hint = "put its config.json and model.safetensors there; nothing is downloaded"
         raise CheckpointError(folder, reason, hint) from error
     if recompute:
-        held.gradient_checkpointing_enable({"use_reentrant": False})
-    drawn, missing = _drawn(held, told, may_lack), set(told["missing_keys"])
-    left = {name for name in told["unexpected_keys"] if not name.startswith(heads)}
-    wrong = {f"{n} ({[*theirs]}, not {[*ours]})" for n, theirs, ours in told["mismatched_keys"] if n not in drawn}
+        model.gradient_checkpointing_enable({"use_reentrant": False})
+    drawn, missing = _drawn(model, info, may_lack), set(info["missing_keys"])
+    left = {name for name in info["unexpected_keys"] if not name.startswith(heads)}
+    wrong = {f"{n} ({[*theirs]}, not {[*ours]})" for n, theirs, ours in info["mismatched_keys"] if n not in drawn}
     _refuse(folder, network, {"lacks": missing - drawn, f"has, beside a {network},": left, "has another": wrong})
-    return Pretrained(held.float(), drawn)
+    return Pretrained(model.float(), drawn)
 
 
-def _drawn(network: nn.Module, told: dict[str, Any], may_lack: tuple[str, ...]) -> frozenset[str]:
+def _drawn(network: nn.Module, info: dict[str, Any], may_lack: tuple[str, ...]) -> frozenset[str]:
     """Returns the names below those beginnings of which the file has nothing, or something of another shape."""
-    missing, misfits = set(told["missing_keys"]), {name for name, *_ in told["mismatched_keys"]}
+    missing, misfits = set(info["missing_keys"]), {name for name, *_ in info["mismatched_keys"]}
     parts = [{name for name in network.state_dict() if name.startswith(beginning)} for beginning in may_lack]
     return frozenset().union(*(part for part in parts if part & misfits or part <= missing))
 
@@ -116,7 +116,7 @@ def _refuse(folder: Path, network: str, faults: dict[str, set[str]]) -> None:
 
 
 def _first_sentence(error: Exception) -> str:
-    """Returns what an error says first, or its kind where it says nothing."""
+    """Returns the first sentence of an error, or its kind where it has no text."""
     return str(error).split("\n")[0].split(". ")[0] or type(error).__name__
 
 

@@ -4,7 +4,7 @@ Command::
 
     knee-i2m2 evaluate RUN
     knee-i2m2 evaluate RUN --cases 24                                  (pictures for the report's case browser)
-    knee-i2m2 evaluate RUN --calibration temperature                   (fitted on val, judged on test)
+    knee-i2m2 evaluate RUN --calibration temperature                   (fitted on val, applied to test)
     knee-i2m2 evaluate RUN --accelerated at_1 at_2 at_4                (folders of `predict --acceleration`)
 """
 
@@ -18,7 +18,7 @@ from typing import Any, Literal
 from knee_i2m2.errors import ConfigError
 from knee_i2m2.evaluation.effects import MARGIN
 from knee_i2m2.evaluation.evaluate import REFERENCE
-from knee_i2m2.evaluation.evaluate import evaluate as judge
+from knee_i2m2.evaluation.evaluate import evaluate as evaluate_run
 from knee_i2m2.evaluation.recalibration import Recalibration
 
 __all__ = ["EvaluateOptions", "evaluate", "report"]
@@ -31,7 +31,7 @@ class EvaluateOptions:
     Attributes:
         replicates: Bootstrap replicates.
         seed: Of the bootstrap.
-        calibration: Recalibrate on val before test is judged: temperature (with an intercept), or weights (of experts).
+        calibration: Recalibrate on val, apply to test: temperature (with an intercept), or weights (of experts).
         prior_correction: Rivals of separately trained experts (such as frozen), whose product counts the class prior
             once per expert; it is taken out.
         reference: The rival that all others are compared with, and whose effects are measured.
@@ -72,11 +72,11 @@ def evaluate(run: Path, /, config: EvaluateOptions) -> dict[str, Any]:
     recalibration = Recalibration(config.calibration, tuple(config.prior_correction))
     options = (config.replicates, config.seed, recalibration, config.margin, config.accelerated, config.allow_leaks)
     options = (*options, config.reference)
-    found = judge(run, *options)
+    results = evaluate_run(run, *options)
     cases = {} if config.cases is None else {"cases": str(_cases(run, config))}
-    tables = {"evaluation": found.results, "comparisons": found.comparisons, "effects": found.effects}
-    said = {"written": str(run / "evaluation.csv"), **cases, "notes": found.notes}
-    return said | {name: json.loads(table.to_json(orient="records")) for name, table in tables.items()}
+    tables = {"evaluation": results.results, "comparisons": results.comparisons, "effects": results.effects}
+    summary = {"written": str(run / "evaluation.csv"), **cases, "notes": results.notes}
+    return summary | {name: json.loads(table.to_json(orient="records")) for name, table in tables.items()}
 
 
 def _cases(run: Path, config: EvaluateOptions) -> Path:

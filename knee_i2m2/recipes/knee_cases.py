@@ -1,4 +1,4 @@
-"""Single cases of a run for the report: pictures, boxes, what each expert said, and saliency maps with their scores.
+"""Single cases of a run for the report: pictures, boxes, opinions of the experts, and saliency maps with their scores.
 
 Written by `knee-i2m2 evaluate RUN --cases N`::
 
@@ -75,15 +75,15 @@ def write_cases(run: Path, number: int, method: str = "gradient", device: str = 
         CheckpointError: There is no checkpoint, or it is damaged.
     """
     source = _Source.open(run, device, rival)
-    found = run_answers(run)
-    answers = found.test[0].by(rival)
-    fitted = fit_thresholds([found.val[0].by(rival)])["slice"]
+    splits = run_answers(run)
+    answers = splits.test[0].by(rival)
+    fitted = fit_thresholds([splits.val[0].by(rival)])["slice"]
     thresholds = {
         target: float(np.mean([t.value for (_, asked), t in fitted.items() if asked == target]))
         for target in answers.targets
     }
-    said = np.mean([answers.log_odds(key) for key in answers.logp], axis=0)
-    chosen = select_cases(answers, said, {t: v for t, v in thresholds.items() if np.isfinite(v)}, number)
+    log_odds = np.mean([answers.log_odds(key) for key in answers.logp], axis=0)
+    chosen = select_cases(answers, log_odds, {t: v for t, v in thresholds.items() if np.isfinite(v)}, number)
     with progress() as bars:
         scores = list(counted("saliency scores", _scores(source, answers, method), source.scored, bars))
         with whole_folder(run / "cases") as folder:
@@ -157,8 +157,8 @@ class _Source:
 
 def _boxes(samples: Prepared, row: int) -> list[dict[str, Any]]:
     """Returns a sample's boxes, in pixels of the image, with the target that each belongs to."""
-    found = samples.index["boxes"].iloc[row]
-    return [{**box, "target": target_of(box["label"])} for box in found]
+    boxes = samples.index["boxes"].iloc[row]
+    return [{**box, "target": target_of(box["label"])} for box in boxes]
 
 
 def _of(samples: Prepared, row: int, target: str) -> list[Box]:
@@ -173,9 +173,9 @@ def _scores(source: _Source, answers: SplitAnswers, method: str) -> Iterator[dic
         rows, boxes = _boxed(source.test, target, SCORED)
         trained = [box for row in _boxed(source.train, target)[0] for box in _of(source.train, row, target)]
         for name, expert in source.experts.items():
-            said = {"expert": name, "target": target, "method": method, "slices": len(rows)}
+            about = {"expert": name, "target": target, "method": method, "slices": len(rows)}
             if not rows or not trained:
-                yield said | _UNSCORED
+                yield about | _UNSCORED
                 continue
             maps = source.maps(expert, rows, place, method)
             clusters = source.test.index["cluster"].iloc[rows].to_numpy()
@@ -184,7 +184,7 @@ def _scores(source: _Source, answers: SplitAnswers, method: str) -> Iterator[dic
             pointed = localisation.clustered_mean(localisation.inside(localisation.peaks(maps), boxes), clusters)
             centre = np.tile(localisation.centre_of(trained), (len(rows), 1))
             yield {
-                **said,
+                **about,
                 "patients": len(np.unique(clusters)),
                 **_named("pointing", pointed),
                 "chance": float(localisation.covered(boxes, source.test.matrix).mean()),
@@ -237,19 +237,19 @@ def _case(
         "truth": int(answers.truth[chosen.row, chosen.place]),
         "kind": chosen.kind,
         "threshold": thresholds[target],
-        **_said(answers, chosen),
+        **_log_odds(answers, chosen),
         "pictures": {what: f"{name}_{what}.png" for what in pictures},
         "saliency": {expert: f"{name}_saliency_{expert}.png" for expert in maps},
         "boxes": _boxes(source.test, row),
     }
 
 
-def _said(answers: SplitAnswers, chosen: SelectedCase) -> dict[str, Any]:
+def _log_odds(answers: SplitAnswers, chosen: SelectedCase) -> dict[str, Any]:
     """Returns log-odds, mean over seeds: of the product, of each expert, and what the combiner added."""
     total = float(np.mean([answers.log_odds(key)[chosen.row, chosen.place] for key in answers.logp]))
     opinions = [
-        {expert: float(np.diff(z[chosen.row, chosen.place])[0]) for expert, z in said.items()}
-        for said in answers.opinions.values()
+        {expert: float(np.diff(z[chosen.row, chosen.place])[0]) for expert, z in logits.items()}
+        for logits in answers.opinions.values()
     ]
-    experts = {expert: float(np.mean([said[expert] for said in opinions])) for expert in opinions[0]}
+    experts = {expert: float(np.mean([one[expert] for one in opinions])) for expert in opinions[0]}
     return {"log_odds": total, "experts": experts, "bias": total - sum(experts.values())}

@@ -103,7 +103,7 @@ def predict(run: Path, inputs: list[Path], /, config: PredictOptions) -> dict[st
     preparation, paths = _Preparation.of(read_data(run), config), _of_split(_paths(inputs), run, config.split)
     folder = inputs[0] if inputs[0].is_dir() else inputs[0].parent
     quarantine = Quarantine(folder, config.on_error, config.quarantine_limit, len(paths))
-    known = [(volume, preparation.index(volume)) for volume in preparation.look_at(paths, quarantine)]
+    known = [(volume, preparation.index(volume)) for volume in preparation.usable(paths, quarantine)]
     tables = []
     with progress() as bars:
         for volume, index in counted("volumes", known, len(known), bars):
@@ -180,10 +180,10 @@ def trained_as(run: Path) -> Knee:
 def finished_seeds(run: Path, rival: str) -> list[int]:
     """Returns the seeds whose training is finished."""
     names = [path.parent.name for path in (run / "experts" / rival).glob("*/best")]
-    found = sorted(int(name) for name in names if name.isdecimal() and RunFolder(run).finished(rival, int(name)))
-    if not found:
+    seeds = sorted(int(name) for name in names if name.isdecimal() and RunFolder(run).finished(rival, int(name)))
+    if not seeds:
         raise CheckpointError(run / "experts" / rival, "holds no finished training", "train this rival first")
-    return found
+    return seeds
 
 
 def restored(run: Path, config: Knee, rival: str, seed: int, data: dict, device: torch.device) -> Method:
@@ -202,12 +202,12 @@ def _refuse_silence(method: Method, modalities: Sequence[str] | None, rival: str
 
 def _paths(inputs: Sequence[Path]) -> list[Path]:
     """Returns the volumes, those of folders included, each once."""
-    found = [volume for path in inputs for volume in (find_volumes(path) if path.is_dir() else [path])]
-    names = [path.stem for path in found]
-    for path in found:
+    paths = [volume for path in inputs for volume in (find_volumes(path) if path.is_dir() else [path])]
+    names = [path.stem for path in paths]
+    for path in paths:
         if names.count(path.stem) > 1:
             raise DataError(path, "its name is given twice", "predict them into different folders")
-    return found
+    return paths
 
 
 def _of_split(paths: list[Path], run: Path, split: str | None) -> list[Path]:
@@ -257,19 +257,19 @@ class _Preparation:
         transform, rival = Transform.of(settings), RIVALS[config.rival]
         return cls(data, transform, known, config.modalities, settings["acceleration"], rival)
 
-    def look_at(self, paths: Sequence[Path], quarantine: Quarantine) -> list[Volume]:
+    def usable(self, paths: Sequence[Path], quarantine: Quarantine) -> list[Volume]:
         """Returns the volumes whose header can be used, before anything is computed."""
         volumes = []
         for path in paths:
-            found = volume_or_error(path)
-            if isinstance(found, Volume) and list(found.matrix) != self.data["matrix"]:
-                sizes = f"{found.matrix}, the run was trained on {tuple(self.data['matrix'])}"
+            volume = volume_or_error(path)
+            if isinstance(volume, Volume) and list(volume.matrix) != self.data["matrix"]:
+                sizes = f"{volume.matrix}, the run was trained on {tuple(self.data['matrix'])}"
                 reason, hint = f"its image has a matrix of {sizes}", "use a run that was trained on such volumes"
-                found = DataError(path, reason, hint)
-            if isinstance(found, Volume):
-                volumes.append(found)
+                volume = DataError(path, reason, hint)
+            if isinstance(volume, Volume):
+                volumes.append(volume)
             else:
-                quarantine.add(path.stem, found)
+                quarantine.add(path.stem, volume)
         return volumes
 
     def index(self, volume: Volume) -> pd.DataFrame:

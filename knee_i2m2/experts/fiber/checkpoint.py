@@ -68,13 +68,13 @@ def load_fiber(path: Path, fiber: Fiber, heads: Mapping[str, nn.Module] = Mappin
         hint = "put FIBER's fiber_pretrain.ckpt, or its state_dict as .safetensors, there; nothing is downloaded"
         raise CheckpointError(path, "is missing", hint)
     state = without_buffers(read_tensors(path, lambda name: name not in QUEUES))
-    found = {name.split(".", maxsplit=1)[0] for name in state} & {*HEADS, *heads}
-    built = {name: head for name, head in heads.items() if name in found}
-    unread = sorted(found - built.keys())
+    stored = {name.split(".", maxsplit=1)[0] for name in state} & {*HEADS, *heads}
+    built = {name: head for name, head in heads.items() if name in stored}
+    unread = sorted(stored - built.keys())
     body = {name: t for name, t in state.items() if name.split(".", maxsplit=1)[0] not in unread}
     fill(nn.ModuleDict(built), _part(body, built), path)
     fill(fiber, {name: t for name, t in body.items() if name.split(".", maxsplit=1)[0] not in built}, path)
-    return Loaded(tuple(sorted(heads.keys() - found)), tuple(unread))
+    return Loaded(tuple(sorted(heads.keys() - stored)), tuple(unread))
 
 
 def read_tensors(path: Path, wanted: Callable[[str], bool]) -> dict[str, Tensor]:

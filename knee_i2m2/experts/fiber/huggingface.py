@@ -1,4 +1,4 @@
-"""Swin and RoBERTa weights from folders in the format of `transformers`, under FIBER's names and back.
+"""Swin and RoBERTa weights from folders in the format of `transformers`, under FIBER's names.
 
 Folders are local, as `save_pretrained` writes them or a hub's `snapshot_download` leaves them; nothing is downloaded.
 The names are those of the files, which stay while those inside `transformers` change.
@@ -19,7 +19,7 @@ from knee_i2m2.experts.fiber.checkpoint import fill, read_tensors, without_buffe
 from knee_i2m2.experts.fiber.image import SwinTower
 from knee_i2m2.experts.fiber.text import RobertaTower
 
-__all__ = ["fiber_to_roberta", "fiber_to_swin", "load_roberta", "load_swin", "roberta_to_fiber", "swin_to_fiber"]
+__all__ = ["load_roberta", "load_swin", "swin_to_fiber"]
 
 _SWIN = (
     ("embeddings.patch_embeddings.projection.", "patch_embed.proj."),
@@ -56,14 +56,14 @@ def load_roberta(folder: Path, tower: RobertaTower) -> None:
     Raises:
         CheckpointError: The folder has no weights, or those of another network.
     """
-    state = roberta_to_fiber(_without(_weights(folder, "RoBERTa"), "roberta.", _NOT_ROBERTA))
+    state = without_buffers(_without(_weights(folder, "RoBERTa"), "roberta.", _NOT_ROBERTA))
     lacking = [name for name in tower.state_dict() if "t2i" in name or name.startswith("pooler.")]
     fill(tower, state, folder, may_lack=lacking)
 
 
 def swin_to_fiber(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Returns a Swin Transformer's tensors under FIBER's names: query, key and value become one map."""
-    renamed = {_renamed(name, _SWIN): t for name, t in without_buffers(state).items()}
+    renamed = {_renamed(name): t for name, t in without_buffers(state).items()}
     first = re.compile(r"(.*\.attn)\.query\.(weight|bias)")
     joined = {}
     for name, t in renamed.items():
@@ -75,29 +75,9 @@ def swin_to_fiber(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return joined
 
 
-def fiber_to_swin(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Returns an image tower's tensors under the names of `transformers`, without the cross terms."""
-    parts = {}
-    for name, t in state.items():
-        three = zip(_THREE, t.chunk(3), strict=True) if ".attn.qkv." in name else [("qkv", t)]
-        parts.update({name.replace("qkv", part): p for part, p in three if "i2t" not in name})
-    back = tuple((ours, theirs) for theirs, ours in _SWIN)
-    return {_renamed(name, back): t for name, t in parts.items()}
-
-
-def roberta_to_fiber(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Returns RoBERTa's tensors under FIBER's names, which are the same."""
-    return without_buffers(state)
-
-
-def fiber_to_roberta(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Returns a text tower's tensors under the names of `transformers`, without the cross terms."""
-    return {name: t for name, t in state.items() if "t2i" not in name}
-
-
-def _renamed(name: str, rules: tuple[tuple[str, str], ...]) -> str:
-    """Returns the name after all rules."""
-    for old, new in rules:
+def _renamed(name: str) -> str:
+    """Returns the name after all rules of `_SWIN`."""
+    for old, new in _SWIN:
         name = name.replace(old, new) if old.startswith(".") or name.startswith(old) else name
     return name
 

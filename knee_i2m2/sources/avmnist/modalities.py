@@ -59,7 +59,7 @@ def audio(
         rows = pairs.iloc[begin : begin + _TOGETHER]
         speech = [spoken[name] for name in rows["recording"]]
         noise = [sounds[name][i : i + RATE] for name, i in zip(rows["noise_file"], rows["noise_start"], strict=True)]
-        lengths = np.array([len(said) for said in speech])
+        lengths = np.array([len(clip) for clip in speech])
         heard = mix(_placed(speech, rows["speech_start"]), lengths, _scaled(np.stack(noise)), rows["snr_db"].to_numpy())
         yield quantised(to_decibels(spectrogram(to_peak(heard))))[:, None]
 
@@ -71,8 +71,8 @@ def _flat(pictures: UInt8[np.ndarray, "digits 28 28"]) -> Float[np.ndarray, "dig
 def _placed(speech: Sequence[np.ndarray], starts: pd.Series) -> Float[np.ndarray, "pairs samples"]:
     """Returns each recording at its start in a second of zeros."""
     placed = np.zeros((len(speech), RATE), dtype=np.float32)
-    for clip, said, start in zip(placed, speech, starts, strict=True):
-        clip[start : start + len(said)] = _scaled(said)
+    for clip, samples, start in zip(placed, speech, starts, strict=True):
+        clip[start : start + len(samples)] = _scaled(samples)
     return placed
 
 

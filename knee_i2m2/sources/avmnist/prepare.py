@@ -80,8 +80,8 @@ def prepare_avmnist(config: PrepareAVMNIST, progress: Progress = silent) -> dict
     settings = {name: getattr(config, name) for name in SETTINGS}
     about = {"task": "avmnist", "targets": ["label"], "classes": 10, "settings": settings}
     wanted = json.loads(json.dumps({**about, "sources": _fingerprints(mnist, fsdd, noise)}))
-    if found := finished(out, wanted):
-        return found
+    if existing := finished(out, wanted):
+        return existing
     digits, recordings, noises = read_digits(mnist_files(mnist)), read_recordings(fsdd), read_noises(noise)
     sizes = {split: getattr(config, split) for split in SPLITS}
     pairs = draw_pairs(digits, recordings, noises, sizes, config.snr, config.seed)

@@ -61,7 +61,7 @@ class Recording:
 
     Attributes:
         name: File name `digit_speaker_index.wav`.
-        digit: What is said.
+        digit: The spoken digit.
         split: `test` for indices 0 to 4, as the data set's authors have it, `val` for 5 to 9, else `train`.
         speech: The first second, of shape (samples,).
     """
@@ -152,10 +152,10 @@ def noise_files(folder: Path) -> list[Path]:
     """
     if not folder.is_dir():
         raise DataError(folder, "is no folder", _NOISE)
-    found = sorted(path for path in folder.iterdir() if path.suffix.lower() == ".wav")
-    if not found:
+    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() == ".wav")
+    if not paths:
         raise DataError(folder, "has no WAV file", _NOISE)
-    return found
+    return paths
 
 
 def read_noises(folder: Path) -> list[Noise]:
@@ -209,11 +209,11 @@ def read_wav(path: Path, opener: Callable[[], IO[bytes]], limit: int | None = No
 
 
 def _check_format(sound: wave.Wave_read, path: Path) -> None:
-    found = {
+    values = {
         "samples a second": sound.getframerate(),
         "bits": 8 * sound.getsampwidth(),
         "channels": sound.getnchannels(),
     }
-    for (name, value), wanted in zip(found.items(), (RATE, 16, 1), strict=True):
+    for (name, value), wanted in zip(values.items(), (RATE, 16, 1), strict=True):
         if value != wanted:
             raise DataError(path, f"has {value} {name}, not {wanted}", _CONVERT)

@@ -209,7 +209,7 @@ def _table(path: Path) -> pd.DataFrame:
         raise DataError(path, f"line {reader.line_num} is no CSV ({error})", "save it as CSV in UTF-8") from error
     if not rows:
         raise DataError(path, "holds no annotation", "give the CSV of fastMRI+")
-    for line, _ in (found for found in rows if "" in found[1]):
+    for line, _ in (row for row in rows if "" in row[1]):
         raise DataError(path, f"line {line} has more cells than the first line", "put quotes around commas")
     lines, cells = zip(*rows, strict=True)
     return pd.DataFrame(cells, index=pd.Index(lines, name="line"), columns=_COLUMNS)

@@ -27,8 +27,8 @@ __all__ = [
     "killed",
     "known_before",
     "known_hashes",
-    "set_aside_again",
     "survey",
+    "without_quarantined",
     "write_left_out",
 ]
 
@@ -138,7 +138,7 @@ def survey(
     if not reviewed:
         raise DataError(quarantine.folder, "no volume here is in the annotations or their file list", "check them")
     left_out = [(p.stem, "unlabelled", "nobody reviewed it") for p in paths if not annotations.knows(p.stem)]
-    volumes = _look_at(reviewed, quarantine, jobs, progress)
+    volumes = _read_headers(reviewed, quarantine, jobs, progress)
     if split != "volume":
         volumes = _of_patients(volumes, quarantine)
     if not volumes:
@@ -152,7 +152,7 @@ def survey(
     return archive
 
 
-def _look_at(paths: list[Path], quarantine: Quarantine, jobs: int, progress: Progress) -> list[Volume]:
+def _read_headers(paths: list[Path], quarantine: Quarantine, jobs: int, progress: Progress) -> list[Volume]:
     volumes: list[Volume] = []
     headers = counted("headers", in_parallel(volume_or_error, paths, jobs, lost=killed), len(paths), progress)
     for path, header in zip(paths, headers, strict=True):
@@ -182,7 +182,7 @@ def _alike(archive: Archive, quarantine: Quarantine) -> Archive:
 
 
 def killed(path: Path) -> DataError:
-    """Returns what is said of a file whose reading killed the process."""
+    """Returns the error of a file whose reading killed the process."""
     return DataError(path, "reading it killed the process", "it is damaged, or memory ran out: use fewer --jobs")
 
 
@@ -204,7 +204,7 @@ def known_before(out: Path) -> dict[str, dict[str, Any]]:
         return {"volumes": {}, "quarantined": {}}
 
 
-def set_aside_again(
+def without_quarantined(
     archive: Archive, quarantined: Mapping[str, Mapping[str, Any]], quarantine: Quarantine, out: Path
 ) -> Archive:
     """Returns the archive without what was set aside when `out` was prepared and has not changed since.

@@ -50,8 +50,8 @@ def audit(
         DataError: There are no volumes at all, or the annotations cannot be read.
     """
     paths = find_volumes(fastmri)
-    found = read_annotations(annotations, file_list)
-    volumes, labels, unreadable = _read(paths, found, abnormal)
+    findings = read_annotations(annotations, file_list)
+    volumes, labels, unreadable = _read(paths, findings, abnormal)
     table = volume_table(volumes)
     return {
         "folder": str(fastmri),
@@ -59,8 +59,8 @@ def audit(
         "abnormal": abnormal,
         **_sizes(volumes, table),
         "labels": _label_counts(labels, table),
-        **_oddities(found, paths, table),
-        **_divisions(split, table[table["name"].map(found.knows).astype(bool)], seed),
+        **_oddities(findings, paths, table),
+        **_divisions(split, table[table["name"].map(findings.knows).astype(bool)], seed),
         "unreadable": unreadable,
     }
 
@@ -190,11 +190,11 @@ def _describe_splits(audit: Mapping[str, Any]) -> list[str]:
         f"{part} {split[part]['volumes']} ({split[part]['patients']})" for part in SPLITS if part in split
     )
     lines = [f"split by {split['kind']}, volumes (patients): " + (sizes or f"cannot be made: {split['reason']}")]
-    for kind, found in audit["patients_crossing"].items():
-        said = f"{found['patients']} patients" if "patients" in found else f"cannot be made: {found['reason']}"
-        if found.get("patients"):
-            said += f"; {found['test_volumes_percent']:.0f} % of test volumes have their patient in train"
-        lines.append(f"patients in several parts, split by {kind}: {said}")
+    for kind, crossing in audit["patients_crossing"].items():
+        text = f"{crossing['patients']} patients" if "patients" in crossing else f"cannot be made: {crossing['reason']}"
+        if crossing.get("patients"):
+            text += f"; {crossing['test_volumes_percent']:.0f} % of test volumes have their patient in train"
+        lines.append(f"patients in several parts, split by {kind}: {text}")
     return lines
 
 

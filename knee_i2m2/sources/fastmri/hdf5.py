@@ -121,11 +121,11 @@ class File:
         if kind != h5py.h5l.TYPE_HARD:
             raise DataError(self.path, f"{name} is a link to something else, which is not followed", EXPORT)
         with h5py_errors(self.path, name):
-            found = h5py.h5o.open(self.file.id, key)
-        if not isinstance(found, h5py.h5d.DatasetID):
+            item = h5py.h5o.open(self.file.id, key)
+        if not isinstance(item, h5py.h5d.DatasetID):
             raise DataError(self.path, f"{name} is a group, not an array", EXPORT)
-        self._refuse_elsewhere(found, name)
-        return h5py.Dataset(found)
+        self._refuse_elsewhere(item, name)
+        return h5py.Dataset(item)
 
     def text(self, name: str, most: int) -> bytes | None:
         """Returns a dataset that is one text, whose length is known before it is read; None where there is none.
@@ -133,18 +133,18 @@ class File:
         Raises:
             DataError: It is no single text, or has more than `most` bytes.
         """
-        found = self.dataset(name)
-        if found is None:
+        dataset = self.dataset(name)
+        if dataset is None:
             return None
         with h5py_errors(self.path, name):
-            kind = h5py.check_string_dtype(found.dtype) if found.shape == () else None
+            kind = h5py.check_string_dtype(dataset.dtype) if dataset.shape == () else None
         if kind is None:
             raise DataError(self.path, f"{name} is no text", EXPORT)
         if kind.length is None:
-            return self._text(self._reference(found, name), name, most)
+            return self._text(self._reference(dataset, name), name, most)
         self._refuse_long(kind.length, name, most)
         with h5py_errors(self.path, name):
-            return bytes(found[()])
+            return bytes(dataset[()])
 
     def attribute(self, name: str) -> str | None:
         """Returns an attribute as text, whether it was written as text, bytes or a number; None where it is empty.
@@ -155,9 +155,9 @@ class File:
         with h5py_errors(self.path, f"attribute {name}"):
             if not h5py.h5a.exists(self.file.id, name.encode()):
                 return None
-            found = h5py.h5a.open(self.file.id, name.encode())
-            null = found.get_space().get_simple_extent_type() == h5py.h5s.NULL
-            shape, kind, size = found.shape, found.dtype, found.get_type().get_size()
+            item = h5py.h5a.open(self.file.id, name.encode())
+            null = item.get_space().get_simple_extent_type() == h5py.h5s.NULL
+            shape, kind, size = item.shape, item.dtype, item.get_type().get_size()
         if null:
             return None
         if shape != ():
@@ -171,10 +171,10 @@ class File:
             value = self.file.attrs[name]
         return _legible(value if isinstance(value, bytes) else str(value).encode(errors="surrogateescape"))
 
-    def _refuse_elsewhere(self, found: h5py.h5d.DatasetID, name: str) -> None:
+    def _refuse_elsewhere(self, dataset: h5py.h5d.DatasetID, name: str) -> None:
         """Asks for no dataspace: HDF5 opens the sources of a virtual dataset to answer."""
         with h5py_errors(self.path, name):
-            plist = found.get_create_plist()
+            plist = dataset.get_create_plist()
             virtual, external = plist.get_layout() == h5py.h5d.VIRTUAL, plist.get_external_count()
             filters = {plist.get_filter(place)[0] for place in range(0 if virtual else plist.get_nfilters())}
         if virtual or external:
@@ -188,11 +188,11 @@ class File:
         if length > most:
             raise DataError(self.path, f"{name} has {length} bytes, more than the {most} that are read", EXPORT)
 
-    def _reference(self, found: h5py.Dataset, name: str) -> bytes | None:
+    def _reference(self, dataset: h5py.Dataset, name: str) -> bytes | None:
         """Returns what a dataset of one text holds: where that text is."""
         with h5py_errors(self.path, name):
-            contiguous = found.id.get_create_plist().get_layout() == h5py.h5d.CONTIGUOUS
-            offset = found.id.get_offset() if contiguous else None
+            contiguous = dataset.id.get_create_plist().get_layout() == h5py.h5d.CONTIGUOUS
+            offset = dataset.id.get_offset() if contiguous else None
         return None if offset is None else self._bytes(16, offset)
 
     def _attribute_text(self, name: str) -> str | None:

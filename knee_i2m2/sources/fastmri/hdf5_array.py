@@ -133,10 +133,10 @@ def _refuse_misfit(array: Array, row: int) -> None:
     places = (range(0, size, step) for size, step in zip(array.shape[1:], array.chunk[1:], strict=True))
     for start in product([row * array.chunk[0]], *places):
         with h5py_errors(array.path, array.name):
-            found = array.dataset.id.get_chunk_info_by_coord(start)
-            raw = array.dataset.id.read_direct_chunk(start)[1] if 0 < found.size <= 2 * wanted + _MARGIN else b""
-        used = [code for place, code in enumerate(filters) if not found.filter_mask >> place & 1]
-        if found.size and not _fits(raw, used, wanted):
+            chunk = array.dataset.id.get_chunk_info_by_coord(start)
+            raw = array.dataset.id.read_direct_chunk(start)[1] if 0 < chunk.size <= 2 * wanted + _MARGIN else b""
+        used = [code for place, code in enumerate(filters) if not chunk.filter_mask >> place & 1]
+        if chunk.size and not _fits(raw, used, wanted):
             raise DataError(array.path, f"the chunk of {array.name} at {start} does not have its size", AGAIN)
 
 

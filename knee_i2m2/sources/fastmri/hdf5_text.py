@@ -1,4 +1,4 @@
-"""Texts of variable length in HDF5 files, found without HDF5: its reader of their heap can be sent round for ever.
+"""Texts of variable length in HDF5 files, read without HDF5: a damaged heap can make its reader loop for ever.
 
 They lie in a global heap, and a reference to length, heap and object stands where a value would. Followed here is the
 HDF5 File Format Specification 3.0 (III.E global heap, IV.A object headers, IV.A.2.m attributes); what else it allows
@@ -36,10 +36,10 @@ def heap_text(read: Read, reference: bytes) -> bytes | None:
     size = int.from_bytes(head[8:], "little") if head.startswith(b"GCOL\1") else 0
     place = 16
     for _ in range(_MOST_OBJECTS):
-        found = read(16, heap + place) if place + 16 <= size else b""
-        if len(found) < 16:
+        entry = read(16, heap + place) if place + 16 <= size else b""
+        if len(entry) < 16:
             return None
-        each, _, _, stored = struct.unpack("<HHIQ", found)
+        each, _, _, stored = struct.unpack("<HHIQ", entry)
         if each == number:
             text = read(length, heap + place + 16) if length <= stored else b""
             return text.partition(b"\0")[0] if len(text) == length else None

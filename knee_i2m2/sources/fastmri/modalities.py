@@ -232,9 +232,9 @@ def read_volumes(folder: Path) -> dict[str, dict[str, Any]]:
         DataError: `volumes.json` is missing or damaged.
     """
     try:
-        found = json.loads((folder / _VOLUMES).read_text(encoding="utf-8"))
-        volumes = {name: _volume(about) for name, about in found["volumes"].items()}
-        aside = {n: {k: about[k] for k in ("stamp", "reason", "hint")} for n, about in found["quarantined"].items()}
+        content = json.loads((folder / _VOLUMES).read_text(encoding="utf-8"))
+        volumes = {name: _volume(about) for name, about in content["volumes"].items()}
+        aside = {n: {k: about[k] for k in ("stamp", "reason", "hint")} for n, about in content["quarantined"].items()}
         return {"volumes": volumes, "quarantined": aside}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise DataError(folder / _VOLUMES, f"cannot be read ({error})", "prepare the data again") from error

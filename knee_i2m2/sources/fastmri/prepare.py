@@ -52,8 +52,8 @@ from knee_i2m2.sources.fastmri.archive import (
     killed,
     known_before,
     known_hashes,
-    set_aside_again,
     survey,
+    without_quarantined,
     write_left_out,
 )
 from knee_i2m2.sources.fastmri.modalities import MODALITIES, Computed, Transform, fill_rows, volumes_text
@@ -131,15 +131,15 @@ def prepare_knee(fastmri: Path, /, config: PrepareKnee, progress: Progress = sil
     archive = survey(paths, annotations, quarantine, config.split, config.seed, config.columns, config.jobs, progress)
     transform.check(archive.volumes)
     earlier = known_before(config.out)
-    known = set_aside_again(archive, earlier["quarantined"], quarantine, config.out)
+    known = without_quarantined(archive, earlier["quarantined"], quarantine, config.out)
     sources = known_hashes(config.out, known.volumes, earlier["volumes"], config.jobs, progress)
     sources[config.annotations.name] = sha256(annotations.path)
     data = {"task": "knee", "targets": list(TARGETS), "classes": 2, "settings": settings, "sources": sources}
-    if found := finished(config.out, data, Computed.open):
+    if existing := finished(config.out, data, Computed.open):
         _refresh(config.out, known.volumes, earlier)
-        return found
+        return existing
     index = _index(archive.volumes, annotations, config)
-    ideal = _ideal(fastmri / IDEAL, index)  # what is wrong with labels or observer is said before hours of work
+    ideal = _ideal(fastmri / IDEAL, index)  # faults of labels or observer are reported before hours of work
     damaged = (config.out / "data.json").is_file()
     with locked(config.out):
         if damaged or not (config.out / "data.json").is_file():
@@ -178,21 +178,21 @@ def boxes(volume: Volume, annotations: Annotations, columns: int | None = None) 
         annotations: The findings; their boxes lie in the image turned upside down.
         columns: What k-space was zero-filled to, which widens the image about its centre.
     """
-    found: list[list[dict[str, Any]]] = [[] for _ in range(volume.slices)]
+    findings: list[list[dict[str, Any]]] = [[] for _ in range(volume.slices)]
     rows, centre = volume.matrix[0], volume.matrix[1] // 2
     wider = 1 if columns is None else columns / volume.columns
     for row in annotations.of(volume.name).itertuples():
         x, y = centre + wider * (row.x - centre), array_box(row.y, row.height, rows)
         box = {"label": row.label, "x": x, "y": y, "width": wider * row.width, "height": row.height}
-        found[row.slice].append({k: v if k == "label" else float(v) for k, v in box.items()})
-    return found
+        findings[row.slice].append({k: v if k == "label" else float(v) for k, v in box.items()})
+    return findings
 
 
 def _index(volumes: list[Volume], annotations: Annotations, config: PrepareKnee) -> pd.DataFrame:
     """Returns one row a slice of all volumes, with its boxes and its row in the array."""
     index = pd.concat([volume_index(v, annotations, config.abnormal) for v in volumes], ignore_index=True)
-    found = [slice_boxes for v in volumes for slice_boxes in boxes(v, annotations, config.columns)]
-    return index.assign(row=np.arange(len(index)), boxes=found)
+    findings = [slice_boxes for v in volumes for slice_boxes in boxes(v, annotations, config.columns)]
+    return index.assign(row=np.arange(len(index)), boxes=findings)
 
 
 def _schema(index: pd.DataFrame) -> pa.Schema:

@@ -102,8 +102,8 @@ def find_volumes(folder: Path) -> list[Path]:
 
 def part(path: Path) -> str:
     """Returns fastMRI's own part by the folder's name: `train`, `val`, `test` (also challenge), or nothing."""
-    found = _PART.fullmatch(path.parent.name)
-    name = (found[1] or found[2]) if found else ""
+    match = _PART.fullmatch(path.parent.name)
+    name = (match[1] or match[2]) if match else ""
     return "test" if name == "challenge" else name
 
 
@@ -256,22 +256,22 @@ def _fill(values: np.ndarray, descriptor: int, volume: Volume, start: int) -> No
 
 def _fill_through_h5py(kspace: np.ndarray, volume: Volume, indices: range) -> None:
     with opened(volume.path) as file, np.errstate(over="ignore"):
-        found = _kspace(file)
-        _refuse_changed(volume, file.stamp, found.shape)
-        for values, stored in zip(kspace, found.slices(indices), strict=True):
+        array = _kspace(file)
+        _refuse_changed(volume, file.stamp, array.shape)
+        for values, stored in zip(kspace, array.slices(indices), strict=True):
             values[:] = stored
 
 
-def _refuse_changed(volume: Volume, found: tuple[int, int, int], shape: tuple[int, ...] | None = None) -> None:
-    if found[:2] != volume.stamp[:2] or shape not in (None, (volume.slices, volume.rows, volume.columns)):
+def _refuse_changed(volume: Volume, now: tuple[int, int, int], shape: tuple[int, ...] | None = None) -> None:
+    if now[:2] != volume.stamp[:2] or shape not in (None, (volume.slices, volume.rows, volume.columns)):
         raise DataError(volume.path, "has changed since it was looked at", "start again")
 
 
 def _kspace(file: File) -> Array:
-    found = find_array(file, "kspace", 3, ("c8", "c16"))
-    if found is None:
+    array = find_array(file, "kspace", 3, ("c8", "c16"))
+    if array is None:
         raise DataError(file.path, "holds no kspace", EXPORT)
-    return found
+    return array
 
 
 def _header(file: File) -> Header:

@@ -82,13 +82,13 @@ def read_arrow(source: Path, splits: Sequence[str]) -> Examples:
     rows, pictures, sources = [], {}, {}
     for split in splits:
         path = _existing(source / f"nlvr2_{NAMES[split]}.arrow")
-        found = [row for batch in range(_batches(path)) for row in _rows(path, batch, NAMES[split])]
-        if not found:
+        rows_of_file = [row for batch in range(_batches(path)) for row in _rows(path, batch, NAMES[split])]
+        if not rows_of_file:
             raise DataError(path, "holds no example", _AGAIN)
-        for row in found:
+        for row in rows_of_file:
             _refuse_other(row, pictures.setdefault(row.pair, row.pictures))
             cluster = row.pair.rpartition("-")[0]
-            rows += [Example(name, cluster, split, label, text, row.pair) for name, text, label in row.told]
+            rows += [Example(name, cluster, split, label, text, row.pair) for name, text, label in row.sentences]
         sources[path.name] = sha256(path)
     _refuse_twice(source, rows)
     numbered = any(row.sample.startswith(f"{row.pair}-at") for row in rows)
@@ -98,7 +98,7 @@ def read_arrow(source: Path, splits: Sequence[str]) -> Examples:
 class _Row(NamedTuple):
     pair: str
     pictures: tuple[ArrowPicture, ArrowPicture]
-    told: list[tuple[str, str, int]]
+    sentences: list[tuple[str, str, int]]
 
 
 def _existing(path: Path) -> Path:
@@ -114,13 +114,13 @@ def _rows(path: Path, batch: int, name: str) -> Iterator[_Row]:
     _check_pictures(path, table)
     asked, answered = (_column(path, table, noun) for noun in ("question", "answer"))
     for row, identifier in enumerate(_column(path, table, "identifier").to_pylist()):
-        told = _told(path, identifier, asked[row].as_py(), answered[row].as_py(), name)
+        sentences = _sentences(path, identifier, asked[row].as_py(), answered[row].as_py(), name)
         pair = "-".join(identifier.split("-")[:3])
         first, second = (ArrowPicture(path, batch, row, column, pair) for column in _PICTURES)
-        yield _Row(pair, (first, second), told)
+        yield _Row(pair, (first, second), sentences)
 
 
-def _told(path: Path, identifier: Any, asked: Any, answered: Any, name: str) -> list[tuple[str, str, int]]:
+def _sentences(path: Path, identifier: Any, asked: Any, answered: Any, name: str) -> list[tuple[str, str, int]]:
     """Returns sample, sentence and label of each sentence of a row.
 
     An identifier of a sentence is the sample's name; one of a pair is followed by `-at` and the place.
@@ -184,7 +184,7 @@ def _reader(path: Path, key: tuple[int, ...]) -> pa.RecordBatchFileReader:
 
 @lru_cache(maxsize=4)
 def _batch(path: Path, batch: int, key: tuple[int, ...]) -> pa.RecordBatch:
-    """Returns a record batch whose offsets and texts have been found sound."""
+    """Returns a record batch whose offsets and texts are valid."""
     try:
         table = _reader(path, key).get_batch(batch)
         table.validate(full=True)

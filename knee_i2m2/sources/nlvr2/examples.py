@@ -32,7 +32,7 @@ class Example:
         cluster: What may not stand in two splits, and what intervals resample: the image set, or the sentence.
         split: `train`, `val` or `test`.
         label: 1 if the sentence is true, else 0.
-        sentence: What is said.
+        sentence: The claim about the pictures.
         pair: Name of the pictures, which several sentences may share.
     """
 
@@ -76,7 +76,7 @@ def examples(
 
 def _series(table: pd.DataFrame) -> pd.Series:
     """Returns the cluster and the number of its sentence, for NLVR2's consistency."""
-    number = table.groupby("cluster")["sentence"].transform(lambda said: pd.factorize(said)[0])
+    number = table.groupby("cluster")["sentence"].transform(lambda sentences: pd.factorize(sentences)[0])
     return table["cluster"] + "#" + number.astype(str)
 
 
@@ -102,7 +102,7 @@ class Line(NamedTuple):
 
     Attributes:
         identifier: The example's name.
-        sentence: What is said of the pictures.
+        sentence: The claim about the pictures.
         label: 1 if it is true, else 0.
         directory: Folder of its pictures, where one is named.
     """
@@ -151,27 +151,27 @@ def _texts(path: Path) -> Iterator[tuple[int, str]]:
 
 def _line(path: Path, number: int, text: str, pattern: re.Pattern[str], labels: Mapping[str, int]) -> Line:
     try:
-        found = json.loads(text)
+        fields = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise DataError(path, f"line {number} is no JSON ({error})", _AGAIN) from error
-    if not isinstance(found, dict):
+    if not isinstance(fields, dict):
         _refuse(path, number, "is no JSON object, one of which each line should be")
-    identifier, sentence, label = (_text(path, number, found, key) for key in ("identifier", "sentence", "label"))
+    identifier, sentence, label = (_text(path, number, fields, key) for key in ("identifier", "sentence", "label"))
     if not pattern.fullmatch(identifier):
         _refuse(path, number, f"has the identifier {identifier!r}, which is not of the form {_form(pattern)}")
     if label not in labels:
         _refuse(path, number, f"has the label {label!r}, not {' or '.join(labels)}")
-    return Line(identifier, sentence, labels[label], _directory(path, number, found.get("directory")))
+    return Line(identifier, sentence, labels[label], _directory(path, number, fields.get("directory")))
 
 
-def _text(path: Path, number: int, found: Mapping[str, Any], key: str) -> str:
-    if key not in found:
+def _text(path: Path, number: int, fields: Mapping[str, Any], key: str) -> str:
+    if key not in fields:
         _refuse(path, number, f"has no {key}")
-    if not isinstance(found[key], str) or not found[key].strip():
-        _refuse(path, number, f"has no text as {key} but {found[key]!r}")
-    if any("\ud800" <= letter <= "\udfff" for letter in found[key]):  # cannot be written again
+    if not isinstance(fields[key], str) or not fields[key].strip():
+        _refuse(path, number, f"has no text as {key} but {fields[key]!r}")
+    if any("\ud800" <= letter <= "\udfff" for letter in fields[key]):  # cannot be written again
         _refuse(path, number, f"has half a character in its {key}")
-    return found[key]
+    return fields[key]
 
 
 def _directory(path: Path, number: int, given: Any) -> str | None:

@@ -68,13 +68,13 @@ def _example(line: Line, split: str) -> Example:
 
 def _directories(path: Path, lines: Sequence[Line]) -> Mapping[str, str | None]:
     """Returns pair -> directory, in the order of the file."""
-    found: dict[str, str | None] = {}
+    directories: dict[str, str | None] = {}
     for line in lines:
         pair = line.identifier.rpartition("-")[0]
-        if found.setdefault(pair, line.directory) != line.directory:
-            reason = f"puts the pictures of {pair} into directory {found[pair]} and {line.directory}"
+        if directories.setdefault(pair, line.directory) != line.directory:
+            reason = f"puts the pictures of {pair} into directory {directories[pair]} and {line.directory}"
             raise DataError(path, reason, "use the file as it was published")
-    return found
+    return directories
 
 
 def _pair(folders: Sequence[Path], pair: str, directory: str | None) -> tuple[FilePicture, FilePicture]:

@@ -57,7 +57,7 @@ def split_by_sentence(sentences: Mapping[str, str], seed: int, where: Path) -> d
     A division depends on nothing but the sentences, the names and the seed.
 
     Args:
-        sentences: Example -> what is said.
+        sentences: Example -> its sentence.
         seed: Of the random order.
         where: What an error names.
 

@@ -150,17 +150,17 @@ def read_pictures(side: int, pictures: Sequence[Picture]) -> UInt8[np.ndarray, "
         side: Rows and columns.
         pictures: The left one first.
     """
-    found = []
+    images = []
     for picture in pictures:
         try:
-            found.append(decode(picture.content(), side, picture.path))
+            images.append(decode(picture.content(), side, picture.path))
         except FileNotFoundError:
             return Fault(str(picture.path), "missing", "is not there")
         except DataError as error:
             return Fault(str(picture.path), "unreadable", error.reason)
         except (*_BROKEN, zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:  # as zipfile has them
             return Fault(str(picture.path), "unreadable", f"cannot be read ({error})")
-    return np.concatenate(found)
+    return np.concatenate(images)
 
 
 def decode(content: bytes, side: int, path: Path) -> UInt8[np.ndarray, "3 side side"]:

@@ -88,20 +88,20 @@ def prepare_nlvr2(source: Path, /, config: PrepareNLVR2, progress: Progress = si
         DataError: The source is missing or damaged, no example of a split has its pictures, or `out` cannot be
             written.
     """
-    out, found = config.out, read_examples(source, config)
-    about = {"task": "nlvr2", "targets": ["label"], "classes": 2, **found.notes}
+    out, examples = config.out, read_examples(source, config)
+    about = {"task": "nlvr2", "targets": ["label"], "classes": 2, **examples.notes}
     settings = {name: getattr(config, name) for name in SETTINGS}
-    wanted = json.loads(json.dumps({**about, "settings": settings, "sources": dict(found.sources)}))
-    if done := finished(out, wanted):
-        return done
+    wanted = json.loads(json.dumps({**about, "settings": settings, "sources": dict(examples.sources)}))
+    if existing := finished(out, wanted):
+        return existing
     with writing(out):
         (out / "data.json").unlink(missing_ok=True)
-    pictures = len(next(iter(found.pictures.values())))
+    pictures = len(next(iter(examples.pictures.values())))
     shape = (3 * pictures, config.side, config.side)
     with whole(out / "image.npy") as path:
         with path.open("wb") as opened:
-            rows, faults = _fill(opened, found, shape, progress, config.jobs)
-        index, table = _index(found.index, rows), left_out(found.index, faults, source)
+            rows, faults = _fill(opened, examples, shape, progress, config.jobs)
+        index, table = _index(examples.index, rows), left_out(examples.index, faults, source)
         _refuse_empty(source, index, table, config)
     with whole(out / "left_out.csv") as path:
         table.to_csv(path, index=False, lineterminator="\n")
@@ -131,12 +131,12 @@ def left_out(index: pd.DataFrame, faults: Mapping[str, Fault], source: Path) -> 
     Args:
         index: All examples.
         faults: Pair -> what is wrong with it.
-        source: What pictures' paths are told from.
+        source: What the paths of pictures are relative to.
     """
     rows = index.loc[index["pair"].isin(list(faults)), ["sample", "split", "pair"]]
-    told = [faults[pair] for pair in rows["pair"]]
-    columns = {"picture": [_told_from(source, fault.picture) for fault in told]}
-    columns |= {"why": [fault.why for fault in told], "reason": [fault.reason for fault in told]}
+    reasons = [faults[pair] for pair in rows["pair"]]
+    columns = {"picture": [_relative(source, fault.picture) for fault in reasons]}
+    columns |= {"why": [fault.why for fault in reasons], "reason": [fault.reason for fault in reasons]}
     return rows[["sample", "split"]].reset_index(drop=True).assign(**columns)
 
 
@@ -155,18 +155,18 @@ def _check(config: PrepareNLVR2) -> None:
 
 
 def _fill(
-    opened: BinaryIO, found: Examples, shape: tuple[int, ...], progress: Progress, jobs: int
+    opened: BinaryIO, examples: Examples, shape: tuple[int, ...], progress: Progress, jobs: int
 ) -> tuple[dict[str, int], dict[str, Fault]]:
     """Writes the array and returns pair -> row, and pair -> what is wrong with it."""
-    opened.write(npy_header((len(found.pictures), *shape), "uint8"))
+    opened.write(npy_header((len(examples.pictures), *shape), "uint8"))
     rows, faults = {}, {}
-    for done, (pair, values) in enumerate(_read(found.pictures, shape[-1], jobs), 1):
+    for done, (pair, values) in enumerate(_read(examples.pictures, shape[-1], jobs), 1):
         if isinstance(values, Fault):
             faults[pair] = values
         else:
             rows[pair] = len(rows)
             opened.write(values.tobytes())
-        progress("pictures", done, len(found.pictures))
+        progress("pictures", done, len(examples.pictures))
     opened.seek(0)  # numpy's header has room for any number of rows
     opened.write(npy_header((len(rows), *shape), "uint8"))
     return rows, faults
@@ -207,6 +207,6 @@ def _counts(index: pd.DataFrame) -> dict[str, dict[str, Any]]:
     }
 
 
-def _told_from(source: Path, picture: str) -> str:
+def _relative(source: Path, picture: str) -> str:
     path = Path(picture)
     return str(path.relative_to(source)) if path.is_relative_to(source) else str(path)

@@ -83,7 +83,7 @@ def bump(pixels: Grid, centre: tuple[float, float], radius: float) -> np.ndarray
 
 def dipole(pixels: Grid, centre: tuple[float, float], radius: float) -> np.ndarray:
     r"""Returns :math:`\frac{y}{s} e^{(1 - r^2/s^2)/2}`: it raises as much as it lowers, so that the noise of the phase,
-    which goes with the inverse of the magnitude, tells nothing; its extremes are +-1.
+    which goes with the inverse of the magnitude, carries no information; its extremes are +-1.
     """
     return (pixels.y - centre[1]) / radius * np.exp(0.5) * bump(pixels, centre, radius)
 

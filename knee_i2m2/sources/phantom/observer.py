@@ -30,7 +30,7 @@ def log_likelihood_ratios(kspace: torch.Tensor, changes: Changes, labels: np.nda
     Args:
         kspace: A slice's k-space, complex128, of shape (rows, columns).
         changes: The slice as a function of its labels.
-        labels: Its true labels, of shape (targets,); each target is judged given the others.
+        labels: Its true labels, of shape (targets,); each target is scored given the others.
         protocol: How it was acquired.
     """
     given = _log_likelihood(kspace, changes, labels, protocol)

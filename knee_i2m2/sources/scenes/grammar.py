@@ -95,7 +95,7 @@ _WHERE: dict[str, tuple[str, Callable[[tuple[bool, bool]], bool]]] = {
     "both": ("Both images contain", all),
     "some": ("At least one image contains", any),
 }
-"""Place -> how it is said, and what must hold of the left and the right picture."""
+"""Place -> its words, and the condition on the left and the right picture."""
 
 _NUMBERS = ("no", "one", "two", "three")
 
@@ -182,7 +182,7 @@ RELATIONS: dict[str, Callable[[Thing, Thing], bool]] = {
     "left of": lambda one, other: one.column < other.column,
     "right of": lambda one, other: one.column > other.column,
 }
-"""How it is said -> whether one thing stands so from another."""
+"""Words -> whether one thing stands in this relation to another."""
 
 
 @dataclass(frozen=True)

@@ -80,7 +80,7 @@ def draw_groups(world: World, sets: int, seed: Sequence[int], seen: set[bytes]) 
         seen: Fingerprints of the pairs that have been drawn, which are not drawn again; new ones are added.
 
     Raises:
-        ConfigError: No two sentences can be told apart.
+        ConfigError: No two sentences can be distinguished.
     """
     for number in range(sets):
         yield _draw_group(np.random.default_rng([*seed, number]), world, number, seen)

@@ -1,7 +1,7 @@
 """Leaks of scenes: evidence of a known strength that one modality gives without the other.
 
 A cue claims true or false: a word before the sentence, or a mark in the corner of both pictures. All four examples of
-an image set have one, or none of them; of all true and of all false examples with a cue, the same share is told the
+an image set have one, or none of them; of all true and of all false examples with a cue, the same share carries the
 truth. So a reader of one modality is right about that share where it has cues, about half elsewhere, and no more.
 """
 

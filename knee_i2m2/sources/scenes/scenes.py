@@ -8,8 +8,8 @@
     OUT/scenes.json                            settings, and what one modality alone can reach
 
 An image set is two sentences and two pairs of pictures, each sentence true of one pair and false of the other. So a
-sentence is true as often as it is false, and so is what is said of a pair: neither tells anything without the other,
-exactly and in every split. A leak plants evidence of a known strength in one of them (`leak`).
+sentence is true as often as it is false, and so is the claim about a pair: neither predicts the label alone, exactly
+and in every split. A leak plants evidence of a known strength in one of them (`leak`).
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ def make_scenes(settings: Scenes, out: Path, progress: Progress = silent) -> dic
         What stands in `scenes.json`.
 
     Raises:
-        ConfigError: The folder holds something, or no pictures can be told apart by the sentences of these settings.
+        ConfigError: The folder holds something, or no pictures can be distinguished by the sentences of these settings.
         DataError: The folder cannot be written.
     """
     refuse_occupied(out)

@@ -13,13 +13,11 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from knee_i2m2.errors import CheckpointError
+from knee_i2m2.experts.fiber.checkpoint import without_buffers
 from knee_i2m2.experts.fiber.fiber import Fiber
 from knee_i2m2.experts.fiber.huggingface import (
-    fiber_to_roberta,
-    fiber_to_swin,
     load_roberta,
     load_swin,
-    roberta_to_fiber,
     swin_to_fiber,
 )
 from tests.experts.fiber.reference import SMALL, at_side, difference, sample
@@ -113,41 +111,18 @@ def test_a_saved_roberta_answers_in_the_tower_as_in_transformers(tmp_path: Path,
     assert difference(tokens(fiber, ids)[real], wanted[real]) < 1e-5
 
 
-def test_the_names_go_both_ways(tmp_path: Path) -> None:
+def test_the_names_are_fibers(tmp_path: Path) -> None:
     fiber = Fiber(SMALL)
-    for network, there, back, own in (
-        (swin("SwinModel"), swin_to_fiber, fiber_to_swin, fiber.vit_model.state_dict()),
-        (roberta("RobertaModel"), roberta_to_fiber, fiber_to_roberta, fiber.text_transformer.state_dict()),
+    for network, renamed, own in (
+        (swin("SwinModel"), swin_to_fiber, fiber.vit_model.state_dict()),
+        (roberta("RobertaModel"), without_buffers, fiber.text_transformer.state_dict()),
     ):
         network.save_pretrained(tmp_path)
         saved = load_file(tmp_path / "model.safetensors")
-        ours = there(saved)
-        assert ours.keys() == {name for name in own if "i2t" not in name and "t2i" not in name}
-        again = back({**own, **ours})
-        assert again.keys() == {name for name in saved if "position_i" not in name}
-        assert all(torch.equal(t, saved[name]) for name, t in again.items())
-
-
-def test_what_goes_back_is_read_by_transformers_itself(tmp_path: Path) -> None:
-    from transformers import RobertaModel, SwinModel
-
-    fiber = shaken(Fiber(SMALL))
-    x = sample(SMALL)
-    for kind, make, state in (
-        (SwinModel, swin, fiber_to_swin(fiber.vit_model.state_dict())),
-        (RobertaModel, roberta, fiber_to_roberta(fiber.text_transformer.state_dict())),
-    ):
-        folder = tmp_path / kind.__name__
-        make(kind.__name__).save_pretrained(folder)
-        save_file({name: t.contiguous() for name, t in state.items()}, folder / "model.safetensors", {"format": "pt"})
-        theirs = kind.from_pretrained(folder, local_files_only=True).eval()
-        with torch.no_grad():
-            if kind is SwinModel:
-                images = x["images"][:, 0].float()
-                assert difference(theirs(images).last_hidden_state, pixels(fiber, images)) < 1e-5
-            else:
-                ids = x["sentence"][:1]
-                assert difference(theirs(ids).last_hidden_state, tokens(fiber, ids)) < 1e-5
+        assert renamed(saved).keys() == {name for name in own if "i2t" not in name and "t2i" not in name}
+        assert sum(t.numel() for t in renamed(saved).values()) == sum(
+            t.numel() for name, t in saved.items() if "position_i" not in name
+        )
 
 
 def test_an_older_folder_and_one_in_several_files_are_read_too(tmp_path: Path) -> None:

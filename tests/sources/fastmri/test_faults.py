@@ -19,7 +19,6 @@ from knee_i2m2.data.splits import (
     read_split,
     refuse_leaks,
     refuse_one_sided,
-    refuse_unknown,
     split_by_patient,
     split_official,
 )
@@ -193,10 +192,6 @@ SPLIT_FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
     "nothing known": (lambda _: _learn(_index(-1, -1, -1, -1)), "of 0 labelled slices in train 0 show meniscus"),
     "one finding": (lambda _: _learn(_index(0, 0, 1, -1)), "of 3 labelled slices in train 1 show meniscus, 2 do not"),
     "nothing to learn from": (lambda _: _learn(_index(0, 0, 1, 1, split="val")), "of 0 labelled slices in train"),
-    "unknown volume": (
-        lambda _: refuse_unknown({**_SPLIT, "file99": "val"}, set(_SPLIT), "split.csv"),
-        "split.csv: puts file99 into val, but there is no such volume",
-    ),
     "duplicate volume": (_split_file(_HEAD + _LINE + _LINE.replace("train", "test")), "names file1 twice"),
 }
 
@@ -211,7 +206,6 @@ def test_a_bad_split_is_refused_in_one_sentence_that_names_no_patient(tmp_path: 
 
 def test_a_good_split_is_not_refused() -> None:
     refuse_leaks(_SPLIT, _PATIENTS, "split.csv")
-    refuse_unknown(_SPLIT, _PATIENTS, "split.csv")
     refuse_one_sided(_index(0, 0, 1, 1), ["acl", "meniscus"], "data")
 
 
