@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from math import ceil
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -28,6 +28,7 @@ __all__ = [
     "read_split",
     "refuse_leaks",
     "refuse_one_sided",
+    "sizes",
     "split_by_patient",
     "split_by_volume",
     "split_official",
@@ -146,6 +147,23 @@ def leaked_share(split: Mapping[str, str], patients: Mapping[str, str | None]) -
     trained = {patients.get(name) for name, place in split.items() if place == "train"} - {None}
     tested = [patients.get(name) in trained for name, place in split.items() if place == "test"]
     return sum(tested) / len(tested) if tested else 0.0
+
+
+def sizes(
+    index: pd.DataFrame, units: Mapping[str, str], targets: Sequence[str] = (), splits: Sequence[str] = SPLITS
+) -> dict[str, dict[str, Any]]:
+    """Returns per split the number of samples and other units, and of the positive samples of each target.
+
+    Args:
+        index: One row a sample, with its `split`.
+        units: Noun, such as `clusters` -> the column that names them.
+        targets: The questions.
+        splits: Those that are counted.
+    """
+    parts = {split: index[index["split"] == split] for split in splits}
+    numbers = {s: {noun: int(rows[of].nunique()) for noun, of in units.items()} for s, rows in parts.items()}
+    positives = {s: {"positives": {t: int((rows[t] == 1).sum()) for t in targets}} for s, rows in parts.items()}
+    return {split: numbers[split] | (positives[split] if targets else {}) for split in splits}
 
 
 def refuse_leaks(split: Mapping[str, str], patients: Mapping[str, str | None], where: str | Path) -> None:

@@ -14,6 +14,7 @@ from knee_i2m2.data.splits import (
     leaked_share,
     leaks,
     read_split,
+    sizes,
     split_by_patient,
     split_by_volume,
     split_official,
@@ -176,3 +177,13 @@ def test_a_damaged_split_file_is_refused(tmp_path, text: str, sentence: str) -> 
 def test_a_missing_split_file_is_said(tmp_path) -> None:
     with pytest.raises(DataError, match="there is no split file"):
         read_split(tmp_path / "split.csv")
+
+
+def test_sizes_count_units_and_positives_of_each_split() -> None:
+    columns = {"split": ["val", "train", "train"], "sample": list("abc"), "cluster": ["p", "q", "q"], "acl": [1, -1, 0]}
+    counts = sizes(pd.DataFrame(columns), {"samples": "sample", "clusters": "cluster"}, ["acl"])
+    assert list(counts) == list(SPLITS)
+    assert counts["train"] == {"samples": 2, "clusters": 1, "positives": {"acl": 0}}
+    assert counts["val"] == {"samples": 1, "clusters": 1, "positives": {"acl": 1}}
+    assert counts["test"] == {"samples": 0, "clusters": 0, "positives": {"acl": 0}}
+    assert "positives" not in sizes(pd.DataFrame(columns), {"samples": "sample"})["train"]

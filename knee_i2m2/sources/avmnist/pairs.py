@@ -15,7 +15,7 @@ from knee_i2m2.errors import ConfigError
 from knee_i2m2.sources.avmnist.digits import Digits
 from knee_i2m2.sources.avmnist.sounds import RATE, Noise, Recording, seconds
 
-__all__ = ["SPLITS", "draw_pairs"]
+__all__ = ["draw_pairs"]
 
 
 def draw_pairs(

@@ -14,14 +14,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
+from knee_i2m2.data.splits import SPLITS, sizes
 from knee_i2m2.data.writing import finished, write_prepared
 from knee_i2m2.errors import ConfigError, check_seed
 from knee_i2m2.files import sha256
 from knee_i2m2.sources.avmnist.digits import mnist_files, read_digits
 from knee_i2m2.sources.avmnist.modalities import audio, fit_components, images
-from knee_i2m2.sources.avmnist.pairs import SPLITS, draw_pairs
+from knee_i2m2.sources.avmnist.pairs import draw_pairs
 from knee_i2m2.sources.avmnist.sounds import noise_files, read_noises, read_recordings, speech_fingerprint
 from knee_i2m2.types import Progress, silent
 
@@ -83,11 +83,12 @@ def prepare_avmnist(config: PrepareAVMNIST, progress: Progress = silent) -> dict
     if existing := finished(out, wanted):
         return existing
     digits, recordings, noises = read_digits(mnist_files(mnist)), read_recordings(fsdd), read_noises(noise)
-    sizes = {split: getattr(config, split) for split in SPLITS}
-    pairs = draw_pairs(digits, recordings, noises, sizes, config.snr, config.seed)
+    pairs_of = {split: getattr(config, split) for split in SPLITS}
+    pairs = draw_pairs(digits, recordings, noises, pairs_of, config.snr, config.seed)
     components = fit_components(digits["train"].images, config.components)
     made = {"image": images(pairs, digits, components), "audio": audio(pairs, recordings, noises)}
-    data = {**wanted, "modalities": _modalities(components.explained_variance_ratio_), "counts": _counts(pairs)}
+    units = {"samples": "sample", "series": "series", "clusters": "cluster"}
+    data = {**wanted, "modalities": _modalities(components.explained_variance_ratio_), "counts": sizes(pairs, units)}
     parts = ({name: part} for name in made for part in _counted(name, made[name], len(pairs), progress))
     write_prepared(out, pairs, parts, data)
     return data
@@ -121,9 +122,3 @@ def _modalities(energies: np.ndarray) -> dict[str, dict]:
     """Returns shape, type, the factor that gives [0, 1], and the share of the digits' energy that is kept."""
     image = {"shape": [1, 28, 28], "dtype": "float16", "scale": 1.0, "energy": float(energies.sum())}
     return {"image": image, "audio": {"shape": [1, 112, 112], "dtype": "uint8", "scale": 1 / 255}}
-
-
-def _counts(pairs: pd.DataFrame) -> dict[str, dict[str, int]]:
-    columns = {"samples": "sample", "series": "series", "clusters": "cluster"}
-    parts = pairs.groupby("split", sort=False)
-    return {split: {name: int(rows[of].nunique()) for name, of in columns.items()} for split, rows in parts}

@@ -5,10 +5,21 @@ from __future__ import annotations
 from pathlib import Path
 
 from knee_i2m2.data.prepared import Prepared
+from knee_i2m2.sources.fastmri.annotations import read_annotations
 from knee_i2m2.sources.fastmri.modalities import Computed
 from knee_i2m2.sources.fastmri.prepare import PrepareKnee, prepare_knee
+from knee_i2m2.sources.fastmri.volumes import find_volumes, read_kspace, read_reconstruction, read_volume
 
-__all__ = ["PrepareKnee", "open_knee", "prepare_knee"]
+__all__ = [
+    "PrepareKnee",
+    "find_volumes",
+    "open_knee",
+    "prepare_knee",
+    "read_annotations",
+    "read_kspace",
+    "read_reconstruction",
+    "read_volume",
+]
 
 
 def open_knee(folder: Path, split: str) -> Prepared:

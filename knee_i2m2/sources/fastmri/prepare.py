@@ -32,7 +32,7 @@ import pandas as pd
 import pyarrow as pa
 
 from knee_i2m2.data.parallel import in_parallel
-from knee_i2m2.data.splits import SPLITS, SplitKind, leaks, write_split
+from knee_i2m2.data.splits import SplitKind, leaks, sizes, write_split
 from knee_i2m2.data.writing import Filling, finish_prepared, finished, forget
 from knee_i2m2.errors import DataError
 from knee_i2m2.files import locked, sha256, whole, write_text, writing
@@ -209,20 +209,6 @@ def _refresh(out: Path, volumes: list[Volume], earlier: Mapping[str, Any]) -> No
         forget(out)
 
 
-def counts(index: pd.DataFrame) -> dict[str, dict[str, Any]]:
-    """Returns per split the samples, series, clusters and positive slices of each target."""
-    return {
-        split: {
-            "samples": len(rows),
-            "series": int(rows["series"].nunique()),
-            "clusters": int(rows["cluster"].nunique()),
-            "positives": {target: int((rows[target] == 1).sum()) for target in TARGETS},
-        }
-        for split in SPLITS
-        for rows in [index[index["split"] == split]]
-    }
-
-
 def _fill(
     archive: Archive, transform: Transform, config: PrepareKnee, quarantine: Quarantine, progress: Progress
 ) -> Filling:
@@ -304,7 +290,7 @@ def _described(config: PrepareKnee, archive: Archive, index: pd.DataFrame) -> di
         "volumes": len(archive.volumes),
         "left_out": dict(Counter(why for _, why, _ in archive.left_out)),
         "patients_in_more_than_one_split": leaks(archive.places, {v.name: v.patient for v in archive.volumes}),
-        "counts": counts(index),
+        "counts": sizes(index, {"samples": "sample", "series": "series", "clusters": "cluster"}, TARGETS),
         "beside": ["split.csv", "left_out.csv", "volumes.json"],
     }
 

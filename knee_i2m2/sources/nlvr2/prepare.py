@@ -26,7 +26,7 @@ import numpy as np
 import pandas as pd
 
 from knee_i2m2.data.parallel import in_parallel
-from knee_i2m2.data.splits import SPLITS
+from knee_i2m2.data.splits import SPLITS, sizes
 from knee_i2m2.data.writing import finish_prepared, finished, npy_header
 from knee_i2m2.errors import ConfigError, DataError, check_seed, suggestion
 from knee_i2m2.files import whole, writing
@@ -106,7 +106,8 @@ def prepare_nlvr2(source: Path, /, config: PrepareNLVR2, progress: Progress = si
     with whole(out / "left_out.csv") as path:
         table.to_csv(path, index=False, lineterminator="\n")
     image = {"shape": list(shape), "dtype": "uint8", "scale": 1 / 255, "pictures": pictures}
-    data = {**wanted, "modalities": {"image": image}, "counts": _counts(index), "beside": ["left_out.csv"]}
+    counts = sizes(index, {"samples": "sample", "pairs": "pair", "clusters": "cluster"}, ["label"], config.splits)
+    data = {**wanted, "modalities": {"image": image}, "counts": counts, "beside": ["left_out.csv"]}
     data["left_out"] = dict(sorted(Counter(table["why"]).items()))
     finish_prepared(out, index, data)
     return data
@@ -196,15 +197,6 @@ def _refuse_empty(source: Path, index: pd.DataFrame, table: pd.DataFrame, config
             first = f"the first, {lost['picture'].iloc[0]}, {lost['reason'].iloc[0]}"
             reason = f"none of the {len(lost)} examples of {split} has its pictures ({first})"
             raise DataError(source, reason, "put them where they belong, or leave the split out with --splits")
-
-
-def _counts(index: pd.DataFrame) -> dict[str, dict[str, Any]]:
-    columns = {"samples": "sample", "pairs": "pair", "clusters": "cluster"}
-    return {
-        split: {name: int(rows[of].nunique()) for name, of in columns.items()}
-        | {"positives": {"label": int(rows["label"].sum())}}
-        for split, rows in index.groupby("split", sort=False)
-    }
 
 
 def _relative(source: Path, picture: str) -> str:
