@@ -11,7 +11,8 @@ from jaxtyping import Float, Int, Num
 
 from knee_i2m2.evaluation.draws import estimable
 from knee_i2m2.evaluation.split_answers import SplitAnswers
-from knee_i2m2.evaluation.statistics.auroc import auroc_of_replicates
+from knee_i2m2.evaluation.statistics.auroc import auroc
+from knee_i2m2.evaluation.statistics.ranking import weighted_mean
 
 __all__ = ["contributions", "covariance_shares", "leave_one_out", "shapley", "value_of_subsets"]
 
@@ -73,7 +74,7 @@ def value_of_subsets(
     subsets = chain.from_iterable(combinations(log_odds, size) for size in range(1, len(log_odds) + 1))
     nobody = {frozenset[str](): np.full(weights.shape[1], 0.5)}
     products = {frozenset(s): np.sum([log_odds[expert] for expert in s], axis=0) for s in subsets}
-    return nobody | {s: auroc_of_replicates(truth, product, weights) for s, product in products.items()}
+    return nobody | {s: auroc(truth, product, weights) for s, product in products.items()}
 
 
 def leave_one_out(values: Values) -> dict[str, np.ndarray]:
@@ -118,18 +119,16 @@ def covariance_shares(
         log_odds: Log-odds of class 1 by expert, natural logarithm.
         weights: How often each unit counts.
     """
-    counted = weights.astype(float)
     centred = {expert: l - l.mean() for expert, l in log_odds.items()}  # moments of small numbers lose no digits
     product = np.sum(list(centred.values()), axis=0)
-    spread = _covariance(product, product, counted)
+    spread = _covariance(product, product, weights)
     held = np.where(spread > 0, spread, np.nan)
-    return {expert: _covariance(l, product, counted) / held for expert, l in centred.items()}
+    return {expert: _covariance(l, product, weights) / held for expert, l in centred.items()}
 
 
 def _covariance(
-    a: Float[np.ndarray, " units"], b: Float[np.ndarray, " units"], weights: Float[np.ndarray, "units drawn"]
+    a: Float[np.ndarray, " units"], b: Float[np.ndarray, " units"], weights: Num[np.ndarray, "units drawn"]
 ) -> Float[np.ndarray, " drawn"]:
     """Returns the covariance under every column of weights."""
-    with np.errstate(invalid="ignore", divide="ignore"):
-        mean_a, mean_b, mean_ab = (np.stack([a, b, a * b]) @ weights) / weights.sum(axis=0)
+    mean_a, mean_b, mean_ab = weighted_mean(np.stack([a, b, a * b]), weights)
     return mean_ab - mean_a * mean_b

@@ -12,8 +12,8 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from knee_i2m2.evaluation.split_answers import Key, SplitAnswers
-from knee_i2m2.evaluation.statistics.accuracy import accuracy_of_replicates
-from knee_i2m2.evaluation.statistics.auroc import auroc_of_replicates
+from knee_i2m2.evaluation.statistics.accuracy import accuracy
+from knee_i2m2.evaluation.statistics.auroc import auroc
 from knee_i2m2.evaluation.statistics.bootstrap import LEAST_POSITIVE
 from knee_i2m2.evaluation.statistics.detectability import efficiency
 
@@ -55,9 +55,9 @@ def _measured(
 ) -> Float[np.ndarray, "targets drawn"]:
     if answers.detection:
         asked = zip(answers.truth.T, answers.log_odds(key).T, strict=True)
-        return np.stack([auroc_of_replicates(truth, log_odds, weights) for truth, log_odds in asked])
+        return np.stack([auroc(truth, log_odds, weights) for truth, log_odds in asked])
     asked = zip(answers.truth.T, answers.logp[key].swapaxes(0, 1), strict=True)
-    return np.stack([accuracy_of_replicates(truth, logp, weights) for truth, logp in asked])
+    return np.stack([accuracy(truth, logp, weights) for truth, logp in asked])
 
 
 def estimable(answers: SplitAnswers) -> Bool[np.ndarray, " targets"]:

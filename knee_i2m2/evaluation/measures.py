@@ -10,22 +10,23 @@ from jaxtyping import Float, Int
 
 from knee_i2m2.evaluation.draws import IDEAL, estimable
 from knee_i2m2.evaluation.split_answers import Key, SplitAnswers
-from knee_i2m2.evaluation.statistics.adjusted import adjusted_auroc_of_replicates, strata
+from knee_i2m2.evaluation.statistics.adjusted import adjusted_auroc, strata
 from knee_i2m2.evaluation.statistics.calibration import (
-    brier_of_replicates,
-    brier_skill_of_replicates,
-    calibration_of_replicates,
-    ece_of_replicates,
+    brier,
+    brier_skill,
+    calibration_line,
+    ece,
 )
-from knee_i2m2.evaluation.statistics.multiclass import consistency_of_replicates, entropy_of_replicates
+from knee_i2m2.evaluation.statistics.multiclass import consistency, mean_entropy
 from knee_i2m2.evaluation.statistics.operating_point import (
     Threshold,
-    confusion_of_replicates,
+    confusion,
     rates,
-    sensitivity_at_specificity_of_replicates,
-    specificity_at_sensitivity_of_replicates,
+    sensitivity_at_specificity,
+    specificity_at_sensitivity,
 )
-from knee_i2m2.evaluation.statistics.precision_recall import average_precision_of_replicates
+from knee_i2m2.evaluation.statistics.precision_recall import average_precision
+from knee_i2m2.evaluation.statistics.ranking import weighted_mean
 from knee_i2m2.evaluation.units import NO_SERIES
 
 __all__ = ["COUNTS", "adjusted", "at_thresholds", "calibration", "choices", "ranking"]
@@ -48,7 +49,7 @@ def adjusted(answers: SplitAnswers, weights: Weights) -> Measured:
     if "position" not in answers.index:
         return {}
     place = strata(answers.index["position"].to_numpy(dtype=float))
-    within = adjusted_auroc_of_replicates
+    within = adjusted_auroc
     return _per_rival(answers, weights, lambda key, target, y, z: {"auroc_adjusted": within(y, z, place, weights)})
 
 
@@ -77,9 +78,9 @@ def choices(answers: SplitAnswers, weights: Weights) -> Measured:
     measured = {}
     for key, said in answers.logp.items():
         per_target = list(zip(answers.truth.T, said.swapaxes(0, 1), strict=True))
-        found = {"entropy": [entropy_of_replicates(logp[y >= 0], weights[y >= 0]) for y, logp in per_target]}
+        found = {"entropy": [mean_entropy(logp[y >= 0], weights[y >= 0]) for y, logp in per_target]}
         if not (series == NO_SERIES).all():
-            found["consistency"] = [consistency_of_replicates(y, logp, series, weights) for y, logp in per_target]
+            found["consistency"] = [consistency(y, logp, series, weights) for y, logp in per_target]
         for name, drawn in found.items():
             measured.setdefault(name, {})[key] = np.stack(drawn)
     return measured
@@ -101,32 +102,31 @@ def _per_rival(answers: SplitAnswers, weights: Weights, measure: Callable[..., O
 
 def _ranked(truth: np.ndarray, z: np.ndarray, weights: Weights) -> OneTarget:
     known = truth >= 0
-    total = weights[known].sum(axis=0)
     return {
-        "auprc": average_precision_of_replicates(truth, z, weights),
-        "prevalence": weights[truth == 1].sum(axis=0) / np.where(total > 0, total, np.nan),
+        "auprc": average_precision(truth, z, weights),
+        "prevalence": weighted_mean(truth[known] == 1, weights[known]),
         **{f"sensitivity_at_specificity_{s}": _sensitivity(truth, z, weights, s / 100) for s in _FIXED},
         **{f"specificity_at_sensitivity_{s}": _specificity(truth, z, weights, s / 100) for s in _FIXED},
     }
 
 
 _FIXED = (90, 95)
-_sensitivity = sensitivity_at_specificity_of_replicates
-_specificity = specificity_at_sensitivity_of_replicates
+_sensitivity = sensitivity_at_specificity
+_specificity = specificity_at_sensitivity
 
 
 def _decided(truth: np.ndarray, z: np.ndarray, threshold: Threshold, weights: Weights, split: str) -> OneTarget:
-    table = confusion_of_replicates(truth, z, threshold, weights, split)
+    table = confusion(truth, z, threshold, weights, split)
     counted = dict(zip(COUNTS[1:], table, strict=True))
     return {"threshold": np.full(weights.shape[1], threshold.value), **counted, **rates(table)}
 
 
 def _calibrated(truth: np.ndarray, z: np.ndarray, weights: Weights) -> OneTarget:
-    slope, intercept = calibration_of_replicates(truth, z, weights)
+    slope, intercept = calibration_line(truth, z, weights)
     return {
-        "brier": brier_of_replicates(truth, z, weights),
-        "brier_skill": brier_skill_of_replicates(truth, z, weights),
-        "ece": ece_of_replicates(truth, z, weights),
+        "brier": brier(truth, z, weights),
+        "brier_skill": brier_skill(truth, z, weights),
+        "ece": ece(truth, z, weights),
         "calibration_slope": slope,
         "calibration_intercept": intercept,
     }

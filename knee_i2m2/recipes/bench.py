@@ -30,7 +30,7 @@ from torch.utils.data import DataLoader
 from torch.utils.flop_counter import FlopCounterMode
 
 from knee_i2m2.errors import ConfigError
-from knee_i2m2.evaluation.statistics.auroc import auroc_of_replicates
+from knee_i2m2.evaluation.statistics.auroc import auroc
 from knee_i2m2.evaluation.statistics.bootstrap import cluster_weights, clustered_interval
 from knee_i2m2.experts.knee import NETWORKS, knee_expert
 from knee_i2m2.methods.method import Method
@@ -236,7 +236,7 @@ def statistics(config: BenchStatistics) -> dict[str, Any]:
     scores = truth + generator.normal(size=config.samples)
     weights = cluster_weights(config.patients, config.replicates, generator)[patients]
     copied = np.empty_like(weights)
-    ours = partial(clustered_interval, auroc_of_replicates, truth, scores, patients, config.replicates)
+    ours = partial(clustered_interval, auroc, truth, scores, patients, config.replicates)
     ways = {
         "loop over sklearn.metrics.roc_auc_score": (partial(_sklearn_loop, truth, scores, weights), 1),
         "clustered_interval": (ours, 1),

@@ -19,7 +19,7 @@ from knee_i2m2.evaluation.recalibration import (
     weights,
 )
 from knee_i2m2.evaluation.split_answers import SplitAnswers, read_split_answers
-from knee_i2m2.evaluation.statistics.calibration import calibration_of_replicates
+from knee_i2m2.evaluation.statistics.calibration import calibration_line
 from tests.evaluation.runs import TARGETS, make_run
 
 KEYS = [("i2m2", "0"), ("i2m2", "1"), ("magnitude", "0"), ("magnitude", "1")]
@@ -103,7 +103,7 @@ def test_val_is_calibrated_after_it(splits: Splits, step: Step) -> None:
     after = recalibrate(*splits, step, [])[0]
     for key in KEYS:
         for truth, z in zip(after.truth.T, after.log_odds(key).T, strict=True):
-            slope, intercept = calibration_of_replicates(truth, z, np.ones((72, 1)))
+            slope, intercept = calibration_line(truth, z, np.ones((72, 1)))
             assert (slope.item(), intercept.item()) == pytest.approx((1, 0), abs=1e-3)
 
 

@@ -12,7 +12,7 @@ from knee_i2m2.evaluation.recalibration import Recalibration
 from knee_i2m2.evaluation.run_answers import run_answers
 from knee_i2m2.evaluation.split_answers import read_split_answers
 from knee_i2m2.evaluation.statistics.aggregation import AGGREGATORS
-from knee_i2m2.evaluation.statistics.calibration import calibration_of_replicates
+from knee_i2m2.evaluation.statistics.calibration import calibration_line
 from tests.evaluation.runs import EXPERTS, TARGETS, index, make_run, prediction_table
 
 LEVELS = {"volume": "series", "patient": "cluster"}
@@ -112,7 +112,7 @@ def test_groups_of_calibrated_slices_are_calibrated_again(run: Path, calibration
     for answers in found.val[:2]:
         for key in rivals:
             z = answers.log_odds(key)[:, 0]
-            slope, intercept = calibration_of_replicates(answers.truth[:, 0], z, np.ones((len(z), 1)))
+            slope, intercept = calibration_line(answers.truth[:, 0], z, np.ones((len(z), 1)))
             assert (slope.item(), intercept.item()) == pytest.approx((1, 0), abs=2e-3)
 
 

@@ -72,7 +72,7 @@ def clustered_interval(
     """Returns a metric with its cluster-bootstrap interval.
 
     Args:
-        metric: Takes truth, score and weights of shape (samples, drawn), as `auroc_of_replicates` does.
+        metric: Takes truth, score and weights of shape (samples, drawn), as `auroc` does.
         truth: Classes; -1 is unknown.
         score: What the metric takes.
         clusters: Whose sample it is; samples of one cluster are drawn together.

@@ -13,17 +13,19 @@ from jaxtyping import Bool, Float, Int, Num
 from scipy.optimize import minimize
 from scipy.special import expit, logit
 
+from knee_i2m2.evaluation.statistics.ranking import over_replicates, weighted_mean
+
 __all__ = [
     "ExpertWeights",
     "Temperature",
-    "brier_of_replicates",
-    "brier_skill_of_replicates",
-    "calibration_of_replicates",
-    "ece_of_replicates",
+    "brier",
+    "brier_skill",
+    "calibration_line",
+    "ece",
     "fit_expert_weights",
     "fit_temperature",
     "prior_shift",
-    "reliability_of_replicates",
+    "reliability_bins",
 ]
 
 BINS = 15
@@ -40,33 +42,26 @@ def _known(truth: Truth) -> Bool[np.ndarray, " samples"]:
     return (truth == 0) | (truth == 1)
 
 
-def _means(values: Float[np.ndarray, "rows samples"], weights: Weights) -> Float[np.ndarray, "rows replicates"]:
-    """Returns weighted means; NaN where nothing is counted."""
-    counted = weights.astype(float)
-    total = counted.sum(axis=0)
-    return values @ counted / np.where(total > 0, total, np.nan)
-
-
-def brier_of_replicates(truth: Truth, log_odds: LogOdds, weights: Weights) -> Drawn:
+def brier(truth: Truth, log_odds: LogOdds, weights: Weights) -> Drawn:
     """Returns the mean of (p - y)^2 for every column of weights; unknown truths (-1) are dropped.
 
     References:
         Verification of forecasts expressed in terms of probability (Brier, 1950)
     """
     known = _known(truth)
-    return _means((expit(log_odds[known]) - truth[known])[None] ** 2, weights[known])[0]
+    return weighted_mean((expit(log_odds[known]) - truth[known]) ** 2, weights[known])
 
 
-def brier_skill_of_replicates(truth: Truth, log_odds: LogOdds, weights: Weights) -> Drawn:
+def brier_skill(truth: Truth, log_odds: LogOdds, weights: Weights) -> Drawn:
     """Returns 1 minus the Brier score over that of always telling the prevalence; NaN where a class is absent."""
     known = _known(truth)
-    prevalence = _means(truth[known][None].astype(float), weights[known])[0]
+    prevalence = weighted_mean(truth[known], weights[known])
     guessing = prevalence * (1 - prevalence)
-    score = brier_of_replicates(truth, log_odds, weights)
+    score = brier(truth, log_odds, weights)
     return 1 - np.divide(score, guessing, out=np.full(len(score), np.nan), where=guessing > 0)
 
 
-def reliability_of_replicates(
+def reliability_bins(
     truth: Truth, log_odds: LogOdds, weights: Weights, bins: int = BINS
 ) -> tuple[
     Float[np.ndarray, "bins replicates"], Float[np.ndarray, "bins replicates"], Float[np.ndarray, "bins replicates"]
@@ -87,7 +82,7 @@ def reliability_of_replicates(
     return said, seen, held
 
 
-def ece_of_replicates(truth: Truth, log_odds: LogOdds, weights: Weights, bins: int = BINS) -> Drawn:
+def ece(truth: Truth, log_odds: LogOdds, weights: Weights, bins: int = BINS) -> Drawn:
     """Returns the expected calibration error: the mean over bins of how far the mean probability is from the share.
 
     It depends on the bins and is biased upwards in small samples; the Brier score is not. NaN where nothing is counted.
@@ -95,12 +90,12 @@ def ece_of_replicates(truth: Truth, log_odds: LogOdds, weights: Weights, bins: i
     References:
         Obtaining well calibrated probabilities using Bayesian binning (Naeini et al., 2015)
     """
-    said, seen, held = reliability_of_replicates(truth, log_odds, weights, bins)
+    said, seen, held = reliability_bins(truth, log_odds, weights, bins)
     total = held.sum(axis=0)
     return np.nansum(held * np.abs(said - seen), axis=0) / np.where(total > 0, total, np.nan)
 
 
-def calibration_of_replicates(truth: Truth, log_odds: LogOdds, weights: Weights) -> tuple[Drawn, Drawn]:
+def calibration_line(truth: Truth, log_odds: LogOdds, weights: Weights) -> tuple[Drawn, Drawn]:
     r"""Returns slope and intercept for every column of weights.
 
     The slope is :math:`b` of :math:`\operatorname{logit} p(y=1) = a + b z`; the intercept is :math:`a` with
@@ -158,11 +153,7 @@ def _fitted_columns(
 ) -> Float[np.ndarray, "parameters replicates"]:
     """Returns logistic regressions of all columns by Newton's method, each begun where the first one ends."""
     first = _newton(design, offset, y, weights[:, :1], np.zeros((len(design), 1)))
-    blocks = (weights[:, start : start + _BLOCK] for start in range(0, weights.shape[1], _BLOCK))
-    return np.concatenate([_newton(design, offset, y, block, first) for block in blocks], axis=1)
-
-
-_BLOCK = 64
+    return over_replicates(lambda block: _newton(design, offset, y, block, first), len(y), weights)
 
 
 def _newton(

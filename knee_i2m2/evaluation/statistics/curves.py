@@ -10,14 +10,15 @@ import numpy as np
 from jaxtyping import Float, Int, Num, Shaped
 
 from knee_i2m2.evaluation.statistics.bootstrap import LEVEL, cluster_weights
+from knee_i2m2.evaluation.statistics.ranking import Ranking, cumulated, ranking
 
 __all__ = [
     "RATES",
     "Band",
     "pointwise_band",
-    "precision_of_replicates",
+    "precision_recall_points",
     "resampling_weights",
-    "sensitivity_of_replicates",
+    "roc_points",
 ]
 
 REPLICATES = 300
@@ -26,7 +27,6 @@ REPLICATES = 300
 RATES = np.linspace(0, 1, 201)
 """False positive rates, or recalls, at which a curve is drawn."""
 
-_BLOCK = 32
 _ROUNDING = 1e-9
 
 Replicated = Float[np.ndarray, "rates drawn"]
@@ -65,7 +65,7 @@ def pointwise_band(curves: Sequence[Float[np.ndarray, "points drawn"]]) -> Band:
     return Band(drawn[:, 0], low, high)
 
 
-def sensitivity_of_replicates(
+def roc_points(
     truth: Int[np.ndarray, " units"],
     score: Num[np.ndarray, " units"],
     weights: Int[np.ndarray, "units drawn"],
@@ -79,14 +79,17 @@ def sensitivity_of_replicates(
         weights: How often each unit counts.
         rates: False positive rates.
     """
+    order = ranking(truth, score)
+    levels = np.unique(order.hits[0], return_index=True)[1]  # tied positives are one step
+    false, true = (counts[:, levels].T.ravel() for counts in (order.alarms, order.hits))  # before and after each step
 
     def read(hits: np.ndarray, alarms: np.ndarray) -> np.ndarray:
-        return np.interp(rates, np.append(0, alarms / alarms[-1]), np.append(0, hits / hits[-1]))
+        return np.interp(rates, alarms[false] / alarms[-1], hits[true] / hits[-1])
 
-    return _read(truth, score, weights, read, len(rates))
+    return _read(order, weights, read, len(rates))
 
 
-def precision_of_replicates(
+def precision_recall_points(
     truth: Int[np.ndarray, " units"],
     score: Num[np.ndarray, " units"],
     weights: Int[np.ndarray, "units drawn"],
@@ -96,30 +99,26 @@ def precision_of_replicates(
 
     Between two thresholds precision is not linear in recall (Davis and Goadrich, 2006); steps do not flatter.
     """
+    order = ranking(truth, score)
 
     def read(hits: np.ndarray, alarms: np.ndarray) -> np.ndarray:
+        true, false = hits[order.hits[1]], alarms[order.alarms[1]]
         wanted = np.maximum(recalls - _ROUNDING, _ROUNDING) * hits[-1]  # recall 0 is read at the first hit
-        place = np.searchsorted(hits, wanted)
-        return hits[place] / (hits[place] + alarms[place])
+        place = np.searchsorted(true, wanted)
+        return true[place] / (true[place] + false[place])
 
-    return _read(truth, score, weights, read, len(recalls))
+    return _read(order, weights, read, len(recalls))
 
 
 def _read(
-    truth: Int[np.ndarray, " units"],
-    score: Num[np.ndarray, " units"],
+    order: Ranking,
     weights: Int[np.ndarray, "units drawn"],
     read: Callable[[np.ndarray, np.ndarray], np.ndarray],
     points: int,
 ) -> Replicated:
-    """Returns what is read off the cumulated hits and alarms, from the highest score down; NaN without a class."""
-    known = np.flatnonzero((truth == 0) | (truth == 1))
-    order = known[np.argsort(-score[known].astype(float), kind="stable")]
-    last = np.append(np.flatnonzero(np.diff(score[order])), len(order) - 1)  # ties fall together
+    """Returns what `read` makes of the cumulated positives and negatives of every column; NaN without a class."""
     drawn = np.full((points, weights.shape[1]), np.nan)
-    for start in range(0, weights.shape[1] if len(order) else 0, _BLOCK):
-        block = weights[order, start : start + _BLOCK]
-        hits, alarms = (np.cumsum(block * (truth[order] == side)[:, None], axis=0)[last] for side in (1, 0))
-        for column in np.flatnonzero((hits[-1] > 0) & (alarms[-1] > 0)):
-            drawn[:, start + column] = read(hits[:, column], alarms[:, column])
+    hits, alarms = cumulated(weights[order.positives]), cumulated(weights[order.negatives])
+    for column in np.flatnonzero((hits[-1] > 0) & (alarms[-1] > 0)):
+        drawn[:, column] = read(hits[:, column], alarms[:, column])
     return drawn

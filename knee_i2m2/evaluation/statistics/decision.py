@@ -6,12 +6,14 @@ import numpy as np
 from jaxtyping import Float, Int, Num
 from scipy.special import logit
 
-__all__ = ["net_benefit_of_replicates", "treat_all_of_replicates"]
+from knee_i2m2.evaluation.statistics.ranking import weighted_mean
+
+__all__ = ["net_benefit", "treat_all"]
 
 Curves = Float[np.ndarray, "thresholds replicates"]
 
 
-def net_benefit_of_replicates(
+def net_benefit(
     truth: Int[np.ndarray, " samples"],
     score: Num[np.ndarray, " samples"],
     probabilities: Float[np.ndarray, " thresholds"],
@@ -35,7 +37,7 @@ def net_benefit_of_replicates(
     return _worth(truth, called, probabilities, weights)
 
 
-def treat_all_of_replicates(
+def treat_all(
     truth: Int[np.ndarray, " samples"],
     probabilities: Float[np.ndarray, " thresholds"],
     weights: Num[np.ndarray, "samples replicates"],
@@ -46,7 +48,5 @@ def treat_all_of_replicates(
 
 def _worth(truth: np.ndarray, called: np.ndarray, probabilities: np.ndarray, weights: np.ndarray) -> Curves:
     known = (truth == 0) | (truth == 1)
-    counted = weights[known].astype(float)
     value = np.where(truth[known] == 1, 1.0, -(probabilities / (1 - probabilities))[:, None])
-    total = counted.sum(axis=0)
-    return np.where(called[:, known], value, 0) @ counted / np.where(total > 0, total, np.nan)
+    return weighted_mean(np.where(called[:, known], value, 0), weights[known])

@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float, Num, Shaped
 from scipy.stats import spearmanr
 
 from knee_i2m2.evaluation.statistics.bootstrap import LEAST_POSITIVE, Estimate, clustered_interval
+from knee_i2m2.evaluation.statistics.ranking import weighted_mean
 
 __all__ = ["LIMIT", "Box", "centre_of", "clustered_mean", "covered", "inside", "peaks", "similarity"]
 
@@ -83,8 +84,7 @@ def clustered_mean(values: Shaped[np.ndarray, " samples"], clusters: Shaped[np.n
     """Returns a mean with its interval, for which clusters are resampled; NaN below ten clusters."""
     if len(np.unique(clusters)) < LEAST_POSITIVE:
         return Estimate(float("nan"), float("nan"), float("nan"))
-    return clustered_interval(_mean, np.ones(len(values), dtype=int), values.astype(float), clusters)
-
-
-def _mean(truth: np.ndarray, values: np.ndarray, weights: np.ndarray) -> Float[np.ndarray, " drawn"]:
-    return values @ weights / weights.sum(axis=0)
+    known = np.zeros(len(values), dtype=int)
+    return clustered_interval(
+        lambda _, one, weights: weighted_mean(one, weights), known, values.astype(float), clusters
+    )

@@ -6,18 +6,20 @@ import numpy as np
 from jaxtyping import Float, Int, Num, Shaped
 from scipy.special import xlogy
 
-__all__ = ["consistency_of_replicates", "entropy_of_replicates"]
+from knee_i2m2.evaluation.statistics.ranking import weighted_mean
+
+__all__ = ["consistency", "mean_entropy"]
 
 
-def entropy_of_replicates(
+def mean_entropy(
     logp: Float[np.ndarray, "samples classes"], weights: Num[np.ndarray, "samples replicates"]
 ) -> Float[np.ndarray, " replicates"]:
     r"""Returns the mean of :math:`-\sum_c p_c \log p_c`, in nats, under every column of weights; NaN for no weight."""
     p = np.exp(logp)
-    return _mean(-xlogy(p, p).sum(axis=-1), weights)
+    return weighted_mean(-xlogy(p, p).sum(axis=-1), weights)
 
 
-def consistency_of_replicates(
+def consistency(
     truth: Int[np.ndarray, " samples"],
     logp: Float[np.ndarray, "samples classes"],
     series: Shaped[np.ndarray, " samples"],
@@ -37,11 +39,4 @@ def consistency_of_replicates(
     known = truth >= 0
     names, first, codes = np.unique(series[known], return_index=True, return_inverse=True)
     wrong = np.bincount(codes, logp[known].argmax(axis=-1) != truth[known], minlength=len(names))
-    return _mean((wrong == 0).astype(float), weights[known][first])
-
-
-def _mean(
-    values: Float[np.ndarray, " units"], weights: Num[np.ndarray, "units replicates"]
-) -> Float[np.ndarray, " replicates"]:
-    total = weights.sum(axis=0)
-    return np.divide(values @ weights, total, out=np.full(len(total), np.nan), where=total > 0)
+    return weighted_mean((wrong == 0).astype(float), weights[known][first])

@@ -10,15 +10,16 @@ from jaxtyping import Float, Int, Num
 from sklearn.metrics import roc_curve
 
 from knee_i2m2.errors import ConfigError
+from knee_i2m2.evaluation.statistics.ranking import cumulated, ranking
 
 __all__ = [
     "Confusion",
     "Threshold",
-    "confusion_of_replicates",
+    "confusion",
     "fit_threshold",
     "rates",
-    "sensitivity_at_specificity_of_replicates",
-    "specificity_at_sensitivity_of_replicates",
+    "sensitivity_at_specificity",
+    "specificity_at_sensitivity",
 ]
 
 Drawn = Float[np.ndarray, " replicates"]
@@ -75,7 +76,7 @@ def fit_threshold(truth: Int[np.ndarray, " samples"], score: Num[np.ndarray, " s
     return Threshold(float(midway if midway < at[best] < np.inf else below), fitted_on)
 
 
-def confusion_of_replicates(
+def confusion(
     truth: Int[np.ndarray, " samples"],
     score: Num[np.ndarray, " samples"],
     threshold: Threshold,
@@ -98,20 +99,20 @@ def confusion_of_replicates(
 def rates(table: Confusion) -> dict[str, Drawn]:
     """Returns sensitivity, specificity, predictive values and balanced accuracy; NaN where nobody is counted."""
     tp, fp, fn, tn = table
-    found = {
+    shares = {
         "sensitivity": _share(tp, tp + fn),
         "specificity": _share(tn, tn + fp),
         "ppv": _share(tp, tp + fp),
         "npv": _share(tn, tn + fn),
     }
-    return found | {"balanced_accuracy": (found["sensitivity"] + found["specificity"]) / 2}
+    return shares | {"balanced_accuracy": (shares["sensitivity"] + shares["specificity"]) / 2}
 
 
 def _share(part: Drawn, whole: Drawn) -> Drawn:
     return np.divide(part, whole, out=np.full(len(whole), np.nan), where=whole > 0)
 
 
-def sensitivity_at_specificity_of_replicates(
+def sensitivity_at_specificity(
     truth: Int[np.ndarray, " samples"],
     score: Num[np.ndarray, " samples"],
     weights: Num[np.ndarray, "samples replicates"],
@@ -122,12 +123,14 @@ def sensitivity_at_specificity_of_replicates(
     It is read off the empirical ROC curve, whole levels of the score at a time, without interpolation; NaN where a
     class is absent.
     """
-    alarms, hits = _curve(truth, score, weights)
-    allowed = alarms <= (1 - specificity) * alarms[-1] * (1 + 1e-12)
-    return _share(np.max(hits, axis=0, where=allowed, initial=0), np.where(alarms[-1] > 0, hits[-1], 0))
+    order = ranking(truth, score)
+    hits, alarms = cumulated(weights[order.positives]), cumulated(weights[order.negatives])
+    allowed = alarms[order.alarms[1]] <= (1 - specificity) * alarms[-1] * (1 + 1e-12)
+    most = np.max(hits[order.hits[1]], axis=0, where=allowed, initial=0)
+    return _share(most.astype(float), np.where(alarms[-1] > 0, hits[-1], 0).astype(float))
 
 
-def specificity_at_sensitivity_of_replicates(
+def specificity_at_sensitivity(
     truth: Int[np.ndarray, " samples"],
     score: Num[np.ndarray, " samples"],
     weights: Num[np.ndarray, "samples replicates"],
@@ -135,19 +138,4 @@ def specificity_at_sensitivity_of_replicates(
 ) -> Drawn:
     """Returns the largest specificity at which at least that sensitivity is kept; see the other way round."""
     swapped = np.where(truth == 1, 0, np.where(truth == 0, 1, -1))
-    return sensitivity_at_specificity_of_replicates(swapped, -score.astype(float), weights, sensitivity)
-
-
-def _curve(
-    truth: Int[np.ndarray, " samples"],
-    score: Num[np.ndarray, " samples"],
-    weights: Num[np.ndarray, "samples replicates"],
-) -> tuple[Float[np.ndarray, "levels replicates"], Float[np.ndarray, "levels replicates"]]:
-    """Returns the weight of negatives and of positives at or above each level of the score, from none to all."""
-    known = (truth == 0) | (truth == 1)
-    order = np.flatnonzero(known)[np.argsort(-score[known].astype(float), kind="stable")]
-    last = np.flatnonzero(np.append(np.diff(score[order]) != 0, True)) if len(order) else np.array([], dtype=int)
-    counted = [np.where(truth[order, None] == side, weights[order], 0).cumsum(axis=0, dtype=float) for side in (0, 1)]
-    nothing = np.zeros((1, weights.shape[1]))
-    negatives, positives = (np.concatenate([nothing, cumulated[last]]) for cumulated in counted)
-    return negatives, positives
+    return sensitivity_at_specificity(swapped, -score.astype(float), weights, sensitivity)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
-from knee_i2m2.evaluation.statistics.auroc import auroc_of_replicates
+from knee_i2m2.evaluation.statistics.auroc import auroc
 from knee_i2m2.evaluation.statistics.bootstrap import Estimate, clustered_interval
 from knee_i2m2.evaluation.statistics.delong import components, interval
 from knee_i2m2.evaluation.statistics.detectability import detectability
@@ -95,7 +95,7 @@ def _intervals(design: Binormal, replicates: int, seed: tuple[int, int]) -> tupl
     truth, score, patient = simulate(design, generator)
     draws = int(generator.integers(2**32))
     parts = components(truth, score)
-    bootstrapped = clustered_interval(auroc_of_replicates, truth, score, patient, replicates, draws)
+    bootstrapped = clustered_interval(auroc, truth, score, patient, replicates, draws)
     return bootstrapped, interval(parts, patient), interval(parts)
 
 

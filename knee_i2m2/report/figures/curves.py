@@ -14,11 +14,11 @@ from knee_i2m2.evaluation.statistics.curves import (
     RATES,
     Band,
     pointwise_band,
-    precision_of_replicates,
+    precision_recall_points,
     resampling_weights,
-    sensitivity_of_replicates,
+    roc_points,
 )
-from knee_i2m2.evaluation.statistics.decision import net_benefit_of_replicates, treat_all_of_replicates
+from knee_i2m2.evaluation.statistics.decision import net_benefit, treat_all
 from knee_i2m2.report.elements.cells import test_rows
 from knee_i2m2.report.elements.inputs import Record
 from knee_i2m2.report.elements.section import Picture
@@ -64,14 +64,14 @@ class Family:
 def roc_pictures(record: Record) -> Iterator[Picture]:
     """Yields one ROC plot per estimable target, with the curve of every rival and a band around that in view."""
     settings = {"xlabel": "false positive rate", "ylabel": "true positive rate", "aspect": "equal"} | _UNIT
-    family = Family("roc", "ROC curves", "auroc", RATES, sensitivity_of_replicates, _diagonal, settings)
+    family = Family("roc", "ROC curves", "auroc", RATES, roc_points, _diagonal, settings)
     yield from _pictures(record, family)
 
 
 def precision_pictures(record: Record) -> Iterator[Picture]:
     """Yields one precision-recall plot per estimable target, with the prevalence as a line."""
     settings = {"xlabel": "recall (sensitivity)", "ylabel": "precision (PPV)", "aspect": "equal"} | _UNIT
-    family = Family("pr", "Precision-recall curves", "auprc", RATES, precision_of_replicates, _prevalence, settings)
+    family = Family("pr", "Precision-recall curves", "auprc", RATES, precision_recall_points, _prevalence, settings)
     yield from _pictures(record, family)
 
 
@@ -86,7 +86,7 @@ PROBABILITIES = np.linspace(0.01, 0.99, 99)
 
 
 def _net_benefit(truth: Truth, log_odds: np.ndarray, weights: Weights) -> Float[np.ndarray, "points drawn"]:
-    return net_benefit_of_replicates(truth, log_odds, PROBABILITIES, weights)
+    return net_benefit(truth, log_odds, PROBABILITIES, weights)
 
 
 def _diagonal(plot: Axes, truth: Truth) -> None:
@@ -101,7 +101,7 @@ def _prevalence(plot: Axes, truth: Truth) -> None:
 
 def _always(plot: Axes, truth: Truth) -> None:
     """Draws acting always and never; below the latter there is little to see."""
-    worth = treat_all_of_replicates(truth, PROBABILITIES, np.ones((len(truth), 1)))[:, 0]
+    worth = treat_all(truth, PROBABILITIES, np.ones((len(truth), 1)))[:, 0]
     plot.plot(PROBABILITIES, worth, color=INK, linewidth=0.6, alpha=0.5)
     plot.axhline(0, color=INK, linewidth=0.6, alpha=0.5)
     plot.text(0.99, 0, "never", va="bottom", ha="right", fontsize=7.5, alpha=0.8)

@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 
 from knee_i2m2.evaluation.draws import IDEAL
 from knee_i2m2.evaluation.split_answers import SplitAnswers
-from knee_i2m2.evaluation.statistics.calibration import BINS, reliability_of_replicates
+from knee_i2m2.evaluation.statistics.calibration import BINS, reliability_bins
 from knee_i2m2.evaluation.statistics.curves import Band, pointwise_band, resampling_weights
 from knee_i2m2.report.elements.inputs import Record
 from knee_i2m2.report.elements.section import Picture
@@ -69,7 +69,7 @@ def reliability(
     seeds = len(answers.logp)
     truth, counted = np.tile(answers.truth[:, place], seeds), np.tile(weights, (seeds, 1))
     log_odds = np.concatenate([answers.log_odds(key)[:, place] for key in answers.logp])
-    said, seen, _ = reliability_of_replicates(truth, log_odds, counted, bins)
+    said, seen, _ = reliability_bins(truth, log_odds, counted, bins)
     return said[:, 0], pointwise_band([seen])
 
 

@@ -3,7 +3,7 @@ import pytest
 from scipy.special import log_softmax
 from sklearn.metrics import accuracy_score
 
-from knee_i2m2.evaluation.statistics.accuracy import accuracy, accuracy_of_replicates
+from knee_i2m2.evaluation.statistics.accuracy import accuracy
 
 random = np.random.default_rng(0)
 TRUTH = random.integers(10, size=300)
@@ -28,5 +28,5 @@ def test_unknown_truth_is_ignored_and_nothing_known_is_not_estimable() -> None:
 def test_a_replicate_weighs_the_samples() -> None:
     weights = np.stack([np.ones(300, dtype=int), np.arange(300) % 2], axis=1)
     np.testing.assert_allclose(
-        accuracy_of_replicates(TRUTH, LOGP, weights), [accuracy(TRUTH, LOGP), accuracy(TRUTH[1::2], LOGP[1::2])]
+        accuracy(TRUTH, LOGP, weights), [accuracy(TRUTH, LOGP), accuracy(TRUTH[1::2], LOGP[1::2])]
     )

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
-from knee_i2m2.evaluation.statistics.adjusted import adjusted_auroc, adjusted_auroc_of_replicates, strata
+from knee_i2m2.evaluation.statistics.adjusted import adjusted_auroc, strata
 from knee_i2m2.evaluation.statistics.auroc import auroc
 
 random = np.random.default_rng(0)
@@ -41,7 +41,7 @@ def test_every_column_of_weights_is_a_replicate_of_its_own() -> None:
     weights = random.multinomial(100, np.full(100, 1 / 100), size=70).T  # more than one block
     some = TRUTH[:100], TIED[:100], PLACE[:100]
     looped = [brute(*some, w.astype(float)) for w in weights.T]
-    np.testing.assert_allclose(adjusted_auroc_of_replicates(*some, weights), looped, atol=1e-12)
+    np.testing.assert_allclose(adjusted_auroc(*some, weights), looped, atol=1e-12)
 
 
 def test_one_stratum_is_the_plain_area() -> None:
@@ -77,7 +77,7 @@ def test_no_stratum_with_both_classes_is_not_estimable() -> None:
 def test_small_integers_do_not_overflow() -> None:
     truth, place = np.tile([0, 1], 50_000), np.repeat(np.arange(100), 1000).astype(np.int8)
     weights = np.full((100_000, 1), 3, dtype=np.int8)
-    assert adjusted_auroc_of_replicates(truth, truth, place, weights) == pytest.approx([1.0])
+    assert adjusted_auroc(truth, truth, place, weights) == pytest.approx([1.0])
 
 
 def test_only_the_order_of_scores_matters_and_not_that_of_samples() -> None:

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from knee_i2m2.evaluation.statistics.auroc import auroc, auroc_of_replicates
+from knee_i2m2.evaluation.statistics.auroc import auroc
 
 random = np.random.default_rng(0)
 TRUTH = random.integers(2, size=200)
@@ -24,13 +24,13 @@ def test_auroc_is_the_share_of_pairs_that_the_positive_wins() -> None:
 def test_every_column_of_weights_is_a_replicate_of_its_own() -> None:
     weights = random.multinomial(200, np.full(200, 1 / 200), size=130).T  # more than one block
     looped = [roc_auc_score(np.repeat(TRUTH, w), np.repeat(TIED, w)) for w in weights.T]
-    np.testing.assert_allclose(auroc_of_replicates(TRUTH, TIED, weights), looped, atol=1e-12)
+    np.testing.assert_allclose(auroc(TRUTH, TIED, weights), looped, atol=1e-12)
 
 
 def test_small_integer_weights_do_not_overflow() -> None:
     truth, score = np.repeat([0, 1], 50_000), np.repeat([0, 1], 50_000)
     weights = np.full((100_000, 1), 3, dtype=np.int8)
-    assert auroc_of_replicates(truth, score, weights) == pytest.approx([1.0])
+    assert auroc(truth, score, weights) == pytest.approx([1.0])
 
 
 def test_one_class_is_not_estimable() -> None:

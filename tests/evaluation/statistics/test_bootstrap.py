@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from knee_i2m2.evaluation.statistics.accuracy import accuracy_of_replicates
-from knee_i2m2.evaluation.statistics.auroc import auroc_of_replicates
+from knee_i2m2.evaluation.statistics.accuracy import accuracy
+from knee_i2m2.evaluation.statistics.auroc import auroc
 from knee_i2m2.evaluation.statistics.bootstrap import cluster_weights, clustered_interval, estimate, percentile_interval
 
 
@@ -15,22 +15,22 @@ def binormal(patients: int, generator: np.random.Generator, shift: float = 1.0) 
 def test_repeating_each_patients_slices_does_not_narrow_the_interval() -> None:
     truth, score = binormal(60, np.random.default_rng(0))
     patients = np.arange(60) // 2
-    once = clustered_interval(auroc_of_replicates, truth, score, patients)
-    tenfold = clustered_interval(auroc_of_replicates, *(np.repeat(a, 10) for a in (truth, score, patients)))
+    once = clustered_interval(auroc, truth, score, patients)
+    tenfold = clustered_interval(auroc, *(np.repeat(a, 10) for a in (truth, score, patients)))
     assert tenfold == pytest.approx(once, abs=1e-12)
 
 
 def test_slices_taken_for_independent_would_narrow_it() -> None:
     truth, score = (np.repeat(a, 10) for a in binormal(60, np.random.default_rng(0)))
-    by_patient = clustered_interval(auroc_of_replicates, truth, score, np.repeat(np.arange(60), 10))
-    by_slice = clustered_interval(auroc_of_replicates, truth, score, np.arange(600))
+    by_patient = clustered_interval(auroc, truth, score, np.repeat(np.arange(60), 10))
+    by_slice = clustered_interval(auroc, truth, score, np.arange(600))
     assert by_patient.high - by_patient.low > 2 * (by_slice.high - by_slice.low)
 
 
 def test_one_sample_a_cluster_is_the_ordinary_bootstrap() -> None:
     right = np.random.default_rng(1).random(80) < 0.7
     logp = np.log(np.where(right[:, None], [0.9, 0.1], [0.1, 0.9]))
-    ours = clustered_interval(accuracy_of_replicates, np.zeros(80, dtype=int), logp, np.arange(80), replicates=5000)
+    ours = clustered_interval(accuracy, np.zeros(80, dtype=int), logp, np.arange(80), replicates=5000)
     theirs = stats.bootstrap((right,), np.mean, n_resamples=5000, method="percentile", rng=np.random.default_rng(0))
     assert ours[1:] == pytest.approx(tuple(theirs.confidence_interval), abs=0.02)
 
@@ -40,7 +40,7 @@ def test_nominal_intervals_cover_the_truth() -> None:
     covered = []
     for seed in range(200):
         truth, score = binormal(100, np.random.default_rng(seed))
-        _, low, high = clustered_interval(auroc_of_replicates, truth, score, np.arange(100), replicates=200)
+        _, low, high = clustered_interval(auroc, truth, score, np.arange(100), replicates=200)
         covered.append(low <= true <= high)
     assert 0.90 <= np.mean(covered) <= 0.99
 

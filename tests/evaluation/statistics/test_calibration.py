@@ -13,17 +13,17 @@ from sklearn.metrics import brier_score_loss, log_loss, roc_auc_score
 
 from knee_i2m2.evaluation.statistics.calibration import (
     Temperature,
-    brier_of_replicates,
-    brier_skill_of_replicates,
-    calibration_of_replicates,
-    ece_of_replicates,
+    brier,
+    brier_skill,
+    calibration_line,
+    ece,
     fit_expert_weights,
     fit_temperature,
     prior_shift,
-    reliability_of_replicates,
+    reliability_bins,
 )
 
-ONE_NUMBER = [brier_of_replicates, brier_skill_of_replicates, ece_of_replicates]
+ONE_NUMBER = [brier, brier_skill, ece]
 random = np.random.default_rng(0)
 
 
@@ -63,18 +63,18 @@ def test_the_brier_score_equals_sklearn_under_every_column_of_weights(seed: int,
     truth, log_odds = drawn(seed, 30, levels)
     weights = np.random.default_rng(seed).random((30, 4))
     theirs = [brier_score_loss(truth, expit(log_odds), sample_weight=w) for w in weights.T]
-    np.testing.assert_allclose(brier_of_replicates(truth, log_odds, weights), theirs, atol=1e-12)
+    np.testing.assert_allclose(brier(truth, log_odds, weights), theirs, atol=1e-12)
     shares = [np.average(truth, weights=w) for w in weights.T]
     guessed = [brier_score_loss(truth, np.full(30, s), sample_weight=w) for s, w in zip(shares, weights.T, strict=True)]
-    skill = brier_skill_of_replicates(truth, log_odds, weights)
+    skill = brier_skill(truth, log_odds, weights)
     np.testing.assert_allclose(skill, 1 - np.divide(theirs, guessed), atol=1e-12)
 
 
 def test_telling_the_prevalence_has_no_skill_and_knowing_the_truth_has_all() -> None:
     truth, _ = drawn(1)
     prevalence = logit(np.full(60, truth.mean()))
-    assert brier_skill_of_replicates(truth, prevalence, once(truth)) == pytest.approx([0], abs=1e-12)
-    assert brier_skill_of_replicates(truth, np.where(truth == 1, 800.0, -800.0), once(truth)).tolist() == [1]
+    assert brier_skill(truth, prevalence, once(truth)) == pytest.approx([0], abs=1e-12)
+    assert brier_skill(truth, np.where(truth == 1, 800.0, -800.0), once(truth)).tolist() == [1]
 
 
 # Reliability and the expected calibration error
@@ -84,7 +84,7 @@ def test_telling_the_prevalence_has_no_skill_and_knowing_the_truth_has_all() -> 
 @given(st.integers(0, 10_000), st.sampled_from([1, 3, 1000]), st.sampled_from([2, 5, 15]))
 def test_the_bins_are_those_of_sklearn(seed: int, levels: int, bins: int) -> None:
     truth, log_odds = drawn(seed, levels=levels)
-    said, seen, held = reliability_of_replicates(truth, log_odds, once(truth), bins)
+    said, seen, held = reliability_bins(truth, log_odds, once(truth), bins)
     share, mean = calibration_curve(truth, expit(log_odds), n_bins=bins, strategy="quantile")
     np.testing.assert_allclose(said[:, 0], mean, atol=1e-12)
     np.testing.assert_allclose(seen[:, 0], share, atol=1e-12)
@@ -96,14 +96,14 @@ def test_the_error_is_a_loop_over_bins_of_equal_counts_under_every_column_of_wei
     weights = random.multinomial(150, np.full(150, 1 / 150), size=20).T
     bins = np.array_split(np.argsort(log_odds), 15)  # ten a bin
     apart = [[abs(w[b] @ (expit(log_odds[b]) - truth[b])) for b in bins] for w in weights.T]
-    np.testing.assert_allclose(ece_of_replicates(truth, log_odds, weights), np.sum(apart, axis=1) / 150, atol=1e-12)
-    held = reliability_of_replicates(truth, log_odds, weights)[2]
+    np.testing.assert_allclose(ece(truth, log_odds, weights), np.sum(apart, axis=1) / 150, atol=1e-12)
+    held = reliability_bins(truth, log_odds, weights)[2]
     np.testing.assert_array_equal(held, [weights[b].sum(axis=0) for b in bins])
 
 
 def test_what_scores_the_same_shares_a_bin() -> None:
     truth, log_odds = random.integers(2, size=300), np.tile([-1.0, 0.0, 2.0], 100)
-    said, seen, held = reliability_of_replicates(truth, log_odds, once(truth))
+    said, seen, held = reliability_bins(truth, log_odds, once(truth))
     np.testing.assert_allclose(said[:, 0], expit([-1, 0, 2]))
     np.testing.assert_allclose(seen[:, 0], pd.Series(truth).groupby(log_odds).mean())
     assert held.ravel().tolist() == [100, 100, 100]
@@ -113,21 +113,19 @@ def test_saying_always_the_same_is_as_wrong_as_it_is_far_from_the_prevalence() -
     truth, _ = drawn(2)
     weights = random.integers(1, 4, size=(60, 5))
     shares = np.average(np.tile(truth, (5, 1)).T, axis=0, weights=weights)
-    np.testing.assert_allclose(
-        ece_of_replicates(truth, np.full(60, 0.7), weights), abs(expit(0.7) - shares), atol=1e-12
-    )
+    np.testing.assert_allclose(ece(truth, np.full(60, 0.7), weights), abs(expit(0.7) - shares), atol=1e-12)
 
 
 def test_the_error_of_the_calibrated_is_nothing_but_for_small_samples() -> None:
-    small, large = (ece_of_replicates(*simulate(n), np.ones((n, 1))).item() for n in (100, 100_000))
+    small, large = (ece(*simulate(n), np.ones((n, 1))).item() for n in (100, 100_000))
     assert large < 0.01 < small
 
 
 def test_a_bin_that_a_replicate_leaves_empty_has_no_share_and_no_say() -> None:
     truth, log_odds = np.array([0, 1, 0, 1]), np.array([-1.0, -1.0, 2.0, 2.0])
-    said, seen, held = reliability_of_replicates(truth, log_odds, np.array([[1], [1], [0], [0]]), bins=2)
+    said, seen, held = reliability_bins(truth, log_odds, np.array([[1], [1], [0], [0]]), bins=2)
     assert np.isnan([said[1, 0], seen[1, 0]]).all() and held[1, 0] == 0
-    error = ece_of_replicates(truth, log_odds, np.array([[1], [1], [0], [0]]), bins=2)
+    error = ece(truth, log_odds, np.array([[1], [1], [0], [0]]), bins=2)
     assert error == pytest.approx([0.5 - expit(-1)])
 
 
@@ -139,7 +137,7 @@ def test_a_bin_that_a_replicate_leaves_empty_has_no_share_and_no_say() -> None:
 def test_slope_and_intercept_are_the_logistic_regressions_of_sklearn(seed: int, levels: int) -> None:
     truth, log_odds = drawn(seed, levels=levels)
     weights = np.random.default_rng(seed).integers(1, 5, size=(60, 1))
-    found = np.concatenate(calibration_of_replicates(truth, log_odds, weights))
+    found = np.concatenate(calibration_line(truth, log_odds, weights))
     assert found == pytest.approx(regression(truth, log_odds, weights[:, 0]), abs=1e-6)
 
 
@@ -147,7 +145,7 @@ def test_a_weight_is_a_repetition() -> None:
     truth, log_odds = drawn(3)
     weights = random.integers(4, size=(60, 1))
     again = [np.repeat(x, weights[:, 0]) for x in (truth, log_odds)]
-    for measure in (calibration_of_replicates, brier_of_replicates, brier_skill_of_replicates):
+    for measure in (calibration_line, brier, brier_skill):
         repeated = measure(*again, once(again[0]))
         np.testing.assert_allclose(measure(truth, log_odds, weights), repeated, atol=1e-10)
 
@@ -159,7 +157,7 @@ def test_every_replicate_is_refitted(n: int, spread: float) -> None:
     log_odds = spread * random.standard_normal(n)
     truth = (random.random(n) < expit(0.9 * log_odds / spread - 0.3)).astype(int)
     weights = np.concatenate([once(truth), random.multinomial(n, np.full(n, 1 / n), size=60).T], axis=1)
-    ours = np.array(calibration_of_replicates(truth, log_odds, weights))
+    ours = np.array(calibration_line(truth, log_odds, weights))
     for column, w in zip(ours.T, weights.T, strict=True):
         np.testing.assert_allclose(column, regression(truth, log_odds, w), rtol=2e-4, atol=2e-4)
 
@@ -168,14 +166,14 @@ def test_where_many_replicates_are_separated_none_is_told() -> None:
     """What is left of them would end where the interval does not."""
     truth, log_odds = np.array([0, 0, 0, 1, 0, 1, 1, 1]), np.arange(8.0) - 3.5  # one pair out of order
     weights = np.concatenate([once(truth), np.random.default_rng(0).multinomial(8, np.full(8, 1 / 8), size=99).T], 1)
-    slope, intercept = calibration_of_replicates(truth, log_odds, weights)
+    slope, intercept = calibration_line(truth, log_odds, weights)
     assert np.isfinite([slope[0], intercept[0]]).all()
     assert np.isnan(slope[1:]).all() and np.isnan(intercept[1:]).all()
 
 
 def test_a_replicate_that_counts_all_alike_is_the_sample_as_it_is() -> None:
     truth, log_odds = drawn(4)
-    slope, intercept = calibration_of_replicates(truth, log_odds, np.outer(np.ones(60), [1, 1, 3, 0.5]))
+    slope, intercept = calibration_line(truth, log_odds, np.outer(np.ones(60), [1, 1, 3, 0.5]))
     np.testing.assert_allclose(slope, slope[0], atol=1e-9)
     np.testing.assert_allclose(intercept, intercept[0], atol=1e-9)
 
@@ -183,31 +181,31 @@ def test_a_replicate_that_counts_all_alike_is_the_sample_as_it_is() -> None:
 def test_a_replicate_without_spread_does_the_others_no_harm() -> None:
     truth, log_odds = np.array([0, 1, 0, 1, 0, 1]), np.array([2.0, 2.0, 0.0, 1.0, 1.0, 3.0])
     weights = np.array([[1, 1, 1], [1, 1, 2], [1, 0, 1], [1, 0, 0], [1, 0, 1], [1, 0, 1]])  # the second holds one score
-    found = np.array(calibration_of_replicates(truth, log_odds, weights))
-    np.testing.assert_allclose(found[:, [0, 2]], calibration_of_replicates(truth, log_odds, weights[:, [0, 2]]))
+    found = np.array(calibration_line(truth, log_odds, weights))
+    np.testing.assert_allclose(found[:, [0, 2]], calibration_line(truth, log_odds, weights[:, [0, 2]]))
 
 
 def test_what_is_drawn_from_its_probabilities_has_slope_one_and_intercept_nothing() -> None:
     truth, log_odds = simulate(100_000)
-    slope, intercept = calibration_of_replicates(truth, log_odds, once(truth))
+    slope, intercept = calibration_line(truth, log_odds, once(truth))
     assert (slope.item(), intercept.item()) == pytest.approx((1, 0), abs=0.03)
-    surer = calibration_of_replicates(truth, 2 * log_odds, once(truth))[0]
+    surer = calibration_line(truth, 2 * log_odds, once(truth))[0]
     assert surer == pytest.approx(slope / 2, abs=1e-9)  # over-confident: below 1
 
 
 def test_a_shift_moves_the_intercept_alone_and_a_reflection_turns_the_slope() -> None:
     truth, log_odds = drawn(5)
-    slope, intercept = calibration_of_replicates(truth, log_odds, once(truth))
-    shifted = calibration_of_replicates(truth, log_odds + 0.8, once(truth))
+    slope, intercept = calibration_line(truth, log_odds, once(truth))
+    shifted = calibration_line(truth, log_odds + 0.8, once(truth))
     assert (shifted[0].item(), shifted[1].item()) == pytest.approx((slope.item(), intercept.item() - 0.8), abs=1e-9)
-    assert calibration_of_replicates(truth, -log_odds, once(truth))[0] == pytest.approx(-slope, abs=1e-9)
-    swapped = calibration_of_replicates(1 - truth, -log_odds, once(truth))
+    assert calibration_line(truth, -log_odds, once(truth))[0] == pytest.approx(-slope, abs=1e-9)
+    swapped = calibration_line(1 - truth, -log_odds, once(truth))
     assert (swapped[0].item(), swapped[1].item()) == pytest.approx((slope.item(), -intercept.item()), abs=1e-9)
 
 
 @pytest.mark.parametrize("log_odds", [[-2, -1, 1, 2], [2, 1, -1, -2], [-1, 0, 0, 1], [0, 0, 0, 0]])
 def test_where_a_threshold_divides_the_classes_no_slope_is_the_best(log_odds: list[float]) -> None:
-    found = calibration_of_replicates(np.array([0, 0, 1, 1]), np.array(log_odds, dtype=float), np.ones((4, 3)))
+    found = calibration_line(np.array([0, 0, 1, 1]), np.array(log_odds, dtype=float), np.ones((4, 3)))
     assert np.isnan(found).all() and np.shape(found) == (2, 3)
 
 
@@ -218,14 +216,14 @@ def test_unknown_truth_is_ignored() -> None:
     truth, log_odds = drawn(6)
     half, weights = np.where(np.arange(60) < 40, truth, -1), random.integers(1, 4, size=(60, 3))
     known = truth[:40], log_odds[:40], weights[:40]
-    for measure in (*ONE_NUMBER, calibration_of_replicates, reliability_of_replicates):
+    for measure in (*ONE_NUMBER, calibration_line, reliability_bins):
         np.testing.assert_allclose(measure(half, log_odds, weights), measure(*known), atol=1e-12)
 
 
 def test_the_order_of_samples_is_nothing() -> None:
     truth, log_odds = drawn(7)
     weights, order = random.integers(1, 4, size=(60, 3)), random.permutation(60)
-    for measure in (*ONE_NUMBER, calibration_of_replicates, reliability_of_replicates):
+    for measure in (*ONE_NUMBER, calibration_line, reliability_bins):
         mixed = measure(truth[order], log_odds[order], weights[order])
         np.testing.assert_allclose(mixed, measure(truth, log_odds, weights), atol=1e-9)
 
@@ -236,17 +234,17 @@ def test_nothing_known_and_nothing_counted_are_not_estimable() -> None:
         assert np.isnan(measure(np.full(60, -1), log_odds, once(truth))).all()
         assert np.isnan(measure(np.empty(0, dtype=int), np.empty(0), np.empty((0, 2)))).tolist() == [True, True]
         assert np.isnan(measure(truth, log_odds, np.outer(np.ones(60), [1, 0]))).tolist() == [False, True]
-    assert np.isnan(calibration_of_replicates(np.full(60, -1), log_odds, once(truth))).all()
+    assert np.isnan(calibration_line(np.full(60, -1), log_odds, once(truth))).all()
 
 
 def test_of_one_class_neither_skill_nor_slope_is_estimable() -> None:
     truth, log_odds = drawn(9)
     for side in (0, 1):
         alone = np.where(truth == side, truth, -1)
-        assert np.isnan(calibration_of_replicates(alone, log_odds, once(truth))).all()
-        assert np.isnan(brier_skill_of_replicates(alone, log_odds, once(truth))).all()
+        assert np.isnan(calibration_line(alone, log_odds, once(truth))).all()
+        assert np.isnan(brier_skill(alone, log_odds, once(truth))).all()
         weights = np.stack([np.ones(60), truth == side], axis=1)
-        assert np.isnan(brier_skill_of_replicates(truth, log_odds, weights)).tolist() == [False, True]
+        assert np.isnan(brier_skill(truth, log_odds, weights)).tolist() == [False, True]
 
 
 # Temperature
@@ -274,7 +272,7 @@ def test_a_planted_temperature_is_recovered() -> None:
 def test_what_was_fitted_is_calibrated_and_keeps_its_order() -> None:
     truth, log_odds = drawn(10, 200)
     after = fit_temperature(truth, 7 * log_odds + 2, "val")(7 * log_odds + 2)
-    found = np.concatenate(calibration_of_replicates(truth, after, once(truth)))
+    found = np.concatenate(calibration_line(truth, after, once(truth)))
     assert found == pytest.approx([1, 0], abs=1e-3)
     assert roc_auc_score(truth, after) == roc_auc_score(truth, log_odds)
     assert log_loss(truth, expit(after)) < log_loss(truth, expit(7 * log_odds + 2))
@@ -399,12 +397,12 @@ def test_the_surest_have_an_intercept_too(size: float) -> None:
     truth = np.repeat([0, 1], 20)
     log_odds = size * (2.0 * truth - 1)
     log_odds[[0, 20, 21, 22]] *= -1  # one false alarm, three missed
-    intercept = calibration_of_replicates(truth, log_odds, np.ones((40, 1)))[1].item()
+    intercept = calibration_line(truth, log_odds, np.ones((40, 1)))[1].item()
     assert intercept == pytest.approx(brentq(lambda a: np.sum(truth - expit(log_odds + a)), -100, 100), abs=1e-6)
 
 
 def test_a_replicate_without_a_class_has_neither_slope_nor_intercept() -> None:
     truth, log_odds = np.array([0, 1, 0, 1, 0, 1]), np.array([0.0, 1.0, 2.0, 1.5, -1.0, -0.5])
     weight = np.stack([np.ones(6), truth == 1, truth == 0, np.zeros(6)], axis=1)
-    found = calibration_of_replicates(truth, log_odds, weight)
+    found = calibration_line(truth, log_odds, weight)
     assert np.isnan(found).tolist() == [[False, True, True, True]] * 2

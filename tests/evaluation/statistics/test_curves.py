@@ -9,12 +9,12 @@ from knee_i2m2.evaluation.split_answers import SplitAnswers
 from knee_i2m2.evaluation.statistics.curves import (
     RATES,
     pointwise_band,
-    precision_of_replicates,
+    precision_recall_points,
     resampling_weights,
-    sensitivity_of_replicates,
+    roc_points,
 )
 
-BOTH = (sensitivity_of_replicates, precision_of_replicates)
+BOTH = (roc_points, precision_recall_points)
 
 
 def drawn(seed: int, levels: int, units: int = 40) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -52,7 +52,7 @@ def at_recall(recall: float, precisions: np.ndarray, recalls: np.ndarray) -> flo
 @given(st.integers(0, 10**6))
 def test_sensitivity_is_read_off_the_roc_curve_of_sklearn(levels: int, seed: int) -> None:
     truth, score, weights = drawn(seed, levels)
-    ours = sensitivity_of_replicates(truth, score, weights)
+    ours = roc_points(truth, score, weights)
     for column, weight in enumerate(weights.T):
         false, true, _ = roc_curve(truth, score, sample_weight=weight, drop_intermediate=False)
         np.testing.assert_allclose(ours[:, column], [highest(r, false, true) for r in RATES], atol=1e-9)
@@ -63,7 +63,7 @@ def test_sensitivity_is_read_off_the_roc_curve_of_sklearn(levels: int, seed: int
 @given(st.integers(0, 10**6))
 def test_precision_is_read_off_the_precision_recall_curve_of_sklearn(levels: int, seed: int) -> None:
     truth, score, weights = drawn(seed, levels)
-    ours = precision_of_replicates(truth, score, weights)
+    ours = precision_recall_points(truth, score, weights)
     for column, weight in enumerate(weights.T):
         precisions, recalls, _ = precision_recall_curve(truth, score, sample_weight=weight)
         np.testing.assert_allclose(ours[:, column], [at_recall(r, precisions, recalls) for r in RATES], atol=1e-9)
@@ -80,17 +80,17 @@ def test_a_unit_that_counts_three_times_is_there_three_times(curve, levels: int)
 
 def test_scores_that_separate_the_classes_reach_all_at_once_and_one_tie_is_the_diagonal() -> None:
     truth = np.array([0, 0, 0, 1, 1])
-    assert (sensitivity_of_replicates(truth, truth, once(truth)) == 1).all()
-    assert (precision_of_replicates(truth, truth, once(truth)) == 1).all()
+    assert (roc_points(truth, truth, once(truth)) == 1).all()
+    assert (precision_recall_points(truth, truth, once(truth)) == 1).all()
     level = np.zeros(5)
-    np.testing.assert_allclose(sensitivity_of_replicates(truth, level, once(truth))[:, 0], RATES, atol=1e-12)
-    np.testing.assert_allclose(precision_of_replicates(truth, level, once(truth)), 2 / 5)  # the prevalence
+    np.testing.assert_allclose(roc_points(truth, level, once(truth))[:, 0], RATES, atol=1e-12)
+    np.testing.assert_allclose(precision_recall_points(truth, level, once(truth)), 2 / 5)  # the prevalence
 
 
 def test_the_area_below_the_curve_is_the_auroc() -> None:
     truth, score, _ = drawn(2, 10**6)
     midpoints = (np.arange(40_000) + 0.5) / 40_000
-    curve = sensitivity_of_replicates(truth, score, once(truth), midpoints)
+    curve = roc_points(truth, score, once(truth), midpoints)
     assert curve.mean() == pytest.approx(roc_auc_score(truth, score), abs=1e-4)
 
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from scipy import stats
 from sklearn.metrics import roc_auc_score
 
-from knee_i2m2.evaluation.statistics.auroc import auroc_of_replicates
+from knee_i2m2.evaluation.statistics.auroc import auroc
 from knee_i2m2.evaluation.statistics.bootstrap import cluster_weights
 from knee_i2m2.evaluation.statistics.delong import components, covariance, interval, mean, paired_test, variance
 
@@ -150,7 +150,7 @@ def test_the_clustered_variance_is_about_that_of_the_clustered_bootstrap() -> No
     clusters = np.repeat(np.arange(200), 5)
     truth = np.repeat(random.integers(2, size=200), 5)
     score = truth + random.standard_normal(200)[clusters] + random.standard_normal(1000)
-    replicates = auroc_of_replicates(truth, score, cluster_weights(200, 2000, random)[clusters])[1:]
+    replicates = auroc(truth, score, cluster_weights(200, 2000, random)[clusters])[1:]
     assert variance(components(truth, score), clusters) == pytest.approx(replicates.var(), rel=0.1)
 
 

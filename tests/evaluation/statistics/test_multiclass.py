@@ -6,7 +6,7 @@ from scipy.stats import entropy
 
 from knee_i2m2 import predictions
 from knee_i2m2.evaluation.evaluate import evaluate
-from knee_i2m2.evaluation.statistics.multiclass import consistency_of_replicates, entropy_of_replicates
+from knee_i2m2.evaluation.statistics.multiclass import consistency, mean_entropy
 from tests.evaluation.runs import index, prediction_table
 
 random = np.random.default_rng(0)
@@ -18,34 +18,34 @@ WEIGHTS = np.repeat(random.integers(4, size=(40, 5)), 3, axis=0)
 
 def test_entropy_is_that_of_scipy() -> None:
     looped = [np.average(entropy(np.exp(LOGP), axis=1), weights=w) for w in WEIGHTS.T]
-    np.testing.assert_allclose(entropy_of_replicates(LOGP, WEIGHTS), looped, rtol=1e-12)
+    np.testing.assert_allclose(mean_entropy(LOGP, WEIGHTS), looped, rtol=1e-12)
 
 
 def test_who_is_sure_has_no_entropy_and_who_guesses_the_most() -> None:
     sure, guess = np.array([[0.0, -np.inf]]), np.log([[0.5, 0.5]])
-    assert entropy_of_replicates(sure, np.ones((1, 1))).item() == 0
-    assert entropy_of_replicates(guess, np.ones((1, 1))).item() == pytest.approx(np.log(2))
+    assert mean_entropy(sure, np.ones((1, 1))).item() == 0
+    assert mean_entropy(guess, np.ones((1, 1))).item() == pytest.approx(np.log(2))
 
 
 def test_a_series_counts_once_and_only_if_all_of_it_is_right() -> None:
     right = LOGP.argmax(axis=1) == TRUTH
     whole = [right[s == SERIES].all() for s in range(40)]
     looped = [np.average(whole, weights=w) for w in WEIGHTS[::3].T]
-    np.testing.assert_allclose(consistency_of_replicates(TRUTH, LOGP, SERIES, WEIGHTS), looped, rtol=1e-12)
+    np.testing.assert_allclose(consistency(TRUTH, LOGP, SERIES, WEIGHTS), looped, rtol=1e-12)
 
 
 def test_the_order_of_samples_and_unknown_ones_change_nothing() -> None:
     order = random.permutation(120)
-    shuffled = consistency_of_replicates(TRUTH[order], LOGP[order], SERIES[order], WEIGHTS[order])
-    np.testing.assert_allclose(shuffled, consistency_of_replicates(TRUTH, LOGP, SERIES, WEIGHTS), rtol=1e-12)
+    shuffled = consistency(TRUTH[order], LOGP[order], SERIES[order], WEIGHTS[order])
+    np.testing.assert_allclose(shuffled, consistency(TRUTH, LOGP, SERIES, WEIGHTS), rtol=1e-12)
     more = [np.append(TRUTH, -1), np.vstack([LOGP, LOGP[:1]]), np.append(SERIES, 0), np.vstack([WEIGHTS, WEIGHTS[:1]])]
-    np.testing.assert_allclose(consistency_of_replicates(*more), shuffled, rtol=1e-12)
+    np.testing.assert_allclose(consistency(*more), shuffled, rtol=1e-12)
 
 
 def test_nothing_counted_is_not_estimable() -> None:
     nothing = np.zeros((120, 1))
-    assert np.isnan(entropy_of_replicates(LOGP, nothing)).all()
-    assert np.isnan(consistency_of_replicates(TRUTH, LOGP, SERIES, nothing)).all()
+    assert np.isnan(mean_entropy(LOGP, nothing)).all()
+    assert np.isnan(consistency(TRUTH, LOGP, SERIES, nothing)).all()
 
 
 def test_two_classes_that_are_a_choice_have_accuracy_consistency_and_entropy_and_no_area(tmp_path) -> None:

@@ -8,11 +8,11 @@ from knee_i2m2.errors import ConfigError
 from knee_i2m2.evaluation.statistics.operating_point import (
     Confusion,
     Threshold,
-    confusion_of_replicates,
+    confusion,
     fit_threshold,
     rates,
-    sensitivity_at_specificity_of_replicates,
-    specificity_at_sensitivity_of_replicates,
+    sensitivity_at_specificity,
+    specificity_at_sensitivity,
 )
 
 
@@ -64,7 +64,7 @@ def test_rounding_does_not_make_one_of_equals_the_better() -> None:
 @pytest.mark.parametrize("score", [[2.0, 2.0, 2.0, 2.0], [4.0, 3.0, 2.0, 1.0]])
 def test_a_score_that_is_of_no_use_calls_nobody(score: list[float]) -> None:
     truth, score = np.array([0, 0, 1, 1]), np.array(score)
-    table = confusion_of_replicates(truth, score, fit_threshold(truth, score, "val"), once(truth), "test")
+    table = confusion(truth, score, fit_threshold(truth, score, "val"), once(truth), "test")
     assert table.true_positives + table.false_positives == 0
 
 
@@ -89,7 +89,7 @@ def test_one_class_has_no_threshold_and_what_it_would_decide_is_not_estimable() 
         assert np.isnan(fitted.value) and fitted.fitted_on == "val"
     assert np.isnan(fit_threshold(np.empty(0, dtype=int), np.empty(0), "val").value)
     truth, score = drawn(3)
-    table = confusion_of_replicates(truth, score, Threshold(float("nan"), "val"), np.ones((30, 2)), "test")
+    table = confusion(truth, score, Threshold(float("nan"), "val"), np.ones((30, 2)), "test")
     assert np.isnan(table).all() and np.shape(table) == (4, 2)
     assert all(np.isnan(rate).all() for rate in rates(table).values())
 
@@ -101,8 +101,8 @@ def test_a_threshold_is_refused_on_the_split_that_it_was_fitted_on() -> None:
     truth, score = drawn(4)
     fitted = fit_threshold(truth, score, "val")
     with pytest.raises(ConfigError, match="fitted on val cannot be judged on val"):
-        confusion_of_replicates(truth, score, fitted, once(truth), "val")
-    assert sum(confusion_of_replicates(truth, score, fitted, once(truth), "test")) == 30
+        confusion(truth, score, fitted, once(truth), "val")
+    assert sum(confusion(truth, score, fitted, once(truth), "test")) == 30
 
 
 @settings(deadline=None, max_examples=12)
@@ -110,7 +110,7 @@ def test_a_threshold_is_refused_on_the_split_that_it_was_fitted_on() -> None:
 def test_table_and_rates_are_those_of_sklearn_under_every_column_of_weights(seed: int, value: float) -> None:
     truth, score = drawn(seed)  # some lie on the threshold, and are not called
     weights = np.random.default_rng(seed).integers(1, 4, size=(30, 4))
-    table = confusion_of_replicates(truth, score, Threshold(value, "val"), weights, "test")
+    table = confusion(truth, score, Threshold(value, "val"), weights, "test")
     found = rates(table)
     for k, w in enumerate(weights.T):
         said = {"y_true": truth, "y_pred": (score > value).astype(int), "sample_weight": w}
@@ -128,14 +128,14 @@ def test_unknown_truth_is_in_no_cell() -> None:
     half, weights = np.where(np.arange(30) < 20, truth, -1), np.random.default_rng(0).integers(3, size=(30, 5))
     threshold = Threshold(0.0, "val")
     np.testing.assert_array_equal(
-        confusion_of_replicates(half, score, threshold, weights, "test"),
-        confusion_of_replicates(truth[:20], score[:20], threshold, weights[:20], "test"),
+        confusion(half, score, threshold, weights, "test"),
+        confusion(truth[:20], score[:20], threshold, weights[:20], "test"),
     )
 
 
 def test_many_small_integers_are_counted_without_overflow() -> None:
     truth, score = np.tile([0, 1], 500), np.tile([0.0, 1.0], 500)
-    table = confusion_of_replicates(truth, score, Threshold(0.5, "val"), np.full((1000, 1), 3, dtype=np.int8), "test")
+    table = confusion(truth, score, Threshold(0.5, "val"), np.full((1000, 1), 3, dtype=np.int8), "test")
     assert np.ravel(table).tolist() == [1500, 0, 0, 1500]
 
 
@@ -171,8 +171,8 @@ def test_they_are_the_best_of_all_thresholds_and_a_weight_is_a_repetition(seed: 
     random = np.random.default_rng(seed)
     weights = np.concatenate([once(truth).astype(int), random.multinomial(30, np.full(30, 1 / 30), size=4).T], axis=1)
     weights[:2] += 1  # both classes are there
-    sensitivity = sensitivity_at_specificity_of_replicates(truth, score, weights, least)
-    specificity = specificity_at_sensitivity_of_replicates(truth, score, weights, least)
+    sensitivity = sensitivity_at_specificity(truth, score, weights, least)
+    specificity = specificity_at_sensitivity(truth, score, weights, least)
     for k, w in enumerate(weights.T):
         again = np.repeat(truth, w), np.repeat(score, w)
         assert sensitivity[k] == pytest.approx(brute(*again, least, kept=0), abs=1e-12)
@@ -183,31 +183,29 @@ def test_a_share_that_is_kept_exactly_is_kept() -> None:
     for n in range(1, 60):
         truth, score = np.tile([1, 0], n), np.arange(2.0 * n)[::-1]  # positive and negative in turn, from the top
         for alarms in range(n):
-            found = sensitivity_at_specificity_of_replicates(truth, score, once(truth), (n - alarms) / n)
+            found = sensitivity_at_specificity(truth, score, once(truth), (n - alarms) / n)
             assert found.item() == pytest.approx((alarms + 1) / n)
 
 
 def test_a_level_of_the_score_is_called_whole_or_not_at_all() -> None:
     truth, score = np.array([1, 1, 0, 1, 0, 0]), np.array([3.0, 2.0, 2.0, 2.0, 1.0, 1.0])
-    assert sensitivity_at_specificity_of_replicates(truth, score, once(truth), 0.9) == pytest.approx([1 / 3])
-    assert sensitivity_at_specificity_of_replicates(truth, score, once(truth), 0.6) == pytest.approx([1])
+    assert sensitivity_at_specificity(truth, score, once(truth), 0.9) == pytest.approx([1 / 3])
+    assert sensitivity_at_specificity(truth, score, once(truth), 0.6) == pytest.approx([1])
     constant = np.zeros(6)
-    assert sensitivity_at_specificity_of_replicates(truth, constant, once(truth), 0.9).tolist() == [0]
-    assert specificity_at_sensitivity_of_replicates(truth, constant, once(truth), 0.9).tolist() == [0]
+    assert sensitivity_at_specificity(truth, constant, once(truth), 0.9).tolist() == [0]
+    assert specificity_at_sensitivity(truth, constant, once(truth), 0.9).tolist() == [0]
 
 
 def test_one_is_the_other_of_the_other_class() -> None:
     truth, score = drawn(6)
     weights = np.random.default_rng(0).random((30, 5))
     np.testing.assert_array_equal(
-        specificity_at_sensitivity_of_replicates(truth, score, weights, 0.9),
-        sensitivity_at_specificity_of_replicates(1 - truth, -score, weights, 0.9),
+        specificity_at_sensitivity(truth, score, weights, 0.9),
+        sensitivity_at_specificity(1 - truth, -score, weights, 0.9),
     )
 
 
-@pytest.mark.parametrize(
-    "measure", [sensitivity_at_specificity_of_replicates, specificity_at_sensitivity_of_replicates]
-)
+@pytest.mark.parametrize("measure", [sensitivity_at_specificity, specificity_at_sensitivity])
 def test_only_the_order_of_known_samples_matters(measure) -> None:
     truth, score = drawn(7)
     weights, order = np.random.default_rng(0).integers(3, size=(30, 5)), np.random.default_rng(1).permutation(30)
@@ -219,9 +217,7 @@ def test_only_the_order_of_known_samples_matters(measure) -> None:
     np.testing.assert_array_equal(measure(half, score, weights, 0.8), known)
 
 
-@pytest.mark.parametrize(
-    "measure", [sensitivity_at_specificity_of_replicates, specificity_at_sensitivity_of_replicates]
-)
+@pytest.mark.parametrize("measure", [sensitivity_at_specificity, specificity_at_sensitivity])
 def test_where_a_class_is_absent_neither_is_estimable(measure) -> None:
     truth, score = drawn(8)
     weights = np.stack([np.ones(30), truth == 1, truth == 0, np.zeros(30)], axis=1)
@@ -233,12 +229,12 @@ def test_where_a_class_is_absent_neither_is_estimable(measure) -> None:
 
 def test_scores_of_unsigned_integers_do_not_wrap() -> None:
     truth = np.array([0, 1, 1])
-    for measure in (sensitivity_at_specificity_of_replicates, specificity_at_sensitivity_of_replicates):
+    for measure in (sensitivity_at_specificity, specificity_at_sensitivity):
         assert measure(truth, truth.astype(np.uint8), np.ones((3, 1)), 1.0).tolist() == [1]
 
 
 def test_a_threshold_lies_between_neighbours_that_nothing_lies_between() -> None:
     low = np.nextafter(1, 2)
     score, truth = np.array([low, np.nextafter(low, 2)]), np.array([0, 1])
-    table = confusion_of_replicates(truth, score, fit_threshold(truth, score, "val"), np.ones((2, 1)), "test")
+    table = confusion(truth, score, fit_threshold(truth, score, "val"), np.ones((2, 1)), "test")
     assert np.ravel(table).tolist() == [1, 0, 0, 1]

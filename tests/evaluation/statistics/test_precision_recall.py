@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score
 
-from knee_i2m2.evaluation.statistics.precision_recall import average_precision, average_precision_of_replicates
+from knee_i2m2.evaluation.statistics.precision_recall import average_precision
 
 random = np.random.default_rng(0)
 TRUTH = random.integers(2, size=200)
@@ -30,7 +30,7 @@ def test_it_is_the_mean_precision_of_the_positives() -> None:
 def test_every_column_of_weights_is_a_replicate_of_its_own() -> None:
     weights = random.multinomial(200, np.full(200, 1 / 200), size=130).T  # more than one block
     looped = [average_precision_score(np.repeat(TRUTH, w), np.repeat(TIED, w)) for w in weights.T]
-    np.testing.assert_allclose(average_precision_of_replicates(TRUTH, TIED, weights), looped, atol=1e-12)
+    np.testing.assert_allclose(average_precision(TRUTH, TIED, weights), looped, atol=1e-12)
 
 
 def test_a_perfect_score_has_one_and_a_constant_one_the_prevalence() -> None:
@@ -41,7 +41,7 @@ def test_a_perfect_score_has_one_and_a_constant_one_the_prevalence() -> None:
 def test_small_or_unsigned_integers_do_not_overflow() -> None:
     truth, score = np.repeat([0, 1], 50_000), np.repeat([0, 1], 50_000).astype(np.uint8)
     weights = np.full((100_000, 1), 3, dtype=np.int8)
-    assert average_precision_of_replicates(truth, score, weights) == pytest.approx([1.0])
+    assert average_precision(truth, score, weights) == pytest.approx([1.0])
 
 
 def test_one_class_is_not_estimable() -> None:
