@@ -8,6 +8,7 @@ from collections.abc import Callable
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 from jaxtyping import install_import_hook
 
@@ -16,6 +17,10 @@ install_import_hook("knee_i2m2", "beartype.beartype")  # before anything imports
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 import torch  # noqa: E402
+
+if TYPE_CHECKING:
+    from knee_i2m2.evaluation.evaluate import Evaluation
+    from knee_i2m2.report.elements.inputs import Record
 
 _TESTS = Path(__file__).parent
 if "OMP_NUM_THREADS" not in os.environ:
@@ -30,22 +35,34 @@ def _seeded() -> None:
 
 
 @pytest.fixture(scope="session")
-def built_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callable[[Path], object]], Path]:
-    """Returns what builds a folder for all test processes: one builds it, the others wait for it."""
-    base = tmp_path_factory.getbasetemp()
-    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+def evaluated(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Evaluation]:
+    """A finished run and its evaluation, made once; tests that change a run make one of their own."""
+    from knee_i2m2.evaluation.evaluate import evaluate
+    from tests.evaluation.runs import make_run
+    from tests.report.page_parts import finished
 
-    def folder(name: str, build: Callable[[Path], object]) -> Path:
-        built = shared / f"built_{name}"
-        built.mkdir(exist_ok=True)
-        with (shared / f"{name}.lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            if not (built / "finished").exists():
-                build(built)
-                (built / "finished").touch()
-        return built
+    run = finished(make_run(tmp_path_factory.mktemp("evaluated_run")))
+    return run, evaluate(run, replicates=200)
 
-    return folder
+
+@pytest.fixture(scope="session")
+def evaluated_run(evaluated: tuple[Path, Evaluation]) -> Path:
+    """The folder of the run that is evaluated once."""
+    return evaluated[0]
+
+
+@pytest.fixture(scope="session")
+def results(evaluated: tuple[Path, Evaluation]) -> Evaluation:
+    """The tables of the run that is evaluated once."""
+    return evaluated[1]
+
+
+@pytest.fixture(scope="session")
+def record(evaluated_run: Path) -> Record:
+    """What the run that is evaluated once holds for a report."""
+    from knee_i2m2.report.elements.inputs import read_record
+
+    return read_record(evaluated_run)
 
 
 @pytest.fixture(scope="session")

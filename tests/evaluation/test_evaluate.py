@@ -17,7 +17,7 @@ from sklearn.metrics import (
 
 from knee_i2m2 import predictions
 from knee_i2m2.errors import ConfigError, DataError
-from knee_i2m2.evaluation.evaluate import Evaluation, evaluate
+from knee_i2m2.evaluation.evaluate import evaluate
 from knee_i2m2.evaluation.recalibration import Recalibration
 from knee_i2m2.evaluation.statistics.aggregation import AGGREGATORS
 from knee_i2m2.evaluation.statistics.multiplicity import holm
@@ -34,13 +34,8 @@ from tests.evaluation.runs import TARGETS, index, make_run, prediction_table
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_run(tmp_path_factory.mktemp("run"))
-
-
-@pytest.fixture(scope="module")
-def results(run: Path) -> Evaluation:
-    return evaluate(run, replicates=200)
+def run(evaluated_run: Path) -> Path:
+    return evaluated_run
 
 
 def picked(frame: pd.DataFrame, **wanted: str) -> pd.DataFrame:

@@ -3,26 +3,15 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import pytest
 
-from knee_i2m2.evaluation.evaluate import Evaluation, evaluate
+from knee_i2m2.evaluation.evaluate import Evaluation
 from knee_i2m2.evaluation.tidy import EFFECT_COLUMNS, EVALUATION_COLUMNS
 from knee_i2m2.report.console import bench_table, headline_table, verdict_lines
 from knee_i2m2.report.elements.verdicts import sentences
-from tests.evaluation.runs import EXPERTS, TARGETS, make_run
+from tests.evaluation.runs import TARGETS
 from tests.report.shown import text, written
 
 CELL = re.compile(r"not estimable|−?\d\.\d{3}(?: \[−?\d\.\d{3}, −?\d\.\d{3}\])?")
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_run(tmp_path_factory.mktemp("console"), EXPERTS)
-
-
-@pytest.fixture(scope="module")
-def found(run: Path) -> Evaluation:
-    return evaluate(run, replicates=10)
 
 
 def blocks(told: str) -> dict[str, dict[str, list[str]]]:
@@ -43,21 +32,21 @@ def shown(row: pd.Series) -> str:
     )
 
 
-def test_every_unit_has_a_block_of_the_numbers_of_the_evaluation(run: Path, found: Evaluation) -> None:
-    read = blocks(headline_table(found.results))
+def test_every_unit_has_a_block_of_the_numbers_of_the_evaluation(evaluated_run: Path, results: Evaluation) -> None:
+    read = blocks(headline_table(results.results))
     titles = ("AUROC per slice", "efficiency per slice", "AUROC per volume", "AUROC per patient")
     assert list(read) == [f"{title}, test" for title in titles]
     for title, rivals in read.items():
         metric, unit = re.fullmatch(r"(\w+) per (\w+), test", title).groups()
-        rows = written(run, metric=metric.lower(), unit=unit).set_index(["rival", "target"])
+        rows = written(evaluated_run, metric=metric.lower(), unit=unit).set_index(["rival", "target"])
         assert set(rivals) == set(rows.index.get_level_values(0))
         for rival, cells in rivals.items():
             assert cells == [shown(rows.loc[rival, target]) for target in (*TARGETS, "macro")]
 
 
-def test_rivals_stand_from_best_to_worst(run: Path, found: Evaluation) -> None:
-    read = blocks(headline_table(found.results))["AUROC per slice, test"]
-    means = written(run, metric="auroc", unit="slice", target="macro").set_index("rival")["value"]
+def test_rivals_stand_from_best_to_worst(evaluated_run: Path, results: Evaluation) -> None:
+    read = blocks(headline_table(results.results))["AUROC per slice, test"]
+    means = written(evaluated_run, metric="auroc", unit="slice", target="macro").set_index("rival")["value"]
     assert list(read) == means.sort_values(ascending=False).index.tolist()
 
 
@@ -107,10 +96,10 @@ def test_long_names_are_not_cut() -> None:
     assert rival in told and target in told and "..." not in told
 
 
-def test_verdicts_are_those_of_the_smallest_unit(found: Evaluation) -> None:
-    lines = verdict_lines(found.effects, 0.03).splitlines()
-    assert set(found.effects["unit"]) == {"slice", "volume", "patient"}
-    assert lines == list(sentences(found.effects, "slice", 0.03).values())
+def test_verdicts_are_those_of_the_smallest_unit(results: Evaluation) -> None:
+    lines = verdict_lines(results.effects, 0.03).splitlines()
+    assert set(results.effects["unit"]) == {"slice", "volume", "patient"}
+    assert lines == list(sentences(results.effects, "slice", 0.03).values())
     assert [line.split()[0] for line in lines] == list(TARGETS)
 
 

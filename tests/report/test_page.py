@@ -1,25 +1,27 @@
 import base64
 import hashlib
 import re
+import shutil
 from html import unescape
 from pathlib import Path
 from xml.etree import ElementTree
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from knee_i2m2 import predictions
 from knee_i2m2.errors import DataError
 from knee_i2m2.evaluation.evaluate import evaluate
+from knee_i2m2.report.elements.inputs import read_record
 from knee_i2m2.report.page import write_report
 from tests.evaluation.runs import EXPERTS, make_run, make_ten_classes
 from tests.report.page_parts import NASTY, Tags, finished, with_cases
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    run = finished(make_run(tmp_path_factory.mktemp("first_run")))
-    evaluate(run, replicates=50)
+def run(evaluated_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    run = shutil.copytree(evaluated_run, tmp_path_factory.mktemp("page") / "first_run")
     assert write_report(run) == run / "report.html"
     return run
 
@@ -107,7 +109,8 @@ def test_ids_of_different_figures_do_not_collide(html: str) -> None:
 
 
 def test_names_are_escaped_and_make_no_paths(tmp_path: Path) -> None:
-    run = finished(make_run(tmp_path, targets=(NASTY, "../up|$x$"), rivals={**EXPERTS, "=cmd<b>": ("phase",)}))
+    rivals = {"i2m2": EXPERTS["i2m2"], "=cmd<b>": ("phase",)}
+    run = finished(make_run(tmp_path, rivals, 1, targets=(NASTY, "../up|$x$")))
     evaluate(run, replicates=20)
     html = write_report(run).read_text()
     assert NASTY not in html
@@ -121,7 +124,7 @@ def test_names_are_escaped_and_make_no_paths(tmp_path: Path) -> None:
 
 
 def test_a_single_class_is_not_estimable_in_words(tmp_path: Path) -> None:
-    run = make_run(tmp_path, seeds=1)
+    run = make_run(tmp_path, {"i2m2": ("magnitude", "phase")}, seeds=1)
     for path in run.glob("predictions/*/*/*.parquet"):
         frame = pd.read_parquet(path)
         predictions.write(frame.assign(truth=frame["truth"].where(frame["target"] != "acl", 0)), path)
@@ -153,7 +156,7 @@ def test_predictions_alone_make_a_report(tmp_path: Path) -> None:
 
 
 def test_patients_in_both_val_and_test_are_named_loudly(tmp_path: Path) -> None:
-    run = make_run(tmp_path, seeds=1)
+    run = make_run(tmp_path, {"magnitude": ("magnitude",)}, seeds=1, targets=("acl",))
     for path in run.glob("predictions/*/*/*.parquet"):
         frame = pd.read_parquet(path)
         predictions.write(frame.assign(cluster=frame["cluster"].replace({"valp003": "p", "testp005": "p"})), path)
@@ -164,16 +167,26 @@ def test_patients_in_both_val_and_test_are_named_loudly(tmp_path: Path) -> None:
     assert "THE SPLIT LEAKS" in (run / "report.md").read_text().split("##")[0]
 
 
-def test_targets_of_other_names_are_shown_by_these_names(tmp_path: Path) -> None:
-    run = make_run(tmp_path, targets=("Baker cyst", "effusion"), patients=20)
-    evaluate(run, replicates=20)
+def test_targets_and_subgroups_of_other_names_are_shown_by_these_names(tmp_path: Path) -> None:
+    rivals = {"i2m2": ("magnitude", "phase"), "magnitude": ("magnitude",)}
+    run = make_run(tmp_path, rivals, seeds=1, targets=("Baker cyst", "effusion"), patients=20)
+    for path in run.glob("predictions/*/*/*.parquet"):
+        frame = pd.read_parquet(path)
+        frame.insert(5, "site", np.where(frame["cluster"].str[-1].astype(int) % 2, "Leiden", "Utrecht"))
+        predictions.write(frame, path)
+    evaluation = evaluate(run, replicates=20).results
+    inside = evaluation.query("subgroup == 'site=Leiden' and split == 'test' and unit == 'slice' and metric == 'auroc'")
+    assert set(inside["target"]) == {"Baker cyst", "effusion", "macro"}
+    assert (inside["n"] == 60).all()
     html = write_report(run).read_text()
+    assert "site=Leiden" in html and "site=Utrecht" in html
+    assert "site=Leiden" in (run / "tables/subgroups_slice.csv").read_text()
     assert all(html.count(name) > 10 for name in ("Baker cyst", "effusion"))
     assert not re.search(r"\b(acl|meniscus|cartilage)\b", html)
 
 
 def test_single_cases_come_with_their_script_and_no_other(tmp_path: Path) -> None:
-    run = with_cases(finished(make_run(tmp_path)))
+    run = with_cases(make_run(tmp_path, {"i2m2": EXPERTS["i2m2"]}, seeds=1, targets=("acl",)))
     evaluate(run, replicates=20)
     html = write_report(run).read_text()
     (script,) = re.findall(r"<script>(.*?)</script>", html, flags=re.DOTALL)
@@ -184,7 +197,7 @@ def test_single_cases_come_with_their_script_and_no_other(tmp_path: Path) -> Non
 
 
 def test_the_page_stays_below_ten_megabytes_and_says_which_cases_it_leaves_out(tmp_path: Path) -> None:
-    run = with_cases(finished(make_run(tmp_path)), number=6, side=800)
+    run = with_cases(make_run(tmp_path, {"i2m2": EXPERTS["i2m2"]}, seeds=1, targets=("acl",)), number=6, side=800)
     evaluate(run, replicates=20)
     html = write_report(run).read_text()
     shown = html.count('<article class="case"')
@@ -194,11 +207,11 @@ def test_the_page_stays_below_ten_megabytes_and_says_which_cases_it_leaves_out(t
 
 
 def test_a_line_cut_off_by_a_crash_is_left_out(tmp_path: Path) -> None:
-    run = finished(make_run(tmp_path, seeds=1))
+    run = finished(make_run(tmp_path, {"i2m2": ("magnitude",)}, seeds=1, targets=("acl",)))
     with (run / "metrics.jsonl").open("a") as opened:
         opened.write('{"rival": "i2m2", "se')
     evaluate(run, replicates=20)
-    assert "Budget" in write_report(run).read_text()
+    assert set(read_record(run).budget["rival"]) == {"magnitude", "phase", "i2m2"}
 
 
 def test_a_run_that_is_not_evaluated_or_damaged_says_so(tmp_path: Path) -> None:

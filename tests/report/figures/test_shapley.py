@@ -11,31 +11,19 @@ from tests.evaluation.runs import EXPERTS, TARGETS, make_run
 from tests.report.shown import cells, shows, words, written
 
 
-@pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    run = make_run(tmp_path_factory.mktemp("credit"), {"i2m2": EXPERTS["i2m2"]})
-    evaluate(run, replicates=10)
-    return run
-
-
-@pytest.fixture(scope="module")
-def record(run: Path) -> Record:
-    return read_record(run)
-
-
-def test_every_expert_and_target_has_its_credit_of_the_contributions(run: Path, record: Record) -> None:
+def test_every_expert_and_target_has_its_credit_of_the_contributions(evaluated_run: Path, record: Record) -> None:
     tables = {table.name: table for table in contribution_tables(record)}
     assert set(tables) == {"leave_one_out", "shapley", "share"}
     for kind, table in tables.items():
         found = cells(table)
         assert (tuple(found), table.columns, table.corner) == (EXPERTS["i2m2"], TARGETS, "expert")
-        rows = written(run, "contributions", metric=kind).set_index(["expert", "target"])
+        rows = written(evaluated_run, "contributions", metric=kind).set_index(["expert", "target"])
         assert all(shows(found[expert][target], rows.loc[expert, target]) for expert, target in rows.index)
 
 
-def test_what_experts_take_is_drawn_from_nothing_in_the_middle(run: Path, record: Record) -> None:
+def test_what_experts_take_is_drawn_from_nothing_in_the_middle(evaluated_run: Path, record: Record) -> None:
     for table in contribution_tables(record):
-        rows = written(run, "contributions", metric=table.name).set_index(["expert", "target"])
+        rows = written(evaluated_run, "contributions", metric=table.name).set_index(["expert", "target"])
         reach = rows[["low", "high"]].abs().to_numpy().max()
         assert table.zero == 50
         for (expert, target), row in rows.iterrows():
@@ -43,9 +31,11 @@ def test_what_experts_take_is_drawn_from_nothing_in_the_middle(run: Path, record
             assert cells(table)[expert][target].marks == pytest.approx(places, abs=1e-6)
 
 
-def test_shapley_values_share_out_the_auroc_above_one_half_and_shares_sum_to_one(run: Path, record: Record) -> None:
+def test_shapley_values_share_out_the_auroc_above_one_half_and_shares_sum_to_one(
+    evaluated_run: Path, record: Record
+) -> None:
     tables = {table.name: cells(table) for table in contribution_tables(record)}
-    auroc = written(run, rival="i2m2", unit="slice", metric="auroc").set_index("target")["value"]
+    auroc = written(evaluated_run, rival="i2m2", unit="slice", metric="auroc").set_index("target")["value"]
     for target in TARGETS:
         shapley, share = (
             sum(float(row[target].value.replace("−", "-")) for row in tables[kind].values())

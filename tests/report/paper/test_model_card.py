@@ -131,7 +131,8 @@ def test_a_leak_is_told_loudly_and_nobody_is_named(tmp_path: Path) -> None:
 
 
 def test_names_are_escaped(tmp_path: Path) -> None:
-    run = told(make_run(tmp_path, targets=(NASTY, "up|down"), rivals={**RIVALS, "a|<b>": ("phase",)}))
+    rivals = {"i2m2": EXPERTS["i2m2"], "a|<b>": ("phase",)}
+    run = told(make_run(tmp_path, rivals, 1, targets=(NASTY, "up|down")))
     (run / "data.json").write_text(json.dumps({"task": f"{NASTY}\n---", "settings": {"<b>": "x|y\n# z"}}))
     (run / "environment.json").write_text(json.dumps({"<i>": "|"}))
     card = card_of(run, options={"<u>": NASTY})

@@ -24,27 +24,15 @@ def named(metric: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    run = make_run(tmp_path_factory.mktemp("operating"))
-    evaluate(run, replicates=20)
-    return run
-
-
-@pytest.fixture(scope="module")
-def record(run: Path) -> Record:
-    return read_record(run)
-
-
-@pytest.fixture(scope="module")
-def rows(run: Path) -> pd.DataFrame:
+def rows(evaluated_run: Path) -> pd.DataFrame:
     """The rows of evaluation.csv about the reference."""
-    return written(run, rival="i2m2").set_index(["unit", "target", "metric"])
+    return written(evaluated_run, rival="i2m2").set_index(["unit", "target", "metric"])
 
 
 @pytest.fixture(scope="module")
 def recalibrated(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Record]:
     run = make_run(tmp_path_factory.mktemp("recalibrated"))
-    evaluate(run, 20, 0, Recalibration("temperature"))
+    evaluate(run, 200, 0, Recalibration("temperature"))
     return run, read_record(run)
 
 
@@ -148,9 +136,9 @@ def test_the_ideal_observer_knows_no_prior_and_has_no_calibration(tmp_path: Path
     assert operating_table(record, "slice") is not None
 
 
-def test_every_measure_of_every_rival_is_that_of_the_evaluation(run: Path, record: Record) -> None:
+def test_every_measure_of_every_rival_is_that_of_the_evaluation(evaluated_run: Path, record: Record) -> None:
     wide = measures_frame(record).set_index(["rival", "unit", "target"])
-    long = written(run)
+    long = written(evaluated_run)
     assert set(wide.columns) == set(long["metric"])
     assert set(wide.index) == set(long.set_index(["rival", "unit", "target"]).index)
     assert not wide.index.has_duplicates
