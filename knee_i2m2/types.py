@@ -9,7 +9,21 @@ from typing import NamedTuple, Protocol, runtime_checkable
 from jaxtyping import Int64
 from torch import Tensor
 
-__all__ = ["Batch", "Modalities", "Opinions", "Progress", "Rival", "Task", "encoding_of", "modalities_of", "silent"]
+__all__ = [
+    "SPLITS",
+    "Batch",
+    "Modalities",
+    "Opinions",
+    "Progress",
+    "Rival",
+    "Task",
+    "encoding_of",
+    "modalities_of",
+    "silent",
+]
+
+SPLITS = ("train", "val", "test")
+"""What models are fitted on, what is fitted to their answers, and what they are evaluated on."""
 
 Modalities = Mapping[str, Tensor]
 """Modality name -> tensor; the batch axis is first: `"magnitude": (batch, 1, 320, 320)`."""

@@ -17,6 +17,7 @@ import pandas as pd
 
 from knee_i2m2.errors import ConfigError, DataError, check_seed
 from knee_i2m2.files import whole
+from knee_i2m2.types import SPLITS
 
 __all__ = [
     "SPLITS",
@@ -36,7 +37,6 @@ __all__ = [
     "write_split",
 ]
 
-SPLITS = ("train", "val", "test")
 _FRACTIONS = (0.7, 0.15, 0.15)
 _COLUMNS = ["volume", "patient", "split", "sha256"]
 _AGAIN = "make it again with `knee-i2m2 prepare`"

@@ -1,1 +1,1 @@
-"""Numbers that are functions of the prediction files alone."""
+"""Evaluation of a run, computed from its prediction files only."""

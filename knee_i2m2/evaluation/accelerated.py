@@ -20,36 +20,40 @@ __all__ = ["read_accelerated"]
 def read_accelerated(folders: Sequence[Path], test: SplitAnswers) -> Iterator[tuple[str, SplitAnswers]]:
     """Yields the acceleration and the answers of each folder that `predict --split test --acceleration` wrote.
 
-    The truth is that of test; the answers, averaged over seeds, are those of seed `mean`.
+    The truth is that of test; answers are averaged over seeds and stored as seed `mean`.
 
     Raises:
-        DataError: A folder holds no predictions, those of other samples or targets, or one acceleration comes twice.
+        DataError: A folder holds no predictions, those of other samples or targets, or two have the same acceleration.
     """
     seen: dict[str, Path] = {}
     for folder in folders:
         path = folder / "predictions.parquet"
         frame = predictions.read(path)
-        rival, acceleration = _made_by(frame, path)
+        rival, acceleration = _rival_and_acceleration(frame, path)
         if acceleration in seen:
-            raise DataError(path, f"is {acceleration}-fold accelerated, as {seen[acceleration]} is", "name it once")
+            raise DataError(
+                path,
+                f"is {acceleration}-fold accelerated, as {seen[acceleration]} is",
+                "give one folder per acceleration",
+            )
         seen[acceleration] = path
-        said = answers_from_table(_told(frame, test), (rival, MEAN), test.targets)
-        if reason := disagreement(test, said, "test", "the faster scan"):
+        answers = answers_from_table(_with_truth(frame, test), (rival, MEAN), test.targets)
+        if reason := disagreement(test, answers, "test", "the faster scan"):
             raise DataError(path, reason, "predict the folder that the run was prepared from with --split test")
-        yield acceleration, replace(said, unit=test.unit, index=test.index)
+        yield acceleration, replace(answers, unit=test.unit, index=test.index)
 
 
-def _told(frame: pd.DataFrame, test: SplitAnswers) -> pd.DataFrame:
-    """Returns the table with the truth of test: a prediction of new volumes need not know it."""
-    asked = pd.MultiIndex.from_product([test.index["sample"], test.targets])
-    truth = pd.Series(test.truth.ravel(), asked).reindex(pd.MultiIndex.from_frame(frame[["sample", "target"]]))
+def _with_truth(frame: pd.DataFrame, test: SplitAnswers) -> pd.DataFrame:
+    """Returns the table with the truth of test, which a prediction of new volumes need not hold."""
+    questions = pd.MultiIndex.from_product([test.index["sample"], test.targets])
+    truth = pd.Series(test.truth.ravel(), questions).reindex(pd.MultiIndex.from_frame(frame[["sample", "target"]]))
     return frame.assign(truth=truth.fillna(-1).to_numpy(dtype=np.int64))
 
 
-def _made_by(frame: pd.DataFrame, path: Path) -> tuple[str, str]:
+def _rival_and_acceleration(frame: pd.DataFrame, path: Path) -> tuple[str, str]:
     """Returns the rival that answered, and the one acceleration of all volumes."""
-    found = sorted(set(frame["acceleration"])) if "acceleration" in frame else []
-    if len(found) != 1 or "rival" not in frame.attrs:
-        reason = "does not tell its rival and its one acceleration"
+    accelerations = sorted(set(frame["acceleration"])) if "acceleration" in frame else []
+    if len(accelerations) != 1 or "rival" not in frame.attrs:
+        reason = "does not state its rival and one acceleration for all volumes"
         raise DataError(path, reason, "write it with `predict RUN FASTMRI --split test --acceleration N`")
-    return str(frame.attrs["rival"]), f"{found[0]:g}"
+    return str(frame.attrs["rival"]), f"{accelerations[0]:g}"

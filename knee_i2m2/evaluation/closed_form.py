@@ -1,4 +1,4 @@
-"""Intervals and p-values of AUROCs in closed form, beside those of the bootstrap."""
+"""Intervals and p-values of AUROCs in closed form, reported with those of the bootstrap."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ __all__ = ["closed_form", "paired_p", "with_p_values"]
 _NOTHING = Estimate(float("nan"), float("nan"), float("nan"))
 
 
-def closed_form(part: ResampledUnit) -> Rows:
+def closed_form(unit: ResampledUnit) -> Rows:
     """Returns AUROC per target, mean over seeds, with DeLong's interval and with Obuchowski's for clusters.
 
-    Their values are equal; DeLong's takes the slices of a patient for independent and is there to be compared with.
+    Both have the same value. DeLong's interval treats the slices of a patient as independent; for comparison only.
     """
     intervals: dict[str, Callable[[Components], Estimate]] = {
         "auroc_delong": delong.interval,
-        "auroc_obuchowski": lambda of: delong.interval(of, part.answers.index["cluster"].to_numpy()),
+        "auroc_obuchowski": lambda of: delong.interval(of, unit.answers.index["cluster"].to_numpy()),
     }
-    here = {"seed": MEAN, "split": part.split, "unit": part.answers.unit, "subgroup": part.subgroup}
+    here = {"seed": MEAN, "split": unit.split, "unit": unit.answers.unit, "subgroup": unit.subgroup}
     return [
         {"rival": rival, **here, **count, "metric": metric, **(of(parts)._asdict() if sure else _NOTHING._asdict())}
-        for rival, seeds in part.answers.rivals.items()
-        for place, (count, sure) in enumerate(zip(counts(part.answers)[:-1], estimable(part.answers), strict=True))
-        for parts in [_components(part.answers, rival, seeds, place)]
+        for rival, seeds in unit.answers.rivals.items()
+        for place, (count, sure) in enumerate(zip(counts(unit.answers)[:-1], estimable(unit.answers), strict=True))
+        for parts in [_components(unit.answers, rival, seeds, place)]
         for metric, of in intervals.items()
     ]
 
@@ -45,10 +45,10 @@ def _components(answers: SplitAnswers, rival: str, seeds: list[str], place: int)
     return delong.mean([delong.components(answers.truth[:, place], score) for score in scores])
 
 
-def with_p_values(part: ResampledUnit, compared: Rows, against: str) -> Rows:
+def with_p_values(unit: ResampledUnit, compared: Rows, against: str) -> Rows:
     """Returns the rows of a comparison with p and Holm's p: per target, of the mean over the seeds that both have."""
-    answers = part.answers
-    if part.subgroup != ALL or not answers.detection:
+    answers = unit.answers
+    if unit.subgroup != ALL or not answers.detection:
         return compared
     p: dict[tuple[object, object], dict[str, float]] = {}
     for rival in {row["rival"] for row in compared}:

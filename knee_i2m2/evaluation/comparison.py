@@ -1,4 +1,4 @@
-"""Paired comparison of runs that answered the same questions about the same test samples."""
+"""Paired comparison of runs on the same targets and test samples."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pandas as pd
 
 from knee_i2m2.errors import ConfigError, DataError
 from knee_i2m2.evaluation.closed_form import paired_p
-from knee_i2m2.evaluation.draws import MEAN, metric_name
+from knee_i2m2.evaluation.draws import MEAN
 from knee_i2m2.evaluation.effects import MARGIN, corrected
 from knee_i2m2.evaluation.evaluate import check_options, resampled_units
 from knee_i2m2.evaluation.leaks import check_leaks
@@ -42,24 +42,24 @@ def compare(
         runs: Run folders; predictions only are read.
         replicates: Bootstrap replicates.
         seed: Of the resampling.
-        margin: From which difference on a run is called better.
-        allow_leaks: Whether a cluster may stand in more than one split.
+        margin: Smallest difference for which a run is called better.
+        allow_leaks: Whether a cluster may be in more than one split.
 
     Raises:
         ConfigError: There are fewer than two runs, or two share no rival.
-        DataError: The runs did not answer the same questions about the same samples.
+        DataError: The runs differ in test samples, targets or truth.
     """
     check_options(replicates, seed, margin)
     if len(runs) < 2 or len(set(runs)) < len(runs):
         raise ConfigError("compare: give two or more different runs, the one to compare with first")
-    found = [run_answers(run) for run in runs]
+    answers = [run_answers(run) for run in runs]
     notes = []
-    for run, one in zip(runs, found, strict=True):
+    for run, one in zip(runs, answers, strict=True):
         if leaks := check_leaks(run, one.val[0], one.test[0], allow_leaks):
-            notes.append(f"THE SPLIT OF {run} LEAKS: {len(leaks)} clusters (patients) stand in more than one split")
-        if reason := disagreement(found[0].test[0], one.test[0], str(runs[0]), str(run)):
-            raise DataError(run, reason, "only runs on the same prepared data and split can be paired")
-    first, *others = ([*resampled_units(one.test, "test", replicates, seed)] for one in found)
+            notes.append(f"THE SPLIT OF {run} LEAKS: {len(leaks)} clusters (patients) are in more than one split")
+        if reason := disagreement(answers[0].test[0], one.test[0], str(runs[0]), str(run)):
+            raise DataError(run, reason, "compare runs on the same prepared data and split")
+    first, *others = ([*resampled_units(one.test, "test", replicates, seed)] for one in answers)
     table = []
     for run, parts in zip(runs[1:], others, strict=True):
         alone = sorted({*first[0].answers.rivals} ^ {*parts[0].answers.rivals})
@@ -78,7 +78,7 @@ def _differences(
     common = [rival for rival in first[0].answers.rivals if rival in second[0].answers.rivals]
     for rival in common:
         for one, other in zip(first, second, strict=True):
-            here = {"rival": rival, "unit": one.answers.unit, "metric": metric_name(one.answers)}
+            here = {"rival": rival, "unit": one.answers.unit, "metric": one.answers.metric}
             yield from ({**here, **row} for row in _paired(one, other, rival, margin))
 
 

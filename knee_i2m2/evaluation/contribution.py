@@ -1,4 +1,4 @@
-"""What each expert puts into the product."""
+"""Contributions of the experts to their product."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from knee_i2m2.evaluation.statistics.ranking import weighted_mean
 __all__ = ["contributions", "covariance_shares", "leave_one_out", "shapley", "value_of_subsets"]
 
 Values = Mapping[frozenset[str], np.ndarray]
-"""What a set of experts reaches together."""
+"""Set of experts -> the AUROC of their product."""
 
 
 def contributions(
@@ -25,9 +25,9 @@ def contributions(
 ) -> Iterator[tuple[str, str, Float[np.ndarray, "targets drawn"]]]:
     """Yields (metric, expert, draws) of a rival of two classes: the means over its seeds.
 
-    All three share credit between experts that see the same; Shapley values and shares do so by construction.
+    All three divide credit between experts that see the same modality; Shapley values and shares do so by construction.
     """
-    sure = estimable(answers)[:, None]
+    enough = estimable(answers)[:, None]
     keys = [key for key in answers.opinions if key[0] == rival]
     worth = [_worth(answers, key, weights) for key in keys]
     values = {experts: np.mean([one[experts] for one in worth], axis=0) for experts in worth[0]}
@@ -38,7 +38,7 @@ def contributions(
         "share": {expert: np.mean([one[expert] for one in shares], axis=0) for expert in shares[0]},
     }
     for metric, drawn in measured.items():
-        yield from ((metric, expert, np.where(sure, draw, np.nan)) for expert, draw in drawn.items())
+        yield from ((metric, expert, np.where(enough, draw, np.nan)) for expert, draw in drawn.items())
 
 
 def _log_odds(answers: SplitAnswers, key: tuple[str, str]) -> dict[str, Float[np.ndarray, "units targets"]]:
@@ -57,12 +57,12 @@ def _worth(answers: SplitAnswers, key: tuple[str, str], weights: Int[np.ndarray,
 def _shares(
     answers: SplitAnswers, key: tuple[str, str], weights: Int[np.ndarray, "units drawn"]
 ) -> dict[str, Float[np.ndarray, "targets drawn"]]:
-    said = _log_odds(answers, key)
+    log_odds = _log_odds(answers, key)
     per_target = [
-        covariance_shares({expert: z[known, place] for expert, z in said.items()}, weights[known])
+        covariance_shares({expert: z[known, place] for expert, z in log_odds.items()}, weights[known])
         for place, known in enumerate(answers.truth.T >= 0)
     ]
-    return {expert: np.stack([shares[expert] for shares in per_target]) for expert in said}
+    return {expert: np.stack([shares[expert] for shares in per_target]) for expert in log_odds}
 
 
 def value_of_subsets(
@@ -70,17 +70,17 @@ def value_of_subsets(
     log_odds: Mapping[str, Float[np.ndarray, " units"]],
     weights: Num[np.ndarray, "units drawn"],
 ) -> dict[frozenset[str], Float[np.ndarray, " drawn"]]:
-    """Returns the AUROC of the product of every subset of the experts; that of nobody is .5."""
+    """Returns the AUROC of the product of every subset of the experts; that of no expert is .5."""
     subsets = chain.from_iterable(combinations(log_odds, size) for size in range(1, len(log_odds) + 1))
-    nobody = {frozenset[str](): np.full(weights.shape[1], 0.5)}
+    no_expert = {frozenset[str](): np.full(weights.shape[1], 0.5)}
     products = {frozenset(s): np.sum([log_odds[expert] for expert in s], axis=0) for s in subsets}
-    return nobody | {s: auroc(truth, product, weights) for s, product in products.items()}
+    return no_expert | {s: auroc(truth, product, weights) for s, product in products.items()}
 
 
 def leave_one_out(values: Values) -> dict[str, np.ndarray]:
-    """Returns what the product of all experts loses without each of them."""
-    everybody = max(values, key=len)
-    return {expert: values[everybody] - values[everybody - {expert}] for expert in _ordered(values)}
+    """Returns the loss of the product of all experts when each of them is removed."""
+    all_experts = max(values, key=len)
+    return {expert: values[all_experts] - values[all_experts - {expert}] for expert in _ordered(values)}
 
 
 def shapley(values: Values) -> dict[str, np.ndarray]:
@@ -103,7 +103,7 @@ def shapley(values: Values) -> dict[str, np.ndarray]:
 
 
 def _ordered(values: Values) -> Sequence[str]:
-    """Returns the experts in the order in which they came: that of the subsets of one."""
+    """Returns the experts in the order of the subsets of one."""
     return [next(iter(s)) for s in values if len(s) == 1]
 
 
@@ -113,7 +113,7 @@ def covariance_shares(
     r"""Returns :math:`\operatorname{Cov}(l_k, \sum_j l_j) / \operatorname{Var}(\sum_j l_j)` per expert :math:`k`.
 
     A product of experts adds log-odds, so the shares sum to 1. An expert that pulls against the others has a negative
-    share; if the product never moves, every share is NaN.
+    share; if the product is constant, every share is NaN.
 
     Args:
         log_odds: Log-odds of class 1 by expert, natural logarithm.

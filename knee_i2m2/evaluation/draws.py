@@ -1,4 +1,4 @@
-"""Metrics of all rivals under the same resamplings, so that they can be averaged, divided and subtracted.
+"""Metrics of all rivals under the same resamplings, to be averaged, divided and subtracted by column.
 
 A draw is an array of shape (targets + 1, 1 + replicates): a row per target and one for their mean (`macro`); the first
 column is the sample as it is, the others are its replicates.
@@ -24,40 +24,34 @@ __all__ = [
     "draws",
     "efficiencies",
     "estimable",
-    "metric_name",
     "positive_clusters",
     "with_means",
     "with_means_and_macro",
 ]
 
 IDEAL = "ideal"
-"""The rival that is the ceiling; it has one seed, which is paired with every seed of the others."""
+"""Name of the ideal observer; its one seed is paired with every seed of the other rivals."""
 
 MEAN = "mean"
-"""The seed that is the mean over seeds."""
+"""Name of the mean over seeds in the `seed` column."""
 
 Draws = Mapping[Key, Float[np.ndarray, "rows drawn"]]
 
 
-def metric_name(answers: SplitAnswers) -> str:
-    """Returns what is measured: `auroc` of findings, `accuracy` of choices."""
-    return "auroc" if answers.detection else "accuracy"
-
-
 def draws(answers: SplitAnswers, weights: Int[np.ndarray, "units drawn"]) -> dict[Key, np.ndarray]:
     """Returns the metric of every (rival, seed), of shape (targets, drawn), without mean and macro."""
-    sure = estimable(answers)[:, None]
-    return {key: np.where(sure, _measured(answers, key, weights), np.nan) for key in answers.logp}
+    enough = estimable(answers)[:, None]
+    return {key: np.where(enough, _metric(answers, key, weights), np.nan) for key in answers.logp}
 
 
-def _measured(
+def _metric(
     answers: SplitAnswers, key: Key, weights: Int[np.ndarray, "units drawn"]
 ) -> Float[np.ndarray, "targets drawn"]:
     if answers.detection:
-        asked = zip(answers.truth.T, answers.log_odds(key).T, strict=True)
-        return np.stack([auroc(truth, log_odds, weights) for truth, log_odds in asked])
-    asked = zip(answers.truth.T, answers.logp[key].swapaxes(0, 1), strict=True)
-    return np.stack([accuracy(truth, logp, weights) for truth, logp in asked])
+        per_target = zip(answers.truth.T, answers.log_odds(key).T, strict=True)
+        return np.stack([auroc(truth, log_odds, weights) for truth, log_odds in per_target])
+    per_target = zip(answers.truth.T, answers.logp[key].swapaxes(0, 1), strict=True)
+    return np.stack([accuracy(truth, logp, weights) for truth, logp in per_target])
 
 
 def estimable(answers: SplitAnswers) -> Bool[np.ndarray, " targets"]:
@@ -74,7 +68,7 @@ def positive_clusters(answers: SplitAnswers) -> Int[np.ndarray, " targets"]:
 
 
 def efficiencies(measured: Draws) -> dict[Key, np.ndarray]:
-    """Returns the efficiency of every rival against the ideal's one seed; nothing where there is no ideal."""
+    """Returns every rival's efficiency relative to the ideal observer; empty if there is none."""
     ideal = next((drawn for (rival, _), drawn in measured.items() if rival == IDEAL), None)
     if ideal is None:
         return {}
@@ -94,7 +88,7 @@ def with_means_and_macro(measured: Draws) -> dict[Key, np.ndarray]:
 
 
 def _macro(drawn: Float[np.ndarray, "targets drawn"]) -> Float[np.ndarray, "1 drawn"]:
-    """Returns the mean over the targets that are estimable in the sample as it is."""
+    """Returns the mean over the targets that are estimable in the original sample."""
     estimable = drawn[~np.isnan(drawn[:, 0])]
     return estimable.mean(axis=0, keepdims=True) if len(estimable) else np.full((1, drawn.shape[1]), np.nan)
 

@@ -19,7 +19,7 @@ from knee_i2m2.evaluation.leaks import check_leaks, not_estimable_notes
 from knee_i2m2.evaluation.recalibration import AS_TRAINED, Recalibration
 from knee_i2m2.evaluation.resampled_unit import ResampledUnit
 from knee_i2m2.evaluation.run_answers import run_answers
-from knee_i2m2.evaluation.split_answers import SPLITS, SplitAnswers
+from knee_i2m2.evaluation.split_answers import SplitAnswers
 from knee_i2m2.evaluation.statistics.bootstrap import LEAST_POSITIVE, cluster_weights
 from knee_i2m2.evaluation.thresholds import Thresholds, fit_thresholds, threshold_entries
 from knee_i2m2.evaluation.tidy import (
@@ -31,6 +31,7 @@ from knee_i2m2.evaluation.tidy import (
     write_results,
 )
 from knee_i2m2.files import write_text
+from knee_i2m2.types import SPLITS
 
 __all__ = ["REFERENCE", "Evaluation", "evaluate"]
 
@@ -63,46 +64,46 @@ def evaluate(
 ) -> Evaluation:
     """Writes a run's evaluation.csv, comparisons.csv, contributions.csv, effects.csv and evaluation.json.
 
-    Clusters are resampled once per split, for all rivals, seeds, targets, units and subgroups together. A number that a
-    sample does not support is empty, never 0 or .5. Thresholds, aggregators and recalibrations are fitted on val.
+    Clusters are resampled once per split, for all rivals, seeds, targets, units and subgroups together. A number that
+    cannot be estimated is empty, never 0 or .5. Thresholds, aggregators and recalibrations are fitted on val.
 
     Args:
         run: The run folder; its `predictions` are read, and what `data.json` says of leaks.
         replicates: Bootstrap replicates.
         seed: Of the resampling.
-        recalibration: How answers are changed before they are judged.
-        margin: From which difference on an effect is named.
-        accelerated: Folders of `predict --acceleration`, whose AUROC is put beside that of test.
-        allow_leaks: Whether a cluster may stand in more than one split; it is then written down.
+        recalibration: How answers are changed before evaluation.
+        margin: Smallest difference that is reported as an effect.
+        accelerated: Folders of `predict --acceleration`, whose AUROC is reported with that of test.
+        allow_leaks: Whether a cluster may be in more than one split; evaluation.json then lists it.
         reference: The rival that all others are compared with, and whose effects are measured.
 
     Raises:
         ConfigError: Too few replicates, a seed that is none, or a recalibration that does not fit the run.
-        DataError: Prediction files are missing or damaged, two rivals answered different questions, a cluster (patient)
-            leaks, or there is but one.
+        DataError: Prediction files are missing or damaged, two rivals differ in samples, targets or truth, a cluster
+            (patient) leaks, or there is only one.
     """
     check_options(replicates, seed, margin)
-    found = run_answers(run, recalibration)
-    if reference != REFERENCE and reference not in found.test[0].rivals:
-        hint = suggestion(reference, found.test[0].rivals)
+    answers = run_answers(run, recalibration)
+    if reference != REFERENCE and reference not in answers.test[0].rivals:
+        hint = suggestion(reference, answers.test[0].rivals)
         raise ConfigError(f"--reference {reference} is no rival of {run}; {hint}")
-    leaks = check_leaks(run, found.val[0], found.test[0], allow_leaks)
-    faster = dict(read_accelerated(accelerated, found.test[0]))
-    val, test = (resampled_units(getattr(found, split), split, replicates, seed) for split in SPLITS)
-    before = run_answers(run, aggregators=found.aggregators).test if recalibration else (None,) * len(test)
-    thresholds = fit_thresholds(found.val)
-    parts = [*val, *(test[0].accelerated(times, said) for times, said in faster.items())]
-    evaluated = [row for part in parts for row in part.headline_rows()]
+    leaks = check_leaks(run, answers.val[0], answers.test[0], allow_leaks)
+    faster = dict(read_accelerated(accelerated, answers.test[0]))
+    val, test = (resampled_units(getattr(answers, split), split, replicates, seed) for split in SPLITS[1:])
+    before = run_answers(run, aggregators=answers.aggregators).test if recalibration else (None,) * len(test)
+    thresholds = fit_thresholds(answers.val)
+    units = [*val, *(test[0].accelerated(times, answers) for times, answers in faster.items())]
+    evaluated = [row for unit in units for row in unit.headline_rows()]
     pairs = zip(test, before, strict=True)
-    evaluated += [row for part, old in pairs for row in _tested(part, old, thresholds, reference)]
-    effects = [row for part in test for row in part.effects(found.test[0].identities, reference, margin)]
-    notes = [note for part in (*val, *test) for note in not_estimable_notes(part.answers, part.split)]
+    evaluated += [row for unit, old in pairs for row in _tested(unit, old, thresholds, reference)]
+    effects = [row for unit in test for row in unit.effects(answers.test[0].identities, reference, margin)]
+    notes = [note for unit in (*val, *test) for note in not_estimable_notes(unit.answers, unit.split)]
     settings = {"replicates": replicates, "seed": seed, "margin": margin, "reference": reference}
     settings["least_positive_clusters"] = LEAST_POSITIVE
-    fitted = {"aggregators": found.aggregators, "thresholds": threshold_entries(thresholds), "fitted": found.fitted}
-    said = {**settings, **asdict(recalibration), "leaks": leaks, "notes": notes, **fitted}
-    write_text(run / "evaluation.json", json.dumps(said, indent=2) + "\n")
-    compared = [row for part in (*val, *test) for row in _compared(part, reference)]
+    fitted = {"aggregators": answers.aggregators, "thresholds": threshold_entries(thresholds), "fitted": answers.fitted}
+    content = {**settings, **asdict(recalibration), "leaks": leaks, "notes": notes, **fitted}
+    write_text(run / "evaluation.json", json.dumps(content, indent=2) + "\n")
+    compared = [row for unit in (*val, *test) for row in _compared(unit, reference)]
     return Evaluation(
         write_results(evaluated, EVALUATION_COLUMNS, run / "evaluation.csv"),
         write_results(compared, COMPARISON_COLUMNS, run / "comparisons.csv"),
@@ -113,7 +114,7 @@ def evaluate(
 
 
 def check_options(replicates: int, seed: int, margin: float) -> None:
-    """Raises ConfigError for options of which no interval or verdict can come."""
+    """Raises ConfigError for options that allow no interval or verdict."""
     check_seed(seed)
     if replicates < 2:
         raise ConfigError(f"--replicates {replicates}: an interval needs at least 2")
@@ -124,32 +125,32 @@ def check_options(replicates: int, seed: int, margin: float) -> None:
 def resampled_units(units: Sequence[SplitAnswers], split: str, replicates: int, seed: int) -> list[ResampledUnit]:
     """Returns the units of a split under one resampling of its clusters, which does not depend on the other split."""
     names = np.unique(units[0].index["cluster"])
-    weights = cluster_weights(len(names), replicates, np.random.default_rng([seed, SPLITS.index(split)]))
+    weights = cluster_weights(len(names), replicates, np.random.default_rng([seed, SPLITS[1:].index(split)]))
     return [ResampledUnit(unit, weights[np.searchsorted(names, unit.index["cluster"])], split) for unit in units]
 
 
-def _tested(part: ResampledUnit, before: SplitAnswers | None, thresholds: Thresholds, reference: str) -> Rows:
-    """Returns all that is measured on a unit of test."""
-    found = part.headline_rows()
-    if part.answers.detection:
-        found += closed_form(part) + part.measure_rows(thresholds[part.answers.unit], before)
-        found += part.efficiency_rows() if part.answers.unit in SAMPLES else []
+def _tested(unit: ResampledUnit, before: SplitAnswers | None, thresholds: Thresholds, reference: str) -> Rows:
+    """Returns the rows of evaluation.csv about a unit of test."""
+    table = unit.headline_rows()
+    if unit.answers.detection:
+        table += closed_form(unit) + unit.measure_rows(thresholds[unit.answers.unit], before)
+        table += unit.efficiency_rows() if unit.answers.unit in SAMPLES else []
     else:
-        found += part.choice_rows()
-    for inside, outside in part.subgroups:
-        contrast = reference in part.answers.rivals and part.answers.detection and len(outside.answers.index)
-        found += inside.headline_rows() + (inside.contrast_rows(outside, reference) if contrast else [])
-    return found
+        table += unit.choice_rows()
+    for inside, outside in unit.subgroups:
+        contrast = reference in unit.answers.rivals and unit.answers.detection and len(outside.answers.index)
+        table += inside.headline_rows() + (inside.contrast_rows(outside, reference) if contrast else [])
+    return table
 
 
-def _compared(part: ResampledUnit, reference: str) -> Rows:
-    found = with_p_values(part, part.difference_rows(reference), reference)
+def _compared(unit: ResampledUnit, reference: str) -> Rows:
+    table = with_p_values(unit, unit.difference_rows(reference), reference)
     inside = (
-        [row for some, _ in part.subgroups for row in some.difference_rows(reference)] if part.split == "test" else []
+        [row for some, _ in unit.subgroups for row in some.difference_rows(reference)] if unit.split == "test" else []
     )
-    return found + inside
+    return table + inside
 
 
-def _contributed(part: ResampledUnit, reference: str) -> Rows:
-    answerable = part.answers.detection and reference in part.answers.experts
-    return part.contribution_rows(reference) if answerable else []
+def _contributed(unit: ResampledUnit, reference: str) -> Rows:
+    answerable = unit.answers.detection and reference in unit.answers.experts
+    return unit.contribution_rows(reference) if answerable else []

@@ -1,4 +1,4 @@
-"""What must hold before anything is judged, and what the test set cannot tell."""
+"""Checks before evaluation: clusters in more than one split, and metrics that cannot be estimated."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _NAMED = 5
 
 
 def check_leaks(run: Path, val: SplitAnswers, test: SplitAnswers, allow_leaks: bool) -> list[str]:
-    """Returns the clusters, such as patients, in more than one split, if they are allowed.
+    """Returns the clusters (such as patients) in more than one split, if leaks are allowed.
 
     Raises:
-        DataError: There are some and they are not allowed, or a split holds one cluster only.
+        DataError: Clusters leak and leaks are not allowed, or a split holds one cluster only.
     """
     for split, answers in (("val", val), ("test", test)):
         _refuse_one_cluster(answers, split, run)
@@ -39,20 +39,20 @@ def _recorded(run: Path) -> list[str]:
         data = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     except (OSError, ValueError) as error:
         raise DataError(path, f"cannot be read ({error})", "bring it back from the prepared folder") from error
-    found = data.get("patients_in_more_than_one_split") if isinstance(data, dict) else None
-    return [str(name) for name in found] if isinstance(found, list) else []
+    names = data.get("patients_in_more_than_one_split") if isinstance(data, dict) else None
+    return [str(name) for name in names] if isinstance(names, list) else []
 
 
 def _leak(clusters: list[str], where: Path) -> DataError:
     more = f" and {len(clusters) - _NAMED} more" if len(clusters) > _NAMED else ""
     verb = "stands" if len(clusters) == 1 else "stand"
-    reason = f"{', '.join(clusters[:_NAMED])}{more} {verb} in more than one split: test is not new to the rivals"
-    hint = "divide by patient and train again; --allow-leaks tells what such a split would have published"
+    reason = f"{', '.join(clusters[:_NAMED])}{more} {verb} in more than one split: test is not independent"
+    hint = "divide by patient and train again; --allow-leaks shows the numbers that such a split would give"
     return DataError(where, reason, hint)
 
 
 def _refuse_one_cluster(answers: SplitAnswers, split: str, where: Path) -> None:
-    """Raises DataError if all units are of one cluster: no interval can come of that."""
+    """Raises DataError if all units are of one cluster: no interval can be computed."""
     clusters = answers.index["cluster"].unique()
     if len(clusters) == 1:
         reason = f"{split} holds one cluster (patient) only, {clusters[0]}: intervals resample clusters"

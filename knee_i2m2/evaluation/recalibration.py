@@ -25,7 +25,7 @@ Step = Callable[[SplitAnswers, Key, int], tuple[Change, dict[str, Any]] | None]
 
 @dataclass(frozen=True)
 class Recalibration:
-    """How answers are changed before they are judged.
+    """How answers are changed before evaluation.
 
     Attributes:
         calibration: `none`; `temperature`, with an intercept, of every unit; `weights` of the experts of a slice (and a
@@ -46,7 +46,7 @@ AS_TRAINED = Recalibration()
 
 
 def steps(recalibration: Recalibration) -> list[Step]:
-    """Returns what is done to slices, in order."""
+    """Returns the steps applied to slices, in order."""
     prior = [_prior(recalibration.prior_correction)] if recalibration.prior_correction else []
     return prior + {"none": [], "temperature": [temperature], "weights": [weights]}[recalibration.calibration]
 
@@ -54,13 +54,13 @@ def steps(recalibration: Recalibration) -> list[Step]:
 def recalibrate(
     val: SplitAnswers, test: SplitAnswers, step: Step, fitted: list[dict[str, Any]]
 ) -> tuple[SplitAnswers, SplitAnswers]:
-    """Returns both splits after a step, and notes its numbers in `fitted`; the ideal observer is left as it is."""
+    """Returns both splits after a step, and appends its parameters to `fitted`; the ideal observer is not changed."""
     log_odds = {key: [split.log_odds(key) for split in (val, test)] for key in val.logp if key[0] != IDEAL}
     for key, (before, after) in log_odds.items():
         for place, target in enumerate(val.targets):
-            if (found := step(val, key, place)) is None:
+            if (result := step(val, key, place)) is None:
                 continue
-            change, numbers = found
+            change, numbers = result
             before[:, place], after[:, place] = change(val), change(test)
             fitted.append({"unit": val.unit, "rival": key[0], "seed": key[1], "target": target, **numbers})
     vals, tests = ({key: log_probabilities(z[split]) for key, z in log_odds.items()} for split in range(2))
@@ -68,8 +68,8 @@ def recalibrate(
 
 
 def weight_opinions(answers: SplitAnswers, fitted: Sequence[Mapping[str, Any]]) -> SplitAnswers:
-    """Returns the answers with the opinions of every expert times its weight, where weights were fitted: its share."""
-    opinions = {key: {e: z.copy() for e, z in said.items()} for key, said in answers.opinions.items()}
+    """Returns the answers with the logits of every expert multiplied by its fitted weight, if weights were fitted."""
+    opinions = {key: {e: z.copy() for e, z in logits.items()} for key, logits in answers.opinions.items()}
     for note in fitted:
         for expert, weight in note.get("weights", {}).items():
             opinions[note["rival"], note["seed"]][expert][:, answers.targets.index(note["target"])] *= weight

@@ -1,4 +1,4 @@
-"""A part of what is judged, and its rows in the tables: one split, unit and subgroup under one resampling."""
+"""One split, unit and subgroup under one resampling, and its rows in the tables."""
 
 from __future__ import annotations
 
@@ -18,7 +18,6 @@ from knee_i2m2.evaluation.draws import (
     differences,
     draws,
     efficiencies,
-    metric_name,
     with_means,
     with_means_and_macro,
 )
@@ -31,7 +30,7 @@ from knee_i2m2.types import Rival
 __all__ = ["ALL", "ResampledUnit"]
 
 ALL = "all"
-"""The subgroup that everybody belongs to."""
+"""The subgroup of all units."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +38,7 @@ class ResampledUnit:
     """Answers about some units of a split, and how often each unit counts.
 
     Attributes:
-        answers: What is judged.
+        answers: Answers about these units.
         weights: Of shape (units, drawn).
         split: `val` or `test`.
         subgroup: `all`, or `name=value`.
@@ -63,58 +62,58 @@ class ResampledUnit:
     def rows(self, drawn: Draws, metric: str, **more: str) -> Rows:
         """Returns the rows of draws; subgroups have the mean over seeds only."""
         here = {"split": self.split, "unit": self.answers.unit, "subgroup": self.subgroup, "metric": metric}
-        found = rows(drawn, counts(self.answers), **here, **more)
-        return [row for row in found if self.subgroup == ALL or row["seed"] == MEAN]
+        table = rows(drawn, counts(self.answers), **here, **more)
+        return [row for row in table if self.subgroup == ALL or row["seed"] == MEAN]
 
     def headline_rows(self) -> Rows:
         """Returns AUROC, or accuracy, of every rival."""
-        return self.rows(self.complete, metric_name(self.answers))
+        return self.rows(self.complete, self.answers.metric)
 
     def difference_rows(self, against: str) -> Rows:
         """Returns every other rival minus one."""
-        return self.rows(differences(self.complete, against), metric_name(self.answers), against=against)
+        return self.rows(differences(self.complete, against), self.answers.metric, against=against)
 
     def measure_rows(self, thresholds: Mapping[tuple[Key, str], Threshold], before: SplitAnswers | None) -> Rows:
-        """Returns all other measures of findings.
+        """Returns the secondary metrics of findings.
 
         Args:
             thresholds: Fitted on val, by (rival, seed) and target.
-            before: The same units as trained, if they were recalibrated.
+            before: Answers about the same units before recalibration, if there was one.
         """
-        found = measures.ranking(self.answers, self.weights) | measures.adjusted(self.answers, self.weights)
-        found |= measures.at_thresholds(self.answers, self.weights, thresholds, self.split)
-        found |= measures.calibration(self.answers, self.weights)
+        drawn = measures.ranking(self.answers, self.weights) | measures.adjusted(self.answers, self.weights)
+        drawn |= measures.at_thresholds(self.answers, self.weights, thresholds, self.split)
+        drawn |= measures.calibration(self.answers, self.weights)
         if before is not None:
-            found |= {f"{m}_before": d for m, d in measures.calibration(before, self.weights).items()}
-        joined = {
+            drawn |= {f"{m}_before": d for m, d in measures.calibration(before, self.weights).items()}
+        averaged = {
             metric: with_means(d) if metric in measures.COUNTS else with_means_and_macro(d)
-            for metric, d in found.items()
+            for metric, d in drawn.items()
         }
-        return [row for metric, drawn in joined.items() for row in self.rows(drawn, metric)]
+        return [row for metric, d in averaged.items() for row in self.rows(d, metric)]
 
     def choice_rows(self) -> Rows:
-        """Returns all other measures of a choice of a class."""
-        found = measures.choices(self.answers, self.weights)
-        return [row for metric, drawn in found.items() for row in self.rows(with_means_and_macro(drawn), metric)]
+        """Returns the secondary metrics of predictions of one class out of several."""
+        metrics = measures.multiclass(self.answers, self.weights)
+        return [row for metric, drawn in metrics.items() for row in self.rows(with_means_and_macro(drawn), metric)]
 
     def efficiency_rows(self) -> Rows:
-        """Returns how much of the ideal observer's squared detectability every rival reaches; nothing without one."""
+        """Returns every rival's efficiency relative to the ideal observer; empty without one."""
         return self.rows(with_means_and_macro(efficiencies(self.drawn)), "efficiency")
 
     def contrast_rows(self, outside: ResampledUnit, rival: str) -> Rows:
-        """Returns the AUROC of a rival in here minus that outside, under the same resampling."""
+        """Returns the AUROC of a rival in this subgroup minus that outside it, under the same resampling."""
         others = draws(outside.answers.by(rival), outside.weights)
         return self.rows(with_means({key: self.drawn[key] - drawn for key, drawn in others.items()}), "auroc_contrast")
 
     def contribution_rows(self, rival: str) -> Rows:
-        """Returns what each expert of a rival puts into its product."""
-        found = contributions(self.answers, rival, self.weights)
+        """Returns the contribution of each expert to a rival's product."""
+        parts = contributions(self.answers, rival, self.weights)
         return [
-            row for metric, expert, drawn in found for row in self.rows({(rival, MEAN): drawn}, metric, expert=expert)
+            row for metric, expert, drawn in parts for row in self.rows({(rival, MEAN): drawn}, metric, expert=expert)
         ]
 
     def effects(self, identities: Mapping[str, Rival], reference: str, margin: float) -> Rows:
-        """Returns what modalities, their interaction and ensembling add."""
+        """Returns the effects of modalities, of their interaction and of ensembling."""
         pairs = effects_of(identities, reference)
         here = {"split": self.split, "unit": self.answers.unit}
         return list(effect_rows(self.complete, pairs, self.answers.targets, margin, **here))
@@ -135,7 +134,7 @@ class ResampledUnit:
         return ResampledUnit(self.answers.only(chosen), self.weights[chosen], self.split, subgroup)
 
     def accelerated(self, times: str, answers: SplitAnswers) -> ResampledUnit:
-        """Returns what was said of the same units after a scan so many times as fast."""
+        """Returns the same units with the answers after a faster scan."""
         return replace(self, answers=answers, subgroup=f"acceleration={times}")
 
 

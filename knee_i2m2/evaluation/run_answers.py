@@ -1,4 +1,4 @@
-"""What is judged: the answers of a run per unit, as trained or recalibrated; all that is fitted is fitted on val."""
+"""Answers of a run per slice, volume and patient, as trained or recalibrated; everything is fitted on val."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from knee_i2m2.evaluation.recalibration import (
 from knee_i2m2.evaluation.split_answers import SplitAnswers, read_split_answers
 from knee_i2m2.evaluation.statistics.aggregation import choose
 from knee_i2m2.evaluation.units import LEVELS, group_truth, grouped, name_smallest_unit
+from knee_i2m2.types import SPLITS
 
 __all__ = ["RunAnswers", "run_answers"]
 
@@ -33,8 +34,8 @@ class RunAnswers:
     Attributes:
         val: Answers on val by unit.
         test: Answers on test by unit.
-        aggregators: Unit -> target -> how the slices of a group are joined.
-        fitted: What was fitted by recalibration, one entry per unit, rival, seed and target.
+        aggregators: Unit -> target -> the function that aggregates the slices of a group.
+        fitted: Parameters fitted by recalibration, one entry per unit, rival, seed and target.
     """
 
     val: tuple[SplitAnswers, ...]
@@ -48,18 +49,18 @@ def run_answers(
 ) -> RunAnswers:
     """Returns a run's answers per slice (or sample), volume and patient.
 
-    A choice of a class has no "suspicious" end, so that only its samples are judged.
+    Predictions of one class out of several are not aggregated: only their samples are evaluated.
 
     Args:
         run: The run folder.
-        recalibration: How answers are changed before they are judged.
-        aggregators: Unit -> target -> how the slices of a group are joined; chosen on val by default.
+        recalibration: How answers are changed before evaluation.
+        aggregators: Unit -> target -> the function that aggregates the slices of a group; chosen on val by default.
 
     Raises:
         ConfigError: The recalibration does not fit the run.
         DataError: Prediction files are missing or damaged, or two rivals answered different questions.
     """
-    val, test = (name_smallest_unit(read_split_answers(run, split)) for split in ("val", "test"))
+    val, test = (name_smallest_unit(read_split_answers(run, split)) for split in SPLITS[1:])
     _check(recalibration, val)
     fitted: list[dict[str, Any]] = []
     for step in steps(recalibration):
@@ -67,7 +68,7 @@ def run_answers(
     val, test = (weight_opinions(split, fitted) for split in (val, test))
     if not val.detection or val.unit == "sample":
         return RunAnswers((val,), (test,), {}, fitted)
-    aggregators = aggregators or {unit: _chosen(val, unit) for unit in LEVELS}
+    aggregators = aggregators or {unit: _best_aggregators(val, unit) for unit in LEVELS}
     pairs = [tuple(grouped(slices, unit, names) for slices in (val, test)) for unit, names in aggregators.items()]
     if recalibration.calibration != "none":  # a maximum of calibrated slices is not calibrated
         pairs = [recalibrate(*pair, temperature, fitted) for pair in pairs]
@@ -84,15 +85,15 @@ def _check(recalibration: Recalibration, answers: SplitAnswers) -> None:
     for rival in recalibration.prior_correction:
         if rival not in answers.rivals:
             raise ConfigError(f"--prior-correction: there is no rival {rival}; {suggestion(rival, answers.rivals)}")
-    asked = recalibration.prior_correction if recalibration.calibration != "weights" else {*answers.rivals} - {IDEAL}
-    for rival in sorted(asked):
+    needing = recalibration.prior_correction if recalibration.calibration != "weights" else {*answers.rivals} - {IDEAL}
+    for rival in sorted(needing):
         if not answers.experts.get(rival):
             needed = "which --calibration weights and --prior-correction need; leave them out"
             raise ConfigError(f"the predictions of {rival} hold no experts' logits, {needed}")
 
 
-def _chosen(val: SplitAnswers, unit: str) -> dict[str, str]:
-    """Returns the aggregator of each target that is best on val, on average over all rivals and seeds."""
+def _best_aggregators(val: SplitAnswers, unit: str) -> dict[str, str]:
+    """Returns the aggregator of each target with the largest AUROC on val, averaged over rivals and seeds."""
     codes = np.unique(val.index[LEVELS[unit]].astype(str), return_inverse=True)[1]
     truth = group_truth(val.truth, codes, int(codes.max()) + 1)
     scores = [val.log_odds(key) for key in val.logp if key[0] != IDEAL]

@@ -1,4 +1,4 @@
-"""Which single answers are worth a look: the falsest first."""
+"""Selection of single cases for the report: the most confident errors first."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["SelectedCase", "select_cases"]
 
 
 class SelectedCase(NamedTuple):
-    """An answer: its row, its target's place, and what it is."""
+    """A case: the row of its unit, the place of its target, and the kind of answer, such as `false negative`."""
 
     row: int
     place: int
@@ -25,15 +25,15 @@ class SelectedCase(NamedTuple):
 def select_cases(
     answers: SplitAnswers, log_odds: Float[np.ndarray, "units targets"], thresholds: Mapping[str, float], number: int
 ) -> list[SelectedCase]:
-    """Returns the surest false positives and negatives, then the surest true positives, in turn over the targets.
+    """Returns the most confident errors, then the most confident true positives, alternating over the targets.
 
-    Of each cluster (patient) there is at most one unit a target.
+    At most one unit per cluster (patient) and target.
 
     Args:
-        answers: Who, and what is true.
-        log_odds: What was said.
-        thresholds: By target, in log-odds; targets without one are passed over.
-        number: How many at most.
+        answers: Units and their truth.
+        log_odds: Answers, as log-odds of class 1.
+        thresholds: By target, in log-odds; targets without one are skipped.
+        number: Largest number of cases.
     """
     queues = [
         _ordered(answers, log_odds[:, place] - thresholds[target], place)
@@ -45,17 +45,17 @@ def select_cases(
 
 
 def _ordered(answers: SplitAnswers, beyond: Float[np.ndarray, " units"], place: int) -> Iterator[SelectedCase]:
-    """Yields a target's answers, false ones first: positives and negatives in turn, each from the surest on."""
+    """Yields a target's cases: errors of both kinds in turn, then true positives, most confident first."""
     truth, seen = answers.truth[:, place], set()
-    missed = [(row, "false negative") for row in _by_sureness(-beyond, (truth == 1) & (beyond <= 0))]
-    alarms = [(row, "false positive") for row in _by_sureness(beyond, (truth == 0) & (beyond > 0))]
-    right = [(row, "true positive") for row in _by_sureness(beyond, (truth == 1) & (beyond > 0))]
-    for found in (*chain.from_iterable(zip_longest(missed, alarms)), *right):
-        if found is not None and (cluster := answers.index["cluster"].iloc[found[0]]) not in seen:
+    missed = [(row, "false negative") for row in _by_confidence(-beyond, (truth == 1) & (beyond <= 0))]
+    alarms = [(row, "false positive") for row in _by_confidence(beyond, (truth == 0) & (beyond > 0))]
+    right = [(row, "true positive") for row in _by_confidence(beyond, (truth == 1) & (beyond > 0))]
+    for case in (*chain.from_iterable(zip_longest(missed, alarms)), *right):
+        if case is not None and (cluster := answers.index["cluster"].iloc[case[0]]) not in seen:
             seen.add(cluster)
-            yield SelectedCase(int(found[0]), place, found[1])
+            yield SelectedCase(int(case[0]), place, case[1])
 
 
-def _by_sureness(sureness: Float[np.ndarray, " units"], chosen: np.ndarray) -> list[int]:
+def _by_confidence(confidence: Float[np.ndarray, " units"], chosen: np.ndarray) -> list[int]:
     rows = np.flatnonzero(chosen)
-    return rows[np.argsort(-sureness[rows], kind="stable")].tolist()
+    return rows[np.argsort(-confidence[rows], kind="stable")].tolist()

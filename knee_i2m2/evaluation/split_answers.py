@@ -1,4 +1,4 @@
-"""Answers of every rival to the same questions about the same units."""
+"""Answers of every rival about the units of one split."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from knee_i2m2.types import Rival
 
 __all__ = [
     "CHOICE",
-    "SPLITS",
     "Key",
     "SplitAnswers",
     "answers_from_table",
@@ -24,8 +23,6 @@ __all__ = [
     "prediction_files",
     "read_split_answers",
 ]
-
-SPLITS = ("val", "test")
 
 Logp = Float[np.ndarray, "units targets classes"]
 
@@ -35,12 +32,12 @@ Key = tuple[str, str]
 
 @dataclass(frozen=True)
 class SplitAnswers:
-    """Who was asked what, what is true, and what every rival said.
+    """Units of a split, their truth, and the answers of every rival.
 
     Attributes:
         unit: What a row is: `sample`, `slice`, `volume`.
         index: One row per unit: `sample, series, cluster`, `position` if it is known, and the subgroup columns.
-        targets: The questions.
+        targets: Names of the targets.
         truth: Classes of shape (units, targets); -1 is unknown.
         logp: Log-probabilities by (rival, seed).
         opinions: Raw logits of every expert by (rival, seed); none where units are groups of samples.
@@ -62,8 +59,13 @@ class SplitAnswers:
 
     @property
     def detection(self) -> bool:
-        """Whether every target is a finding, there or not; else the one target, `label`, is a choice of a class."""
+        """Whether targets are findings, present or absent; else the one target, `label`, has several classes."""
         return self.classes == 2 and self.targets != (CHOICE,)
+
+    @property
+    def metric(self) -> str:
+        """The headline metric: `auroc` of findings, else `accuracy`."""
+        return "auroc" if self.detection else "accuracy"
 
     @property
     def rivals(self) -> dict[str, list[str]]:
@@ -72,8 +74,8 @@ class SplitAnswers:
 
     @property
     def experts(self) -> dict[str, tuple[str, ...]]:
-        """Experts of every rival whose opinions are known."""
-        return {rival: tuple(said) for (rival, _), said in self.opinions.items()}
+        """Experts of every rival whose logits are known."""
+        return {rival: tuple(logits) for (rival, _), logits in self.opinions.items()}
 
     @property
     def subgroups(self) -> tuple[str, ...]:
@@ -81,24 +83,24 @@ class SplitAnswers:
         return tuple(column for column in self.index.columns if column not in _NO_SUBGROUP)
 
     def log_odds(self, key: Key) -> Float[np.ndarray, "units targets"]:
-        """Returns what a rival says of two classes, as log-odds of class 1."""
+        """Returns a rival's log-odds of class 1 of two."""
         return self.logp[key][..., 1] - self.logp[key][..., 0]
 
     def by(self, rival: str) -> SplitAnswers:
         """Returns the answers of one rival."""
-        logp, opinions = ({k: v for k, v in part.items() if k[0] == rival} for part in (self.logp, self.opinions))
+        logp, opinions = ({k: v for k, v in values.items() if k[0] == rival} for values in (self.logp, self.opinions))
         return replace(self, logp=logp, opinions=opinions)
 
     def only(self, chosen: Bool[np.ndarray, " units"]) -> SplitAnswers:
         """Returns the answers about some of the units."""
         index = self.index[chosen].reset_index(drop=True)
         logp = {key: p[chosen] for key, p in self.logp.items()}
-        opinions = {key: {e: z[chosen] for e, z in said.items()} for key, said in self.opinions.items()}
+        opinions = {key: {e: z[chosen] for e, z in logits.items()} for key, logits in self.opinions.items()}
         return replace(self, index=index, truth=self.truth[chosen], logp=logp, opinions=opinions)
 
 
 CHOICE = "label"
-"""The target of a task that asks which class it is."""
+"""The target of a task with several classes."""
 
 _NO_SUBGROUP = ("sample", "series", "cluster", "position")
 
@@ -118,23 +120,23 @@ def prediction_files(run: Path, split: str) -> dict[tuple[str, str], Path]:
 
 
 def read_split_answers(run: Path, split: str) -> SplitAnswers:
-    """Returns what all rivals of a run said about the samples of a split, ordered by sample.
+    """Returns the answers of all rivals of a run about a split, ordered by sample.
 
     Raises:
-        DataError: A prediction file is missing or damaged, or two rivals answered different questions.
+        DataError: A prediction file is missing or damaged, or two rivals differ in samples, targets or truth.
     """
     paths = prediction_files(run, split)
-    said: dict[Key, SplitAnswers] = {}
+    by_key: dict[Key, SplitAnswers] = {}
     for key, path in paths.items():
-        said[key] = one = answers_from_table(
-            predictions.read(path), key, next(iter(said.values())).targets if said else ()
+        by_key[key] = one = answers_from_table(
+            predictions.read(path), key, next(iter(by_key.values())).targets if by_key else ()
         )
-        first = next(iter(said))
-        if reason := disagreement(said[first], one, first[0], key[0]):
+        first = next(iter(by_key))
+        if reason := disagreement(by_key[first], one, first[0], key[0]):
             raise DataError(path, reason, "predict both again on the same split")
-    logp, opinions = ({key: getattr(one, what)[key] for key, one in said.items()} for what in ("logp", "opinions"))
-    identities = {name: one.identities[name] for (name, _), one in said.items()}
-    return replace(said[next(iter(said))], logp=logp, opinions=opinions, identities=identities)
+    logp, opinions = ({key: getattr(one, what)[key] for key, one in by_key.items()} for what in ("logp", "opinions"))
+    identities = {name: one.identities[name] for (name, _), one in by_key.items()}
+    return replace(by_key[next(iter(by_key))], logp=logp, opinions=opinions, identities=identities)
 
 
 def answers_from_table(frame: pd.DataFrame, key: Key, order: tuple[str, ...] = ()) -> SplitAnswers:
@@ -142,35 +144,35 @@ def answers_from_table(frame: pd.DataFrame, key: Key, order: tuple[str, ...] = (
 
     Args:
         frame: A validated table.
-        key: Whose answers they are.
+        key: Rival and seed.
         order: The order of the targets, where they are those of the table.
     """
     named = tuple(str(target) for target in frame["target"].unique())
     targets = order if set(order) == set(named) else named
     place = frame["target"].map({target: i for i, target in enumerate(targets)})
-    asked = frame.assign(sample=frame["sample"].astype(str), _place=place)
-    asked = asked.sort_values(["sample", "_place"], ignore_index=True)
+    rows = frame.assign(sample=frame["sample"].astype(str), _place=place)
+    rows = rows.sort_values(["sample", "_place"], ignore_index=True)
     shape = (-1, len(targets), predictions.classes(frame))
     known = [column for column in _NO_SUBGROUP if column in frame]
     return SplitAnswers(
         unit="sample",
-        index=asked[[*known, *predictions.subgroups(frame)]].iloc[:: len(targets)].reset_index(drop=True),
+        index=rows[[*known, *predictions.subgroups(frame)]].iloc[:: len(targets)].reset_index(drop=True),
         targets=targets,
-        truth=asked["truth"].to_numpy(dtype=np.int64).reshape(shape[:2]),
-        logp={key: _columns(asked, "logp").reshape(shape)},
-        opinions={key: _opinions(asked, shape)},
+        truth=rows["truth"].to_numpy(dtype=np.int64).reshape(shape[:2]),
+        logp={key: _columns(rows, "logp").reshape(shape)},
+        opinions={key: _opinions(rows, shape)},
         identities={key[0]: predictions.rival(frame)},
     )
 
 
 def disagreement(first: SplitAnswers, second: SplitAnswers, one: str, other: str) -> str | None:
-    """Returns why two sets of answers are not about the same questions, or None if they are.
+    """Returns why two sets of answers cannot be paired, or None if they can.
 
     Args:
         first: Answers ordered by sample.
         second: Others.
-        one: What the first are called.
-        other: What the second are called.
+        one: Name of the first, for the message.
+        other: Name of the second.
     """
     samples = first.index["sample"]
     if alone := sorted({*samples} ^ {*second.index["sample"]}):

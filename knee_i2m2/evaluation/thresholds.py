@@ -27,7 +27,7 @@ def _fitted(answers: SplitAnswers) -> dict[tuple[Key, str], Threshold]:
 
 
 def threshold_entries(thresholds: Thresholds) -> list[dict[str, object]]:
-    """Returns one entry a threshold, for a file; what is not estimable is null."""
+    """Returns one entry per threshold, for evaluation.json; null if not estimable."""
     return [
         {"unit": unit, "rival": rival, "seed": seed, "target": target, **_entry(threshold)}
         for unit, fitted in thresholds.items()

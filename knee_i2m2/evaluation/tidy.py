@@ -70,9 +70,9 @@ def counts(answers: SplitAnswers) -> Rows:
 
 
 def rows(drawn: Mapping[Key, np.ndarray], counted: Rows, **constant: str) -> Rows:
-    """Returns one row per (rival, seed) and target: the estimate of each draw beside its counts.
+    """Returns one row per (rival, seed) and target: the estimate of each draw with its counts.
 
-    The mean over seeds has the standard deviation over seeds in a column of its own: it is no part of the interval.
+    The standard deviation over seeds is a separate column of the mean over seeds; it is not part of the interval.
 
     Args:
         drawn: Arrays of shape (targets, 1 + replicates) by (rival, seed), with or without a last row for `macro`.

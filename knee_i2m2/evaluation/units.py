@@ -1,4 +1,4 @@
-"""Units that a number is about: a sample, a slice, a volume, a patient."""
+"""Units of evaluation: samples, slices, volumes, patients."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from knee_i2m2.evaluation.statistics.aggregation import AGGREGATORS
 __all__ = ["LEVELS", "NO_SERIES", "group_truth", "grouped", "log_probabilities", "name_smallest_unit"]
 
 NO_SERIES = "-"
-"""What the `series` column holds where samples belong to no series."""
+"""Content of the `series` column if samples belong to no series."""
 
 LEVELS = {"volume": "series", "patient": "cluster"}
 """Unit -> the column whose values its slices share."""
 
 
 def name_smallest_unit(answers: SplitAnswers) -> SplitAnswers:
-    """Returns the answers with their smallest unit named: slices where findings are asked of series, else samples."""
-    alone = not answers.detection or bool((answers.index["series"] == NO_SERIES).all())
-    return replace(answers, unit="sample" if alone else "slice")
+    """Returns the answers with `unit` set: slices for findings in series of slices, else samples."""
+    no_series = not answers.detection or bool((answers.index["series"] == NO_SERIES).all())
+    return replace(answers, unit="sample" if no_series else "slice")
 
 
 def grouped(slices: SplitAnswers, unit: str, aggregators: Mapping[str, str]) -> SplitAnswers:
-    """Returns what is true and said of each volume or patient.
+    """Returns truth and aggregated answers of each volume or patient.
 
     Subgroup columns that change within a group are dropped.
 
@@ -45,7 +45,7 @@ def grouped(slices: SplitAnswers, unit: str, aggregators: Mapping[str, str]) -> 
 
     return SplitAnswers(
         unit=unit,
-        index=_who(slices, codes, names),
+        index=_group_index(slices, codes, names),
         targets=slices.targets,
         truth=group_truth(slices.truth, codes, len(names)),
         logp={key: log_probabilities(of(slices.log_odds(key))) for key in slices.logp},
@@ -62,7 +62,7 @@ def group_truth(
     groups: Int[np.ndarray, " slices"],
     count: int,
 ) -> Int[np.ndarray, "groups targets"]:
-    """Returns 1 if any slice is positive, else -1 if any is unknown, else 0.
+    """Returns 1 if any slice is positive, else -1 (unknown) if any is unknown, else 0.
 
     Args:
         truth: 0, 1, or -1 for unknown.
@@ -75,8 +75,8 @@ def group_truth(
     return np.where(positive, 1, np.where(unknown, -1, 0))
 
 
-def _who(slices: SplitAnswers, codes: Int[np.ndarray, " slices"], names: np.ndarray) -> pd.DataFrame:
-    """Returns one row a group; the series of a patient is the patient."""
+def _group_index(slices: SplitAnswers, codes: Int[np.ndarray, " slices"], names: np.ndarray) -> pd.DataFrame:
+    """Returns one row per group; a patient is its own series."""
     groups = slices.index.groupby(codes, sort=True)
     constant = [column for column in slices.subgroups if groups[column].nunique(dropna=False).max() == 1]
     firsts = groups[["cluster", *constant]].first()
