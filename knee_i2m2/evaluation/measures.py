@@ -104,7 +104,7 @@ def _ranking(truth: np.ndarray, z: np.ndarray, weights: Weights) -> OneTarget:
     known = truth >= 0
     return {
         "auprc": average_precision(truth, z, weights),
-        "prevalence": weighted_mean(truth[known] == 1, weights[known]),
+        "prevalence": weighted_mean((truth[known] == 1).astype(float), weights[known]),
         **{f"sensitivity_at_specificity_{s}": sensitivity_at_specificity(truth, z, weights, s / 100) for s in _FIXED},
         **{f"specificity_at_sensitivity_{s}": specificity_at_sensitivity(truth, z, weights, s / 100) for s in _FIXED},
     }

@@ -16,22 +16,22 @@ from knee_i2m2.files import write_text
 from knee_i2m2.report.elements.cells import Cell, Row, Rows, Table, cell, grid_rows
 from knee_i2m2.report.elements.rendering import render
 from knee_i2m2.report.elements.section import Point, Section
-from knee_i2m2.report.elements.words import METRICS, interval, number, p_value, sentence
+from knee_i2m2.report.elements.words import interval, metric_name, number, p_value, sentence
 
 __all__ = ["write_comparison"]
 
 VERDICTS = {"adds": "better", "costs": "worse"}
-"""What verdicts about effects are called where two runs are compared; the others keep their words."""
+"""Verdict about an effect -> verdict about a run; the others are the same."""
 
 
 def write_comparison(table: pd.DataFrame, out: Path, runs: Sequence[str], notes: Sequence[str]) -> Path:
     """Writes compare.html (one offline file) and compare.md.
 
     Args:
-        table: What `compare` found.
+        table: Table of `compare`.
         out: Folder.
         runs: Names of the runs; all others are compared with the first.
-        notes: Sentences about what could not be compared.
+        notes: Sentences about rivals that are not compared.
 
     Returns:
         The path of compare.html.
@@ -78,20 +78,20 @@ def _main(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _headline(table: pd.DataFrame, run: str, against: str) -> str:
-    """Returns in one sentence where the reference of a run stands beside that of the first."""
+    """Returns one sentence about the reference of a run and that of the first."""
     rows = _main(table)
     row = rows[rows["target"] == MACRO].iloc[0] if MACRO in set(rows["target"]) else rows.iloc[0]
     mean = "mean " if (rows["target"] != MACRO).sum() > 1 else ""
-    begin = f"For {row['rival']} the {mean}{METRICS[row['metric']]} per {row['unit']}"
+    begin = f"For {row['rival']} the {mean}{metric_name(row['metric'])} per {row['unit']}"
     if not math.isfinite(row["value"]):
         return f"{begin} of {run} and {against} cannot be compared."
     away = {1: f"{number(row['value'])} above", -1: f"{number(-row['value'])} below", 0: "equal to"}
-    told = f"{begin} is {number(row['second'])} in {run}, {away[int(np.sign(row['value']))]} that in {against}"
-    return f"{told} (95\u00a0% interval of the paired difference {number(row['low'])} to {number(row['high'])})."
+    text = f"{begin} is {number(row['second'])} in {run}, {away[int(np.sign(row['value']))]} that in {against}"
+    return f"{text} (95\u00a0% interval of the paired difference {number(row['low'])} to {number(row['high'])})."
 
 
 def _points(table: pd.DataFrame) -> Iterator[Point]:
-    """Yields what is to be said of every target about the reference."""
+    """Yields the verdict about the reference on every target."""
     rows = _main(table)
     for row in rows[rows["target"] != MACRO].to_dict("records"):
         verdict = VERDICTS.get(str(row["verdict"]), str(row["verdict"]))
@@ -106,8 +106,8 @@ def _differences(table: pd.DataFrame, unit: str, place: int) -> Table:
 
     def form(row: Row) -> Cell:
         verdict = str(row["verdict"]) if isinstance(row["verdict"], str) else ""
-        told = " · ".join(part for part in (VERDICTS.get(verdict, verdict), p_value(_float(row["p_holm"]))) if part)
-        return cell(row, (-end, end), told if math.isfinite(_float(row["value"])) else "")
+        text = " · ".join(part for part in (VERDICTS.get(verdict, verdict), p_value(_float(row["p_holm"]))) if part)
+        return cell(row, (-end, end), text if math.isfinite(_float(row["value"])) else "")
 
     title = f"Differences per {unit}"
     return Table(f"run_{place}_{unit}", title, *_columns_and_rows(rows, form), zero=50.0)
@@ -119,12 +119,12 @@ def _values(table: pd.DataFrame, unit: str, place: int, run: str, against: str) 
     def form(row: Row) -> Cell:
         return Cell(f"{number(_float(row['first']))} → {number(_float(row['second']))}")
 
-    title = f"{METRICS[rows['metric'].iloc[0]]} per {unit}: {against} → {run}"
+    title = f"{metric_name(rows['metric'].iloc[0])} per {unit}: {against} → {run}"
     return Table(f"values_{place}_{unit}", title, *_columns_and_rows(rows, form))
 
 
 def _columns_and_rows(rows: pd.DataFrame, form: Callable[[Row], Cell]) -> tuple[tuple[str, ...], Rows]:
-    """Returns columns and rows: targets by rivals, the reference first and the ceiling last."""
+    """Returns columns and rows: targets by rivals, the reference first and the ideal observer last."""
     order = {REFERENCE: -1, IDEAL: 1}
     rivals = sorted(rows["rival"].unique(), key=lambda rival: (order.get(rival, 0), rival))
     targets = list(dict.fromkeys(rows["target"]))

@@ -9,12 +9,12 @@ import pandas as pd
 
 from knee_i2m2.evaluation.tidy import MACRO
 from knee_i2m2.report.elements.verdicts import sentences
-from knee_i2m2.report.elements.words import METRICS, interval, number
+from knee_i2m2.report.elements.words import interval, metric_name, number
 
 __all__ = ["bench_table", "headline_table", "verdict_lines"]
 
 _HEADLINE = ("auroc", "accuracy", "efficiency")
-"""What fits a terminal; everything else is in the report."""
+"""Metrics in the terminal; the report holds the others."""
 
 
 def headline_table(evaluation: pd.DataFrame) -> str:
@@ -25,23 +25,23 @@ def headline_table(evaluation: pd.DataFrame) -> str:
     """
     here = (evaluation["split"] == "test") & (evaluation["seed"] == "mean") & (evaluation["subgroup"] == "all")
     blocks = evaluation[here & evaluation["metric"].isin(_HEADLINE)].groupby(["metric", "unit"], sort=False)
-    named = ((f"{METRICS.get(metric, metric)} per {unit}, test", rows) for (metric, unit), rows in blocks)
+    named = ((f"{metric_name(metric)} per {unit}, test", rows) for (metric, unit), rows in blocks)
     return "\n\n".join(_block(title, rows) for title, rows in named)
 
 
 def verdict_lines(effects: pd.DataFrame, margin: float | None = None) -> str:
-    """Returns a sentence per target about what it depends on, at the smallest unit; nothing where no effect is known.
+    """Returns a sentence per target about what it depends on, for the smallest unit; empty without effects.
 
     Args:
         effects: Table of effects, as `evaluate` returns it.
-        margin: From which difference on an effect is named.
+        margin: Smallest difference that is reported as an effect.
     """
     units = [] if effects.empty else effects["unit"].unique()[:1]
     return "\n".join(line for unit in units for line in sentences(effects, unit, margin).values())
 
 
 def bench_table(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Returns a line per way to do something: its time, and that time beside the peer's and the limit's.
+    """Returns a line per implementation: its time, and the time relative to the peer's and the limit's.
 
     Args:
         rows: `what, unit, ms, times_peer, times_limit` of each.
@@ -54,7 +54,7 @@ def bench_table(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _block(title: str, rows: pd.DataFrame) -> str:
-    """Returns one table, its rivals from best to worst; where there is one target, its mean is not repeated."""
+    """Returns one table, its rivals from best to worst; with one target, the mean over targets is left out."""
     rows = rows if rows["target"].nunique() > 2 else rows[rows["target"] != MACRO]
     cells = [f"{number(v)} {interval(low, high)}".strip() for v, low, high in rows[["value", "low", "high"]].to_numpy()]
     wide = rows.assign(cell=cells).pivot(index="rival", columns="target", values="cell")

@@ -11,7 +11,7 @@ from knee_i2m2.report.elements.cells import csv, safe
 from knee_i2m2.report.elements.inputs import Record, read_record
 from knee_i2m2.report.elements.rendering import render, svg_document
 from knee_i2m2.report.elements.section import Section
-from knee_i2m2.report.elements.words import METRICS, headline
+from knee_i2m2.report.elements.words import headline, metric_name
 from knee_i2m2.report.paper.model_card import model_card
 from knee_i2m2.report.paper.reporting_sheet import reporting_sheet
 from knee_i2m2.report.paper.summary import leak_warning
@@ -25,7 +25,7 @@ __all__ = ["write_report"]
 
 
 def write_report(run: Path) -> Path:
-    """Writes report.html (one offline file) of an evaluated run, and what goes into a paper.
+    """Writes report.html (one offline file) of an evaluated run, and the files for a paper.
 
     That is report.md, reporting_sheet.md (after CLAIM), model_card.md, tables (CSV, LaTeX) and figures (SVG).
 
@@ -47,11 +47,11 @@ def write_report(run: Path) -> Path:
 
 
 def _sections(record: Record) -> list[Section]:
-    """Returns what there is to tell, in the order in which it is read; single cases take the room that is left."""
+    """Returns the sections in their order on the page; single cases get the remaining bytes."""
     before, after = [*result_sections(record)], [*explanation_sections(record), *run_detail_sections(record)]
-    taken = sum(len(picture.svg) for section in (*before, *after) for picture in section.pictures)
-    made = (*before, browser_section(record.cases, _ROOM - taken), *after)
-    return [section for section in made if not section.empty]
+    used = sum(len(picture.svg) for section in (*before, *after) for picture in section.pictures)
+    sections = (*before, browser_section(record.cases, _ROOM - used), *after)
+    return [section for section in sections if not section.empty]
 
 
 _ROOM = 9_000_000
@@ -68,12 +68,12 @@ def _write_parts(run: Path, record: Record, sections: Sequence[Section]) -> None
     measures = measures_frame(record).map(lambda value: safe(value) if isinstance(value, str) else value)
     write_text(run / "tables" / "measures.csv", measures.to_csv(index=False, lineterminator="\n"))
     for table in sections[0].tables:
-        caption = f"{METRICS[record.metric]} {table.title} on test: means over seeds with 95 % intervals."
+        caption = f"{metric_name(record.metric)} {table.title} on test: means over seeds with 95 % intervals."
         write_text(run / "tables" / f"{table.name}.tex", latex(table, caption))
 
 
 def _values(record: Record, sections: Sequence[Section]) -> dict[str, Any]:
-    """Returns what the page says."""
+    """Returns the values of the templates."""
     return {
         "sections": sections,
         "name": record.name,

@@ -1,4 +1,4 @@
-"""Sections about where a run's numbers come from."""
+"""Sections about the data, training and environment of a run."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _NAMED = 12
 
 
 def run_detail_sections(record: Record) -> Iterator[Section]:
-    """Yields what is not estimable, whom the data are about, how rivals were trained, and how to repeat it."""
+    """Yields what is not estimable, the patients, the training, the data, and the environment."""
     yield _limits(record)
     yield _audit(record)
     yield _training(record)
@@ -31,7 +31,7 @@ def _limits(record: Record) -> Section:
     return Section(
         "limits",
         "What is not estimable, and why",
-        ("No number is better than one that the test set does not support.",),
+        ("A number that the test set does not support is left out.",),
         notes=tuple(sentence(str(note)) for note in record.settings["notes"]),
     )
 
@@ -39,46 +39,46 @@ def _limits(record: Record) -> Section:
 def _audit(record: Record) -> Section:
     leaks = [str(name) for name in record.settings["leaks"]]
     clusters = record.answers.index["cluster"].nunique()
-    held = f"Test holds {clusters} clusters, such as patients"
+    size = f"Test holds {clusters} clusters, such as patients"
     return Section(
         "patients",
         f"{'Patients' if record.answers.detection else 'Clusters'}, and whether any of them leaks",
-        () if leaks else (f"{held}; {_audited(record)}.",),
-        warning=_leak(leaks, held) if leaks else "",
+        () if leaks else (f"{size}; {_audited(record)}.",),
+        warning=_leak(leaks, size) if leaks else "",
         pictures=(flow_picture(record),),
         tables=without_none([counts_table(record)]),
     )
 
 
 def _audited(record: Record) -> str:
-    """Returns what is known where nothing leaks: prediction files tell of val and test only."""
+    """Returns what is known if nothing leaks: prediction files hold val and test only."""
     if train_known(record):
-        return "none of them stands in another split"
-    return "none of them stands in val; whether any stands in train is not recorded with this run"
+        return "none of them is in another split"
+    return "none of them is in val; whether any is in train is not recorded with this run"
 
 
-def _leak(leaks: list[str], held: str) -> str:
+def _leak(leaks: list[str], size: str) -> str:
     more = [f"{len(leaks) - _NAMED} more"] if len(leaks) > _NAMED else []
     named = listing([*leaks[:_NAMED], *more])
-    verb = "stands" if len(leaks) == 1 else "stand"
+    verb = "is" if len(leaks) == 1 else "are"
     return (
-        f"The split leaks. {held}; {named} {verb} in more than one split, so that rivals have seen what they are "
-        "tested on: every number on this page may be too good, and none of them should be published."
+        f"The split leaks. {size}; {named} {verb} in more than one split, so that test is not independent of "
+        "training and model selection: every number on this page may be too good and should not be published."
     )
 
 
 def _training(record: Record) -> Section:
-    return Section("training", "Training", ("Every seed is a line.",), pictures=tuple(training_pictures(record)))
+    return Section("training", "Training", ("One line per seed.",), pictures=tuple(training_pictures(record)))
 
 
 def _budget(record: Record) -> Section:
-    text = "A rival that starts from experts trained alone costs their training as well."
+    text = "Rivals with a warm start also need the training of their single experts."
     return Section("budget", "Budget", (text,), tables=without_none([budget_table(record)]))
 
 
 def _data(record: Record) -> Section:
-    told = facts(record.data, leave_out=("counts", "task", "targets"))
-    return Section("data", "Data", facts=tuple(told))
+    values = facts(record.data, leave_out=("counts", "task", "targets"))
+    return Section("data", "Data", facts=tuple(values))
 
 
 def _environment(record: Record) -> Section:

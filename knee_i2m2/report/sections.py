@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from knee_i2m2.report.elements.inputs import Record
 from knee_i2m2.report.elements.section import Point, Section, without_none
 from knee_i2m2.report.elements.verdicts import criterion, verdicts
-from knee_i2m2.report.elements.words import METRICS
+from knee_i2m2.report.elements.words import metric_name
 from knee_i2m2.report.figures.curves import decision_pictures, precision_pictures, roc_pictures
 from knee_i2m2.report.figures.forest import acceleration_picture, acceleration_table, forest_pictures, forest_table
 from knee_i2m2.report.figures.overview import adjusted_pictures, efficiency_picture
@@ -21,12 +21,12 @@ __all__ = ["explanation_sections", "result_sections"]
 
 
 def result_sections(record: Record) -> Iterator[Section]:
-    """Yields what was found: the headline, what targets depend on, how sure, at which price of errors, in whom."""
+    """Yields the headline, verdicts, differences, curves, operating points, calibration and subgroups."""
     yield _headline(record)
     yield _verdicts(record)
     yield _differences(record)
     yield _position(record)
-    yield _choices(record)
+    yield _multiclass(record)
     yield _curves(record)
     yield _operating(record)
     yield _calibration(record)
@@ -36,7 +36,7 @@ def result_sections(record: Record) -> Iterator[Section]:
 
 
 def explanation_sections(record: Record) -> Iterator[Section]:
-    """Yields what stands behind the findings: maps, experts, the ideal observer, other intervals."""
+    """Yields what explains the results: maps, experts, the ideal observer, other intervals."""
     yield saliency_section(record.cases)
     yield _experts(record)
     yield _efficiency(record)
@@ -44,10 +44,10 @@ def explanation_sections(record: Record) -> Iterator[Section]:
 
 
 def _headline(record: Record) -> Section:
-    metric = METRICS[record.metric]
-    others = "rivals stand from best to worst"
+    metric = metric_name(record.metric)
+    others = "rivals are ordered from best to worst"
     order = (
-        f"{record.reference} stands first, the other {others}" if record.reference in record.rivals else f"The {others}"
+        f"{record.reference} comes first, the other {others}" if record.reference in record.rivals else f"The {others}"
     )
     return Section(
         "results",
@@ -59,13 +59,13 @@ def _headline(record: Record) -> Section:
 
 
 def _verdicts(record: Record) -> Section:
-    margin, unit, metric = float(record.settings["margin"]), record.answers.unit, METRICS[record.metric]
+    margin, unit, metric = float(record.settings["margin"]), record.answers.unit, metric_name(record.metric)
     effects = record.effects[record.effects["split"] == "test"]
     return Section(
         "verdicts",
         "What every target depends on",
         (criterion(margin, effects, metric), f"Sentences are about {metric} per {unit}.") if len(effects) else (),
-        points=tuple(Point(v.target, v.told, (*v.effects, *v.beside)) for v in verdicts(effects, unit, margin)),
+        points=tuple(Point(v.target, v.text, (*v.effects, *v.ensembling)) for v in verdicts(effects, unit, margin)),
         folded=without_none(results.effect_table(record, one) for one in record.units),
     )
 
@@ -76,8 +76,8 @@ def _differences(record: Record) -> Section:
         "differences",
         f"Differences to {record.reference}",
         (
-            f"Rival minus {record.reference} on the same resamplings. An interval that includes 0 does not tell the "
-            "two apart; it is not corrected for the number of targets. p is that of the clustered DeLong test, "
+            f"Rival minus {record.reference} on the same resamplings. If the interval includes 0, no difference is "
+            "detectable; it is not corrected for the number of targets. p is that of the clustered DeLong test, "
             "corrected over the targets (Holm): the two can disagree.",
         ),
         tables=without_none([first]),
@@ -88,26 +88,26 @@ def _differences(record: Record) -> Section:
 def _position(record: Record) -> Section:
     return Section(
         "position",
-        "What the slice’s place explains",
+        "What slice position explains",
         (
-            "A finding may be guessed from where a slice lies. Within strata of position (a slice wide) only "
-            "slices of the same place are compared: a rival that knows nothing but the place falls to 0.5.",
+            "Slice position alone predicts many findings. Within strata of position (one slice wide) only slices "
+            "at the same position are compared: a rival that knows the position only has an AUROC of 0.5.",
         ),
         pictures=tuple(adjusted_pictures(record)),
         tables=without_none([results.adjusted_table(record)]),
     )
 
 
-def _choices(record: Record) -> Section:
+def _multiclass(record: Record) -> Section:
     unit = record.answers.unit
     tables = {m.capitalize(): results.results_table(record, unit, m) for m in ("consistency", "entropy")}
     return Section(
         "choices",
-        "Beside the accuracy",
+        "Secondary metrics",
         (
-            "Consistency is the share of series, such as a sentence with all its pictures, that are answered right "
-            "as a whole. Entropy, in nats, says how unsure a rival is: 0 is sure, log of the number of classes is a "
-            "guess.",
+            "Consistency is the share of series, such as a sentence with all its pictures, that are all predicted "
+            "correctly. Entropy, in nats, measures uncertainty: 0 is certain, log of the number of classes is a "
+            "random guess.",
         ),
         tables=tuple(table for what, one in tables.items() for table in with_titles(what, one)),
     )
@@ -119,8 +119,8 @@ def _curves(record: Record) -> Section:
         "ROC and precision-recall curves",
         (
             f"Per {record.answers.unit}, means over seeds at equal false positive rate or recall. The band is the "
-            f"pointwise 95 % interval of {record.shown}, from 300 replicates; areas stand in the legends. Precision "
-            "depends on the prevalence, which a score that tells nothing reaches.",
+            f"pointwise 95 % interval of {record.shown}, from 300 replicates; areas are in the legends. Precision "
+            "depends on the prevalence, which is the precision of an uninformative score.",
         ),
         pictures=(*roc_pictures(record), *precision_pictures(record)),
         tables=without_none([operating.ranking_table(record, record.answers.unit)]),
@@ -134,8 +134,8 @@ def _operating(record: Record) -> Section:
         "operating",
         "At the threshold of the validation set",
         (
-            "The threshold of largest balanced accuracy on val, per seed and target; test had no part in it. Counts "
-            "are means over seeds. Those of all rivals stand in tables/measures.csv.",
+            "The threshold of largest balanced accuracy on val, per seed and target; test was not used. Counts "
+            "are means over seeds. Those of all rivals are in tables/measures.csv.",
         ),
         tables=without_none([first]),
         folded=without_none(others),
@@ -154,7 +154,7 @@ def _calibration(record: Record) -> Section:
         "Calibration",
         (
             f"{calibration_method(record)} A slope of 1 and an intercept of 0 are calibrated; below 1 the answers are "
-            "too sure. Brier skill is the gain over always answering the prevalence. The diagrams pool all seeds; "
+            "overconfident. Brier skill is the gain over always answering the prevalence. The diagrams pool all seeds; "
             "whiskers are 95 % intervals of 300 replicates, and bins hold equal counts.",
         ),
         pictures=tuple(reliability_pictures(record)),
@@ -181,7 +181,7 @@ def _subgroups(record: Record) -> Section:
         "Subgroups",
         (
             f"{record.shown} in every subgroup; the line is the whole test set. Δ is inside minus outside the "
-            "subgroup, on the same resamplings. No Δ is corrected for how many there are: hints, not findings.",
+            "subgroup, on the same resamplings. No Δ is corrected for how many there are: hints, not results.",
         ),
         pictures=tuple(forest_pictures(record)),
         folded=without_none([forest_table(record)]),
@@ -205,8 +205,8 @@ def _experts(record: Record) -> Section:
         (
             "Leave-one-out takes one expert out of the product; Shapley values average that over all orders and sum to "
             "the product’s AUROC above 0.5; shares are covariances with the product’s log-odds and sum to 1. All three "
-            "share credit between experts that see the same modality, the joint expert above all: they say who speaks, "
-            "not what a target depends on.",
+            "share credit between experts that see the same modality, the joint expert above all: they show "
+            "what the product uses, not what a target depends on.",
         ),
         pictures=tuple(contribution_pictures(record)),
         folded=tuple(contribution_tables(record)),
@@ -218,8 +218,8 @@ def _efficiency(record: Record) -> Section:
         "efficiency",
         "Efficiency against the ideal observer",
         (
-            "Squared detectability of a rival over that of the ideal. 1 is all there is to see, 0 is blind; where the "
-            "ideal passes an AUROC of 0.999 the ratio is not estimable.",
+            "Squared detectability of a rival over that of the ideal. 1 uses all information, 0 none; if the "
+            "AUROC of the ideal observer is above 0.999, the ratio is not estimable.",
         ),
         pictures=without_none([efficiency_picture(record)]),
         tables=without_none([results.results_table(record, record.answers.unit, "efficiency")]),
@@ -233,7 +233,7 @@ def _intervals(record: Record) -> Section:
         "Three intervals side by side",
         (
             "The bootstrap resamples clusters; Obuchowski’s closed form takes their correlation into account; DeLong’s "
-            "takes all units for independent, and stands here to show what that would claim.",
+            "treats all units as independent, and is shown for comparison.",
         ),
         tables=without_none([first]),
         folded=without_none(others),

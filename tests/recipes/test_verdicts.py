@@ -18,7 +18,7 @@ PLANTED = {
 def told(effects: pd.DataFrame) -> dict[str, str]:
     """Returns what every target depends on, per slice; how far an interaction is excluded depends on the sample."""
     ends = (", each by itself", "; an interaction is not detectable")
-    found = {verdict.target: verdict.told for verdict in verdicts(effects, "slice")}
+    found = {verdict.target: verdict.text for verdict in verdicts(effects, "slice")}
     return {target: said.removesuffix(ends[0]).removesuffix(ends[1]) for target, said in found.items()}
 
 

@@ -49,7 +49,7 @@ def test_every_section_is_there(html: str) -> None:
         "AUROC by rival and target",
         "What every target depends on",
         "Differences to i2m2",
-        "What the slice’s place explains",
+        "What slice position explains",
         "ROC and precision-recall curves",
         "At the threshold of the validation set",
         "Calibration",
@@ -65,7 +65,7 @@ def test_every_section_is_there(html: str) -> None:
         "Data",
         "Environment",
     ]
-    told = ("knee-i2m2 train knee", "phase (warm start only)", "Per slice", "none of them stands in another split")
+    told = ("knee-i2m2 train knee", "phase (warm start only)", "Per slice", "none of them is in another split")
     for text in (*told, "torch 2.13.0, monai 1.6.1"):
         assert text in html
     linked = re.findall(r'<a href="#([^"]*)">', html)
@@ -163,7 +163,7 @@ def test_patients_in_both_val_and_test_are_named_loudly(tmp_path: Path) -> None:
     evaluate(run, replicates=20, allow_leaks=True)
     html = write_report(run).read_text()
     assert html.count('role="alert"') == 2
-    assert "p stands in more than one split" in html
+    assert "p is in more than one split" in html
     assert "THE SPLIT LEAKS" in (run / "report.md").read_text().split("##")[0]
 
 
@@ -236,5 +236,5 @@ def test_a_table_of_other_predictions_is_refused(tmp_path: Path) -> None:
         frame = pd.read_parquet(path)
         swapped = {c: c[:-1] + str(1 - int(c[-1])) for c in frame if c.startswith(("logp", "logit"))}
         predictions.write(frame.rename(columns=swapped)[frame.columns], path)
-    with pytest.raises(DataError, match="was made of other predictions; run `evaluate` again"):
+    with pytest.raises(DataError, match="was made from other predictions; run `evaluate` again"):
         write_report(run)

@@ -33,17 +33,17 @@ class Rectangle(NamedTuple):
 
 
 class Score(NamedTuple):
-    """How the maps of an expert for a target did; NaN is "not estimable".
+    """Scores of an expert's maps for a target; NaN is "not estimable".
 
     Attributes:
-        expert: Whose maps.
-        target: Of which question.
-        slices: How many maps.
+        expert: The expert.
+        target: The target.
+        slices: Number of maps.
         pointing: Share of maps whose maximum lies in a box, with its interval.
-        chance: What pointing at random reaches.
-        centre: What pointing at the mean centre of the training boxes reaches.
+        chance: The share for a random point.
+        centre: The share for the mean centre of the training boxes.
         similarity: Rank correlation with maps of random weights, with its interval.
-        passes: Whether it is low enough; None if not estimable.
+        passes: Whether the similarity is low enough; None if not estimable.
     """
 
     expert: str
@@ -58,21 +58,21 @@ class Score(NamedTuple):
 
 @dataclass(frozen=True)
 class Case:
-    """A slice, a question, and what was answered.
+    """A slice, a target, and the answer.
 
     Attributes:
-        id: Number, from the one to look at first.
+        id: Number, in the order of display.
         sample: The slice.
-        target: The question.
+        target: The target.
         truth: 0 or 1.
         kind: `false negative`, ...
-        threshold: From which log-odds on the answer is positive.
+        threshold: Log-odds above which the answer is positive.
         log_odds: Of the product, mean over seeds.
-        experts: What each expert adds to them.
-        bias: What the combiner adds.
+        experts: Log-odds of each expert.
+        bias: Log-odds that the combiner adds.
         pictures: `magnitude`, `phase`, `kspace` -> PNG as a data URI.
         saliency: Expert -> PNG as a data URI.
-        boxes: Of the slice.
+        boxes: Boxes of the slice.
     """
 
     id: str
@@ -94,13 +94,13 @@ class Cases:
     """All cases.
 
     Attributes:
-        rival: Who answered.
-        seeds: Whose experts the maps are of.
+        rival: The rival.
+        seeds: Seeds whose experts gave the maps.
         method: How the maps were computed.
         matrix: Rows and columns of the images.
-        cases: The one to look at first comes first.
-        scores: Of the maps.
-        stale: Whether they are of other predictions than those of the run.
+        cases: Cases in the order of display.
+        scores: Scores of the maps.
+        stale: Whether they were made from other predictions than the run's.
     """
 
     rival: str
@@ -113,11 +113,11 @@ class Cases:
 
 
 def read_cases(run: Path, answers: SplitAnswers) -> Cases | None:
-    """Reads RUN/cases; None where there is none.
+    """Reads RUN/cases; None if it does not exist.
 
     Args:
         run: The run folder.
-        answers: What the run said about test, as trained: that is what cases are of.
+        answers: The run's answers about test, as trained, from which cases are made.
 
     Raises:
         DataError: It is damaged.
@@ -132,14 +132,14 @@ def read_cases(run: Path, answers: SplitAnswers) -> Cases | None:
     return replace(cases, stale=_stale(cases, answers))
 
 
-def _cases(found: Mapping[str, Any], folder: Path) -> Cases:
+def _cases(content: Mapping[str, Any], folder: Path) -> Cases:
     return Cases(
-        rival=str(found["rival"]),
-        seeds=tuple(int(seed) for seed in found["seeds"]),
-        method=str(found["method"]),
-        matrix=(int(found["matrix"][0]), int(found["matrix"][1])),
-        cases=tuple(_case(one, folder) for one in found["cases"]),
-        scores=tuple(_score(one) for one in found["scores"]),
+        rival=str(content["rival"]),
+        seeds=tuple(int(seed) for seed in content["seeds"]),
+        method=str(content["method"]),
+        matrix=(int(content["matrix"][0]), int(content["matrix"][1])),
+        cases=tuple(_case(one, folder) for one in content["cases"]),
+        scores=tuple(_score(one) for one in content["scores"]),
     )
 
 
@@ -148,20 +148,20 @@ def _stale(cases: Cases, answers: SplitAnswers) -> bool:
     place = {str(sample): row for row, sample in enumerate(answers.index["sample"])}
     if not keys or any(one.sample not in place or one.target not in answers.targets for one in cases.cases):
         return True
-    said = np.mean([answers.log_odds(key) for key in keys], axis=0)
-    found = [said[place[one.sample], answers.targets.index(one.target)] for one in cases.cases]
-    return not np.allclose(found, [one.log_odds for one in cases.cases], rtol=_CLOSE, atol=_CLOSE)
+    log_odds = np.mean([answers.log_odds(key) for key in keys], axis=0)
+    current = [log_odds[place[one.sample], answers.targets.index(one.target)] for one in cases.cases]
+    return not np.allclose(current, [one.log_odds for one in cases.cases], rtol=_CLOSE, atol=_CLOSE)
 
 
-def _case(said: Mapping[str, Any], folder: Path) -> Case:
+def _case(entry: Mapping[str, Any], folder: Path) -> Case:
     return Case(
-        **{name: str(said[name]) for name in ("id", "sample", "target", "kind")},
-        truth=int(said["truth"]),
-        **{name: float(said[name]) for name in ("threshold", "log_odds", "bias")},
-        experts={str(expert): float(z) for expert, z in said["experts"].items()},
-        pictures={str(what): _picture(folder, name) for what, name in said["pictures"].items()},
-        saliency={str(expert): _picture(folder, name) for expert, name in said["saliency"].items()},
-        boxes=tuple(_rectangle(box) for box in said["boxes"]),
+        **{name: str(entry[name]) for name in ("id", "sample", "target", "kind")},
+        truth=int(entry["truth"]),
+        **{name: float(entry[name]) for name in ("threshold", "log_odds", "bias")},
+        experts={str(expert): float(z) for expert, z in entry["experts"].items()},
+        pictures={str(what): _picture(folder, name) for what, name in entry["pictures"].items()},
+        saliency={str(expert): _picture(folder, name) for expert, name in entry["saliency"].items()},
+        boxes=tuple(_rectangle(box) for box in entry["boxes"]),
     )
 
 
@@ -179,28 +179,28 @@ def _picture(folder: Path, name: str) -> str:
     path = folder / name
     if path.parent != folder or not path.is_file() or path.is_symlink():
         raise DataError(path, "is no picture of this folder", _AGAIN)
-    held = path.read_bytes()
-    if not held.startswith(_PNG):
+    content = path.read_bytes()
+    if not content.startswith(_PNG):
         raise DataError(path, "is no PNG", _AGAIN)
-    return f"data:image/png;base64,{base64.b64encode(held).decode('ascii')}"
+    return f"data:image/png;base64,{base64.b64encode(content).decode('ascii')}"
 
 
-def _score(said: Mapping[str, Any]) -> Score:
-    passes = said["passes"]
+def _score(entry: Mapping[str, Any]) -> Score:
+    passes = entry["passes"]
     return Score(
-        expert=str(said["expert"]),
-        target=str(said["target"]),
-        slices=int(said["slices"]),
-        pointing=_estimate(said, "pointing"),
-        chance=_number(said["chance"]),
-        centre=_number(said["centre"]),
-        similarity=_estimate(said, "similarity"),
+        expert=str(entry["expert"]),
+        target=str(entry["target"]),
+        slices=int(entry["slices"]),
+        pointing=_estimate(entry, "pointing"),
+        chance=_number(entry["chance"]),
+        centre=_number(entry["centre"]),
+        similarity=_estimate(entry, "similarity"),
         passes=None if passes is None else bool(passes),
     )
 
 
-def _estimate(said: Mapping[str, Any], name: str) -> tuple[float, float, float]:
-    return _number(said[name]), _number(said[f"{name}_low"]), _number(said[f"{name}_high"])
+def _estimate(entry: Mapping[str, Any], name: str) -> tuple[float, float, float]:
+    return _number(entry[name]), _number(entry[f"{name}_low"]), _number(entry[f"{name}_high"])
 
 
 def _number(value: Any) -> float:

@@ -20,7 +20,7 @@ Row = Mapping[str, object]
 
 @dataclass(frozen=True)
 class Cell:
-    """A number as text, its interval, what stands below, and where low, value and high lie on the scale, in percent."""
+    """A number as text, its interval, a note below, and the places of low, value and high on the scale, in percent."""
 
     value: str
     interval: str = ""
@@ -29,7 +29,7 @@ class Cell:
 
     @property
     def missing(self) -> bool:
-        """Whether it says that there is no number."""
+        """Whether the number is not estimable."""
         return self.value == NOT_ESTIMABLE
 
 
@@ -45,8 +45,8 @@ class Table:
         title: What it shows.
         columns: Their names.
         rows: Names and cells.
-        corner: What the rows are.
-        zero: Where 0 lies on the scale, in percent, if it is to be drawn.
+        corner: Heading of the row names.
+        zero: Place of 0 on the scale, in percent, if it is drawn.
     """
 
     name: str
@@ -58,11 +58,11 @@ class Table:
 
 
 def test_rows(results: pd.DataFrame, subgroup: str | None = ALL, **wanted: str) -> pd.DataFrame:
-    """Returns the rows about test, mean over seeds where there are seeds, whose columns hold what is wanted.
+    """Returns the rows about test, of the mean over seeds, whose columns have the given values.
 
     Args:
         results: A tidy table.
-        subgroup: Of which subgroup; None for every one.
+        subgroup: The subgroup; None for all.
         wanted: Column -> value.
     """
     named = {"split": TEST, "seed": MEAN, "subgroup": subgroup, **wanted}
@@ -74,20 +74,20 @@ def test_rows(results: pd.DataFrame, subgroup: str | None = ALL, **wanted: str) 
 
 
 def grid_rows(
-    found: pd.DataFrame,
+    results: pd.DataFrame,
     rows: tuple[str, Sequence[str]],
     columns: tuple[str, Sequence[str]],
     form: Callable[[Row], Cell],
 ) -> Rows:
-    """Returns a tidy table's rows as rows of cells; what is not there is an empty cell, and an empty row is left out.
+    """Returns a tidy table's rows as rows of cells; missing combinations are empty cells, empty rows are left out.
 
     Args:
-        found: A tidy table, whose rows the two columns tell apart.
+        results: A tidy table with one row per combination of the two columns.
         rows: The column that names the rows, and their order.
         columns: The column that names the columns, and their order.
         form: Makes the cell of a row.
     """
-    placed = {(row[rows[0]], row[columns[0]]): form(row) for row in found.to_dict("records")}
+    placed = {(row[rows[0]], row[columns[0]]): form(row) for row in results.to_dict("records")}
     present = [name for name in rows[1] if any((name, column) in placed for column in columns[1])]
     return tuple((name, tuple(placed.get((name, column), Cell("")) for column in columns[1])) for name in present)
 

@@ -1,4 +1,4 @@
-"""What a run left behind for its reader."""
+"""The files of a run, read for its report."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pandas as pd
 import yaml
 
 from knee_i2m2.errors import DataError
-from knee_i2m2.evaluation.draws import IDEAL, draws, metric_name
+from knee_i2m2.evaluation.draws import IDEAL, draws
 from knee_i2m2.evaluation.evaluate import REFERENCE
 from knee_i2m2.evaluation.recalibration import Recalibration
 from knee_i2m2.evaluation.run_answers import run_answers
@@ -35,19 +35,19 @@ __all__ = ["Record", "read_record"]
 
 @dataclass(frozen=True)
 class Record:
-    """A run's results and circumstances; what was not written is empty.
+    """Results of a run, and how it was made; empty where a file is missing.
 
     Attributes:
         name: The run folder's name.
-        answers: What all rivals said about the test split, as it was judged, in its smallest unit.
+        answers: Answers of all rivals about the test split, as evaluated, for the smallest unit.
         evaluation: Table of results.
         comparisons: Table of paired differences.
-        contributions: Table of what each expert of the reference puts in.
-        effects: Table of what modalities, their interaction and ensembling add.
-        settings: How it was evaluated, what was fitted on val, and what is not estimable.
+        contributions: Table of the contributions of the reference's experts.
+        effects: Table of the effects of modalities, of their interaction and of ensembling.
+        settings: Options of the evaluation, what was fitted on val, and what is not estimable.
         epochs: One row per trained epoch.
         budget: One row per finished (rival, seed).
-        data: What the data are.
+        data: Description of the data.
         environment: Where and how the run was made.
         options: Those of training.
         as_trained: The same answers before they were recalibrated, if they were.
@@ -71,12 +71,17 @@ class Record:
 
     @property
     def metric(self) -> str:
-        """What the headline measures."""
-        return metric_name(self.answers)
+        """The headline metric."""
+        return self.answers.metric
+
+    @property
+    def reference(self) -> str:
+        """The rival that the others are compared with."""
+        return str(self.settings.get("reference", REFERENCE))
 
     @property
     def units(self) -> list[str]:
-        """What numbers are about, the smallest first."""
+        """Units of evaluation, the smallest first."""
         return list(self.evaluation.loc[self.evaluation["split"] == "test", "unit"].unique())
 
     @property
@@ -86,7 +91,7 @@ class Record:
 
     @cached_property
     def rivals(self) -> list[str]:
-        """The reference first, the ceiling last, in between from best to worst."""
+        """The reference first, the ideal observer last, the others from best to worst."""
         values = test_rows(self.evaluation, target=MACRO, unit=self.answers.unit, metric=self.metric)
         best = values.set_index("rival")["value"].fillna(-1)
         order = {self.reference: -1, IDEAL: 1}
@@ -94,12 +99,12 @@ class Record:
 
     @property
     def shown(self) -> str:
-        """The rival that is shown where there is room for one: the reference, or the first."""
+        """The rival of tables and figures about one rival: the reference, or the best."""
         return self.rivals[0]
 
 
 def read_record(run: Path) -> Record:
-    """Reads what a run left behind.
+    """Reads the files of a run.
 
     Raises:
         DataError: The run is not evaluated, or a file is damaged.
@@ -131,33 +136,33 @@ def read_record(run: Path) -> Record:
 
 
 def _refuse_stale(evaluation: pd.DataFrame, test: SplitAnswers, run: Path) -> None:
-    """Raises DataError if the table was made of other predictions: curves are drawn from those that are there."""
+    """Raises DataError if the table was made from other predictions than those that the curves are drawn from."""
     once = draws(test, np.ones((len(test.index), 1), dtype=np.int64))
     here = evaluation.query("split == 'test' and subgroup == 'all'")
-    here = here[(here["unit"] == test.unit) & (here["metric"] == metric_name(test))]
-    told = here.set_index(["rival", "seed", "target"])["value"]
+    here = here[(here["unit"] == test.unit) & (here["metric"] == test.metric)]
+    table = here.set_index(["rival", "seed", "target"])["value"]
     now = {(*key, target): v[0] for key, drawn in once.items() for target, v in zip(test.targets, drawn, strict=True)}
-    if not np.allclose([told.get(key, np.inf) for key in now], list(now.values()), atol=1e-9, equal_nan=True):
-        raise DataError(run / "evaluation.csv", "was made of other predictions", "run `evaluate` again")
+    if not np.allclose([table.get(key, np.inf) for key in now], list(now.values()), atol=1e-9, equal_nan=True):
+        raise DataError(run / "evaluation.csv", "was made from other predictions", "run `evaluate` again")
 
 
 def _settings(path: Path) -> dict[str, Any]:
-    """Returns how the run was evaluated."""
-    if missing := {"calibration", "prior_correction", "margin", "leaks", "notes"} - set(found := _mapping(path)):
-        raise DataError(path, f"does not tell {', '.join(sorted(missing))}", "run `evaluate` again")
-    return found
+    """Returns the options and notes of the evaluation."""
+    if missing := {"calibration", "prior_correction", "margin", "leaks", "notes"} - set(settings := _mapping(path)):
+        raise DataError(path, f"lacks {', '.join(sorted(missing))}", "run `evaluate` again")
+    return settings
 
 
 def _options(path: Path) -> dict[str, Any]:
-    """Returns the options of training, where they were written."""
+    """Returns the options of training, or none."""
     try:
-        found = yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else {}
+        options = yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else {}
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         reason = f"is no readable YAML ({' '.join(str(error).split())})"
         raise DataError(path, reason, "bring it back, or delete it") from error
-    if not isinstance(found, dict):
+    if not isinstance(options, dict):
         raise DataError(path, "does not hold named options", "bring it back, or delete it")
-    return found
+    return options
 
 
 def _lines(path: Path) -> list[dict[str, Any]]:
@@ -170,7 +175,7 @@ def _lines(path: Path) -> list[dict[str, Any]]:
 
 
 def _last(lines: list[dict[str, Any]], key: list[str]) -> pd.DataFrame:
-    """Returns the lines as a table; of lines written again after a restart, the last counts."""
+    """Returns the lines as a table; of lines repeated after a restart, the last one."""
     return pd.DataFrame(lines).drop_duplicates(key, keep="last", ignore_index=True) if lines else pd.DataFrame()
 
 

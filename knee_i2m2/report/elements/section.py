@@ -1,4 +1,4 @@
-"""A part of a page, whatever it is about."""
+"""A section of a page."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ Item = TypeVar("Item")
 
 
 class Point(NamedTuple):
-    """A term, such as a target, what is said of it, and the particulars."""
+    """A term, such as a target, a sentence about it, and details."""
 
     term: str
-    told: str
-    more: tuple[str, ...] = ()
+    text: str
+    details: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Picture:
-    """An SVG element; `name` is that of its file, `title` says what it shows to who cannot see it."""
+    """An SVG element; `name` is that of its file, `title` describes it for readers who cannot see it."""
 
     name: str
     title: str
@@ -35,18 +35,18 @@ class Section:
     """Words, tables and figures under one heading; the templates show them in this order.
 
     Attributes:
-        anchor: Where links lead.
+        anchor: Target of links.
         title: The heading.
         text: Paragraphs.
-        warning: A paragraph that must not be overlooked.
-        points: What is said of terms, such as targets.
+        warning: A highlighted paragraph.
+        points: Sentences about terms, such as targets.
         pictures: Figures.
-        tables: Tables that stand open.
-        folded: Tables that are opened by a click; printed, they are open.
-        command: A command to repeat.
+        tables: Tables that are shown.
+        folded: Tables that are shown after a click, and in print.
+        command: A command that repeats the run.
         facts: Names and values.
         notes: Sentences in a list.
-        html: Further HTML that is safe; Markdown leaves it out.
+        html: Further safe HTML, for the page only.
     """
 
     anchor: str
@@ -64,11 +64,11 @@ class Section:
 
     @property
     def empty(self) -> bool:
-        """Whether there is nothing but a heading and explanations."""
-        held = (self.points, self.pictures, self.tables, self.folded, self.facts, self.notes)
-        return not (any(held) or self.warning or self.command or self.html)
+        """Whether it holds a heading and explanations only."""
+        contents = (self.points, self.pictures, self.tables, self.folded, self.facts, self.notes)
+        return not (any(contents) or self.warning or self.command or self.html)
 
 
 def without_none(parts: Iterable[Item | None]) -> tuple[Item, ...]:
-    """Returns those parts that there are."""
+    """Returns the parts that are not None."""
     return tuple(part for part in parts if part is not None)

@@ -1,4 +1,4 @@
-"""Look of the figures: colours that colour-blind readers tell apart, ink that follows the page, files that repeat."""
+"""Style of the figures: colours for colour-blind readers, text in the colour of the page, reproducible files."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 __all__ = ["INK", "axes", "legend", "strokes", "svg"]
 
 INK = "#010203"
-"""Stands for the colour of the text around the figure."""
+"""Placeholder for the text colour of the page."""
 
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8F7A5E")
-"""After Okabe and Ito (2008), without the yellow that white paper swallows."""
+"""After Okabe and Ito (2008), without yellow, which is too light on white."""
 
 _DASHES = ("-", (0, (4, 1.5)), (0, (1, 1)))
 
@@ -48,7 +48,7 @@ _SETTINGS = {
 
 
 def strokes(names: Sequence[str], reference: str = REFERENCE) -> dict[str, dict[str, Any]]:
-    """Returns the line of every rival or expert: ink for the reference, dotted ink for the ceiling, then colours."""
+    """Returns the line of every rival: ink for the reference, dotted ink for the ideal observer, else colours."""
     plain = [name for name in names if name not in (reference, IDEAL)]
     given = {
         name: {"color": _COLOURS[i % len(_COLOURS)], "linestyle": _DASHES[i // len(_COLOURS) % 3], "linewidth": 1.2}

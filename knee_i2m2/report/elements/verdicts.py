@@ -1,4 +1,4 @@
-"""What every target depends on, in plain words."""
+"""Verdicts about what every target depends on, as text."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ ADDS, COSTS, BELOW, UNDETECTABLE = "adds", "costs", "below margin", "not detecta
 
 
 class Verdict(NamedTuple):
-    """What a target depends on, and the effects that tell it.
+    """What a target depends on, and the effects that show it.
 
     Attributes:
-        target: Whom it is about.
-        told: The end of a sentence that begins with the target.
+        target: The target.
+        text: The end of a sentence that begins with the target.
         effects: Those of modalities and of their interaction, a phrase each.
-        beside: That of a larger ensemble, which is no dependence.
+        ensembling: That of a larger ensemble, which is not a dependence.
     """
 
     target: str
-    told: str
+    text: str
     effects: tuple[str, ...] = ()
-    beside: tuple[str, ...] = ()
+    ensembling: tuple[str, ...] = ()
 
     @property
     def sentence(self) -> str:
         """All of it in one sentence."""
-        parts = [", ".join(self.effects), *(f"beside it, {phrase}" for phrase in self.beside)]
-        told = "; ".join(part for part in parts if part)
-        return f"{self.target} {self.told}{f': {told}' if told else ''}."
+        parts = [", ".join(self.effects), *(f"ensembling it, {phrase}" for phrase in self.ensembling)]
+        details = "; ".join(part for part in parts if part)
+        return f"{self.target} {self.text}{f': {details}' if details else ''}."
 
 
 def sentences(effects: pd.DataFrame, unit: str, margin: float | None = None) -> dict[str, str]:
@@ -43,8 +43,8 @@ def sentences(effects: pd.DataFrame, unit: str, margin: float | None = None) -> 
 
     Args:
         effects: Table of effects, as `evaluate` writes it.
-        unit: What a number is about: `sample`, `slice`.
-        margin: From which difference on an effect is named, to say where one stays below it.
+        unit: Unit of evaluation: `sample`, `slice`.
+        margin: Smallest difference that is reported as an effect, to be named where one is smaller.
 
     Example:
         >>> names = ["effect", "unit", "target", "value", "holm_low", "holm_high", "verdict"]
@@ -61,37 +61,37 @@ def verdicts(effects: pd.DataFrame, unit: str, margin: float | None = None) -> l
 
 
 def _verdict(target: str, rows: pd.DataFrame, margin: float | None) -> Verdict:
-    found = dict(zip(rows["effect"], rows["verdict"], strict=True))
-    if set(found.values()) == {NOT_ESTIMABLE}:
+    by_effect = dict(zip(rows["effect"], rows["verdict"], strict=True))
+    if set(by_effect.values()) == {NOT_ESTIMABLE}:
         return Verdict(target, f"is {NOT_ESTIMABLE}")
     phrases = {row["effect"]: phrase(row, margin) for row in rows.to_dict("records")}
-    beside = (phrases.pop(ENSEMBLING),) if ENSEMBLING in phrases else ()
-    return Verdict(target, dependence(found), tuple(phrases.values()), beside)
+    ensembling = (phrases.pop(ENSEMBLING),) if ENSEMBLING in phrases else ()
+    return Verdict(target, dependence(by_effect), tuple(phrases.values()), ensembling)
 
 
-def dependence(found: Mapping[str, str]) -> str:
+def dependence(by_effect: Mapping[str, str]) -> str:
     """Returns what a target depends on, as the end of a sentence that begins with the target.
 
-    An interaction makes every modality in it indispensable, so that where it adds, it alone is named.
+    An interaction makes every modality in it indispensable, so that only the interaction is named if it adds.
 
     Args:
-        found: Effect -> verdict.
+        by_effect: Effect -> verdict.
     """
-    modalities = [effect for effect in found if effect not in (INTERACTION, ENSEMBLING)]
-    if found.get(INTERACTION) == ADDS:
+    modalities = [effect for effect in by_effect if effect not in (INTERACTION, ENSEMBLING)]
+    if by_effect.get(INTERACTION) == ADDS:
         return f"depends on the interaction of {listing(modalities) or 'its modalities'}"
-    adding = [modality for modality in modalities if found[modality] == ADDS]
+    adding = [modality for modality in modalities if by_effect[modality] == ADDS]
     if len(adding) == 1:
         return f"depends on {adding[0]}"
     if adding:
-        return f"depends on {listing([adding[0], *(f'on {name}' for name in adding[1:])])}{_by_itself(found)}"
-    return "shows no dependence that this test set can tell"
+        return f"depends on {listing([adding[0], *(f'on {name}' for name in adding[1:])])}{_by_itself(by_effect)}"
+    return "shows no dependence that is detectable on this test set"
 
 
-def _by_itself(found: Mapping[str, str]) -> str:
-    """Returns what is known of an interaction that does not add; what is not detected may still be there."""
-    told = {UNDETECTABLE: "; an interaction is not detectable", BELOW: ", each by itself", COSTS: ", each by itself"}
-    return told.get(found.get(INTERACTION, NOT_ESTIMABLE), "; whether they interact was not measured")
+def _by_itself(by_effect: Mapping[str, str]) -> str:
+    """Returns what is known of an interaction that does not add; an undetected interaction may still exist."""
+    details = {UNDETECTABLE: "; an interaction is not detectable", BELOW: ", each by itself", COSTS: ", each by itself"}
+    return details.get(by_effect.get(INTERACTION, NOT_ESTIMABLE), "; whether they interact was not measured")
 
 
 def phrase(row: Mapping[str, object], margin: float | None = None) -> str:
@@ -112,17 +112,17 @@ def phrase(row: Mapping[str, object], margin: float | None = None) -> str:
 
 
 def criterion(margin: float, effects: pd.DataFrame, metric: str) -> str:
-    """Returns what decides, and which rivals each effect is the difference of.
+    """Returns the criterion for an effect, and the two rivals of each effect.
 
     Args:
-        margin: From which difference on an effect is named.
+        margin: Smallest difference that is reported as an effect.
         effects: Table of effects.
-        metric: Of what it is a difference, in words.
+        metric: Name of the metric.
     """
     pairs = effects.drop_duplicates("effect")[["effect", "rival", "against"]].to_numpy()
     meant: Sequence[str] = [f"{effect} is {rival} − {against}" for effect, rival, against in pairs]
     return (
-        f"An effect is a paired difference of two rivals' {metric} on the same resamplings of clusters. It is named "
+        f"An effect is a paired difference of two rivals' {metric} on the same resamplings of clusters. It is reported "
         "when its Holm-corrected 95\u00a0% interval (over the targets) excludes 0 and its estimate reaches the margin "
         f"of {margin:g}. Here {'; '.join(meant)}."
     )

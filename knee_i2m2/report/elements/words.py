@@ -1,4 +1,4 @@
-"""Numbers in words."""
+"""Numbers, names of metrics and results as text."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from knee_i2m2.evaluation.evaluate import REFERENCE
 from knee_i2m2.evaluation.tidy import MACRO
 
 __all__ = [
-    "METRICS",
     "NOT_ESTIMABLE",
     "count",
     "facts",
     "headline",
     "interval",
     "listing",
+    "metric_name",
     "number",
     "p_value",
     "quantity",
@@ -30,7 +30,7 @@ NOT_ESTIMABLE = "not estimable"
 
 NOTHING = "none"
 
-METRICS = {
+_METRICS = {
     "accuracy": "accuracy",
     "auroc": "AUROC",
     "auroc_adjusted": "AUROC within strata of position",
@@ -56,9 +56,14 @@ METRICS = {
     "leave_one_out": "leave-one-out",
     "shapley": "Shapley value",
 }
-"""What the metrics are called in running text, where that is not their name."""
+"""Names in running text, if they differ from the name in the tables."""
 
 _ENTRIES = 12
+
+
+def metric_name(metric: str) -> str:
+    """Returns the name of a metric in running text."""
+    return _METRICS.get(metric, metric.replace("_", " "))
 
 
 def number(value: float) -> str:
@@ -69,7 +74,7 @@ def number(value: float) -> str:
 
 
 def interval(low: float, high: float) -> str:
-    """Returns an interval in brackets; nothing where there is none."""
+    """Returns an interval in brackets; empty if it is not estimable."""
     return f"[{number(low)}, {number(high)}]" if math.isfinite(low) and math.isfinite(high) else ""
 
 
@@ -88,7 +93,7 @@ _PREFIXES = ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 
 
 def count(value: object) -> str:
-    """Returns a count in groups: `1 234`; a mean over seeds may have one decimal; nothing where there is none."""
+    """Returns a count in groups: `1 234`; a mean over seeds may have one decimal; empty if there is no number."""
     if not isinstance(value, (int, float)) or not math.isfinite(value):
         return ""
     text = f"{value:,.1f}".removesuffix(".0")
@@ -96,7 +101,7 @@ def count(value: object) -> str:
 
 
 def p_value(p: float) -> str:
-    """Returns a p-value with three decimals, or that it is smaller; nothing where there is none."""
+    """Returns a p-value with three decimals, or `p < 0.001`; empty if there is none."""
     if not math.isfinite(p):
         return ""
     return "p < 0.001" if p < _LEAST_P else f"p = {p:.3f}"
@@ -111,7 +116,7 @@ def listing(names: Sequence[str]) -> str:
 
 
 def sentence(text: str) -> str:
-    """Returns a note as a sentence: a full stop at its end; names at its start are left as they are."""
+    """Returns a note as a sentence: a full stop at its end, names at its start unchanged."""
     return text if text.endswith((".", "!", "?")) else f"{text}."
 
 
@@ -121,8 +126,8 @@ def headline(evaluation: pd.DataFrame, comparisons: pd.DataFrame, unit: str, ref
     Args:
         evaluation: Table of results.
         comparisons: Table of paired differences to the reference.
-        unit: What a number is about: `sample`, `slice`.
-        reference: The rival that the others were compared with.
+        unit: Unit of evaluation: `sample`, `slice`.
+        reference: The rival that the others are compared with.
     """
     macro = _macro(evaluation, unit)
     macro = macro[macro["metric"].isin(["auroc", "accuracy"])].set_index("rival")
@@ -153,7 +158,7 @@ def _estimable(evaluation: pd.DataFrame, unit: str) -> int:
 
 
 def _reached(rival: str, row: pd.Series, unit: str, targets: int) -> str:
-    kind = METRICS.get(row["metric"], row["metric"])
+    kind = metric_name(row["metric"])
     metric = f"mean {kind} over {targets} targets, per {unit}," if targets > 1 else f"{kind} per {unit}"
     if not math.isfinite(row["value"]):
         return f"For {rival} the {metric} is {NOT_ESTIMABLE}."
@@ -163,7 +168,7 @@ def _reached(rival: str, row: pd.Series, unit: str, targets: int) -> str:
 
 
 def _compared(rival: str, row: pd.Series, difference: pd.Series) -> str:
-    """Returns how the best other rival stands to the reference."""
+    """Returns how the best other rival compares with the reference."""
     value, low, high = (difference[column] for column in ("value", "low", "high"))
     way = "above" if value > 0 else "below"
     first = (
@@ -171,13 +176,13 @@ def _compared(rival: str, row: pd.Series, difference: pd.Series) -> str:
     )
     if not interval(low, high):
         return f"{first}."
-    verdict = "includes 0: this test set does not tell them apart" if low <= 0 <= high else "excludes 0"
-    paired = "the 95\u00a0% interval of the paired difference, not corrected for its having been picked,"
+    verdict = "includes 0: no difference is detectable on this test set" if low <= 0 <= high else "excludes 0"
+    paired = "the 95\u00a0% interval of the paired difference, not corrected for selecting the best,"
     return f"{first}; {paired} {number(low)} to {number(high)}, {verdict}."
 
 
 def facts(values: Mapping[str, Any], leave_out: tuple[str, ...] = ()) -> Iterator[tuple[str, str]]:
-    """Yields the entries of a nested mapping as (name, text); what is long is counted instead of listed."""
+    """Yields the entries of a nested mapping as (name, text); long lists are counted."""
     for name, value in values.items():
         if name in leave_out:
             continue

@@ -43,12 +43,12 @@ class Family:
     Attributes:
         name: Begins the names of their files.
         title: What they are called.
-        metric: What the legend tells of every rival; empty for nothing.
+        metric: Metric in the legend; empty for none.
         points: Where the curves are drawn.
         curve: Takes truth, log-odds and weights, and returns an array of shape (points, drawn).
-        backdrop: Draws what a rival that knows nothing would reach, given the truth.
+        backdrop: Draws the curve of an uninformative rival, given the truth.
         settings: Of the axes.
-        ceiling: Whether the ideal observer is drawn; it knows no prior, so that its probabilities mean nothing.
+        ideal: Whether the ideal observer is drawn; without the class prior its probabilities mean nothing.
     """
 
     name: str
@@ -58,11 +58,11 @@ class Family:
     curve: Callable[..., Float[np.ndarray, "points drawn"]]
     backdrop: Callable[[Axes, Truth], None]
     settings: Mapping[str, Any]
-    ceiling: bool = True
+    ideal: bool = True
 
 
 def roc_pictures(record: Record) -> Iterator[Picture]:
-    """Yields one ROC plot per estimable target, with the curve of every rival and a band around that in view."""
+    """Yields one ROC plot per estimable target, with the curve of every rival and the band of the rival shown."""
     settings = {"xlabel": "false positive rate", "ylabel": "true positive rate", "aspect": "equal"} | _UNIT
     family = Family("roc", "ROC curves", "auroc", RATES, roc_points, _diagonal, settings)
     yield from _pictures(record, family)
@@ -76,9 +76,9 @@ def precision_pictures(record: Record) -> Iterator[Picture]:
 
 
 def decision_pictures(record: Record) -> Iterator[Picture]:
-    """Yields one decision curve per estimable target, with what acting always and never is worth."""
+    """Yields one decision curve per estimable target, with the net benefit of acting always and never."""
     settings = {"xlabel": "threshold probability", "ylabel": "net benefit", "xlim": (0, 1)}
-    family = Family("decision", "Decision curves", "", PROBABILITIES, _net_benefit, _always, settings, ceiling=False)
+    family = Family("decision", "Decision curves", "", PROBABILITIES, _net_benefit, _always, settings, ideal=False)
     yield from _pictures(record, family)
 
 
@@ -100,7 +100,7 @@ def _prevalence(plot: Axes, truth: Truth) -> None:
 
 
 def _always(plot: Axes, truth: Truth) -> None:
-    """Draws acting always and never; below the latter there is little to see."""
+    """Draws acting always and never, and cuts the axis below them."""
     worth = treat_all(truth, PROBABILITIES, np.ones((len(truth), 1)))[:, 0]
     plot.plot(PROBABILITIES, worth, color=INK, linewidth=0.6, alpha=0.5)
     plot.axhline(0, color=INK, linewidth=0.6, alpha=0.5)
@@ -112,13 +112,13 @@ def _always(plot: Axes, truth: Truth) -> None:
 def estimable_targets(record: Record) -> Iterator[tuple[int, str]]:
     """Yields place and name of every target of two classes that is estimable."""
     if record.answers.detection:
-        sure = estimable(record.answers) & (record.answers.truth == 0).any(axis=0)
-        yield from ((int(place), record.answers.targets[place]) for place in np.flatnonzero(sure))
+        enough = estimable(record.answers) & (record.answers.truth == 0).any(axis=0)
+        yield from ((int(place), record.answers.targets[place]) for place in np.flatnonzero(enough))
 
 
 def _pictures(record: Record, family: Family) -> Iterator[Picture]:
     weights = resampling_weights(record.answers.index["cluster"].to_numpy())
-    rivals = [rival for rival in record.rivals if family.ceiling or rival != IDEAL]
+    rivals = [rival for rival in record.rivals if family.ideal or rival != IDEAL]
     yield from (_picture(record, family, place, rivals, weights) for place, _ in estimable_targets(record))
 
 
@@ -135,19 +135,19 @@ def _picture(record: Record, family: Family, place: int, rivals: list[str], weig
                 plot.fill_between(family.points, band.low, band.high, color=INK, alpha=0.13, linewidth=0)
             drawn[rival] = plot.plot(family.points, band.value, **(looks[rival] | ({} if main else {"linewidth": 0.8})))
         plot.set(title=target, **family.settings)
-        told = _told(record, family.metric, target)
-        labels = [f"{rival} {told.get(rival, '')}".strip() for rival in rivals]
+        values = _values(record, family.metric, target)
+        labels = [f"{rival} {values.get(rival, '')}".strip() for rival in rivals]
         legend(figure, [drawn[rival][0] for rival in rivals], labels, 2)
         return Picture(name, f"{family.title} of {target}; band: 95 % interval of {record.shown}", svg(figure, name))
 
 
 def _curve(record: Record, family: Family, rival: str, place: int, weights: Weights) -> Band:
     truth = record.answers.truth[:, place]
-    said = [record.answers.log_odds((rival, seed))[:, place] for seed in record.answers.rivals[rival]]
-    return pointwise_band([family.curve(truth, log_odds, weights) for log_odds in said])
+    scores = [record.answers.log_odds((rival, seed))[:, place] for seed in record.answers.rivals[rival]]
+    return pointwise_band([family.curve(truth, log_odds, weights) for log_odds in scores])
 
 
-def _told(record: Record, metric: str, target: str) -> dict[str, str]:
-    """Returns what the tables tell of every rival."""
+def _values(record: Record, metric: str, target: str) -> dict[str, str]:
+    """Returns the value of every rival, as text."""
     rows = test_rows(record.evaluation, unit=record.answers.unit, target=target, metric=metric)
     return {rival: number(value) for rival, value in rows[["rival", "value"]].to_numpy()}

@@ -1,4 +1,4 @@
-"""The flow diagram: who was found, left out, trained on and tested, and what is true of them (STARD)."""
+"""Flow diagram: volumes found, left out, in each split, and the truth of the test split (STARD)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["flow_picture", "tested_clusters"]
 
 _NOUNS = {"slice": ("patients", "volumes", "slices")}
-"""Smallest unit -> what clusters, series and samples are called."""
+"""Smallest unit -> names of clusters, series and samples."""
 
 _LINE, _GAP = 0.165, 2.2
 """Inches of a line; lines between two boxes."""
@@ -31,8 +31,8 @@ class Row(NamedTuple):
 
     Attributes:
         boxes: From left to right.
-        trunk: From which box the flow goes on.
-        aside: Whether the second box is what leaves the flow.
+        trunk: Number of the box from which the flow continues.
+        aside: Whether the second box leaves the flow.
     """
 
     boxes: list[list[str]]
@@ -41,9 +41,9 @@ class Row(NamedTuple):
 
 
 def flow_picture(record: Record) -> Picture:
-    """Returns the diagram; what `data.json` does not tell is left out of it."""
+    """Returns the diagram; steps that `data.json` does not record are left out."""
     nouns = _NOUNS.get(record.answers.unit, ("clusters", "series", "samples"))
-    rows = [row for row in (_found(record), _splits(record, nouns), Row([_answered(record, nouns)])) if row.boxes]
+    rows = [row for row in (_volumes(record), _splits(record, nouns), Row([_tested(record, nouns)])) if row.boxes]
     heights = [max(map(len, row.boxes)) for row in rows]
     with axes(4.4, _LINE * (sum(heights) + _GAP * len(rows))) as (figure, plot):
         plot.set(xlim=(0, 1), ylim=(sum(heights) + _GAP * len(rows) - 1, -1))
@@ -55,8 +55,8 @@ def flow_picture(record: Record) -> Picture:
         return Picture("flow", "Flow of patients into training, validation and test", svg(figure, "flow"))
 
 
-def _found(record: Record) -> Row:
-    """Returns what was found, and what was left out and why."""
+def _volumes(record: Record) -> Row:
+    """Returns the number of volumes found, and of those left out with reasons."""
     kept, left_out = record.data.get("volumes"), record.data.get("left_out")
     if not isinstance(kept, int) or not isinstance(left_out, Mapping):
         return Row([])
@@ -74,28 +74,28 @@ _WIDE = 26
 
 def _splits(record: Record, nouns: Sequence[str]) -> Row:
     counts = record.data.get("counts")
-    held = {split: n for split, n in counts.items() if isinstance(n, Mapping)} if isinstance(counts, Mapping) else {}
+    sizes = {split: n for split, n in counts.items() if isinstance(n, Mapping)} if isinstance(counts, Mapping) else {}
     names = ("clusters", "series", "samples")
     boxes = [
         [split, *(f"{count(n[name])} {noun}" for name, noun in zip(names, nouns, strict=True) if name in n)]
-        for split, n in held.items()
+        for split, n in sizes.items()
     ]
     return Row(boxes, trunk=-1)
 
 
-def _answered(record: Record, nouns: Sequence[str]) -> list[str]:
-    """Returns what is true of those in test."""
+def _tested(record: Record, nouns: Sequence[str]) -> list[str]:
+    """Returns the number of clusters in test, and their truth."""
     rivals, seeds = len(record.rivals), max(map(len, record.answers.rivals.values()))
-    held = record.answers.index["cluster"].nunique()
-    head = f"test: {count(held)} {nouns[0]}, answered by {rivals} rivals" + (f", {seeds} seeds" if seeds > 1 else "")
+    sizes = record.answers.index["cluster"].nunique()
+    head = f"test: {count(sizes)} {nouns[0]}, answered by {rivals} rivals" + (f", {seeds} seeds" if seeds > 1 else "")
     if not record.answers.detection:
         return [head]
-    sure = estimable(record.answers)
-    told = [
+    enough = estimable(record.answers)
+    counts = [
         f"{_short(target)}: {with_} with, {without} without{f', {unknown} unknown' if unknown else ''}"
         for target, (with_, without, unknown) in tested_clusters(record).items()
     ]
-    return [head, *(line + ("" if ok else f" ({NOT_ESTIMABLE})") for line, ok in zip(told, sure, strict=True))]
+    return [head, *(line + ("" if ok else f" ({NOT_ESTIMABLE})") for line, ok in zip(counts, enough, strict=True))]
 
 
 def tested_clusters(record: Record) -> dict[str, tuple[int, int, int]]:

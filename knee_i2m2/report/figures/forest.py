@@ -19,18 +19,18 @@ ACCELERATION = "acceleration="
 
 
 def _subgroups(record: Record, metric: str) -> pd.DataFrame:
-    """Returns the rows of the rival in view in every subgroup, `all` included, without faster scans."""
-    found = test_rows(record.evaluation, None, unit=record.answers.unit, rival=record.shown, metric=metric)
-    return found[~found["subgroup"].str.startswith(ACCELERATION)]
+    """Returns the rows of the rival shown in every subgroup, `all` included, without faster scans."""
+    results = test_rows(record.evaluation, None, unit=record.answers.unit, rival=record.shown, metric=metric)
+    return results[~results["subgroup"].str.startswith(ACCELERATION)]
 
 
 def forest_pictures(record: Record) -> Iterator[Picture]:
-    """Yields per target the AUROC of the rival in view in every subgroup, with its units and positives."""
-    found = _subgroups(record, record.metric).assign(group=lambda rows: rows["subgroup"])
-    groups = list(found["subgroup"].unique())
+    """Yields per target the AUROC of the rival shown in every subgroup, with its units and positives."""
+    results = _subgroups(record, record.metric).assign(group=lambda rows: rows["subgroup"])
+    groups = list(results["subgroup"].unique())
     for place, target in enumerate(record.answers.targets if len(groups) > 1 else ()):
-        here = found[found["target"] == target]
-        labels = {row["subgroup"]: f"{row['subgroup']}\n{_held(row, record)}" for row in here.to_dict("records")}
+        here = results[results["target"] == target]
+        labels = {row["subgroup"]: f"{row['subgroup']}\n{_size(row, record)}" for row in here.to_dict("records")}
         named = (f"forest_{place + 1}_{slug(target)}", f"{target} in subgroups", target)
         overall = here.loc[here["subgroup"] == ALL, "value"].iloc[0]
         line = None if pd.isna(overall) else float(overall)
@@ -43,27 +43,27 @@ def _axis(record: Record) -> str:
     return f"{'AUROC' if record.metric == 'auroc' else record.metric} of {record.shown}, 95 % interval"
 
 
-def _held(row: Row, record: Record) -> str:
+def _size(row: Row, record: Record) -> str:
     positives = count(row["positives"])
     return f"{count(row['n'])} {record.answers.unit}s" + (f", {positives} positive" if positives else "")
 
 
 def forest_table(record: Record) -> Table | None:
-    """Returns the same with what is inside minus what is outside below it; None where there are no subgroups."""
-    found, contrasts = _subgroups(record, record.metric), _subgroups(record, "auroc_contrast")
-    groups = list(found["subgroup"].unique())
+    """Returns the AUROC in every subgroup, and below it inside minus outside; None without subgroups."""
+    results, contrasts = _subgroups(record, record.metric), _subgroups(record, "auroc_contrast")
+    groups = list(results["subgroup"].unique())
     if len(groups) < 2:
         return None
-    beside = {(row["subgroup"], row["target"]): row for row in contrasts.to_dict("records")}
-    low = min([0.5, *found["low"].dropna()])
+    by_cell = {(row["subgroup"], row["target"]): row for row in contrasts.to_dict("records")}
+    low = min([0.5, *results["low"].dropna()])
 
     def form(row: Row) -> Cell:
-        return cell(row, (low, 1.0), _contrast(beside.get((row["subgroup"], row["target"]))))
+        return cell(row, (low, 1.0), _contrast(by_cell.get((row["subgroup"], row["target"]))))
 
     targets = record.answers.targets
     title = f"per {record.answers.unit}, {record.shown}; below, the difference to all others"
     return Table(
-        "subgroups", title, targets, grid_rows(found, ("subgroup", groups), ("target", targets), form), "subgroup"
+        "subgroups", title, targets, grid_rows(results, ("subgroup", groups), ("target", targets), form), "subgroup"
     )
 
 
@@ -76,27 +76,27 @@ def _contrast(row: Row | None) -> str:
 
 def _faster(record: Record) -> pd.DataFrame:
     """Returns the rows of faster scans, in the order of their acceleration."""
-    found = test_rows(record.evaluation, None, unit=record.answers.unit, metric=record.metric)
-    found = found[found["subgroup"].str.startswith(ACCELERATION)]
-    times = pd.to_numeric(found["subgroup"].str.removeprefix(ACCELERATION), errors="coerce")
-    return found.assign(acceleration=times).dropna(subset="acceleration").sort_values("acceleration", kind="stable")
+    results = test_rows(record.evaluation, None, unit=record.answers.unit, metric=record.metric)
+    results = results[results["subgroup"].str.startswith(ACCELERATION)]
+    times = pd.to_numeric(results["subgroup"].str.removeprefix(ACCELERATION), errors="coerce")
+    return results.assign(acceleration=times).dropna(subset="acceleration").sort_values("acceleration", kind="stable")
 
 
 def acceleration_picture(record: Record) -> Picture | None:
     """Returns AUROC against acceleration, a line per target; None without faster scans."""
-    found = _faster(record).dropna(subset="value")
-    targets = [target for target in record.answers.targets if target in set(found["target"])]
+    results = _faster(record).dropna(subset="value")
+    targets = [target for target in record.answers.targets if target in set(results["target"])]
     if not targets:
         return None
     with axes(4.0, 3.6) as (figure, plot):
         handles = []
         for target, look in strokes(targets).items():
-            rows = found[found["target"] == target]
+            rows = results[results["target"] == target]
             plot.fill_between(
                 rows["acceleration"], rows["low"], rows["high"], color=look["color"], alpha=0.12, linewidth=0
             )
             handles += plot.plot(rows["acceleration"], rows["value"], **look, marker="o", markersize=3.5)
-        times = sorted(found["acceleration"].unique())
+        times = sorted(results["acceleration"].unique())
         plot.axhline(0.5, color=INK, linewidth=0.5, alpha=0.35)
         plot.set(xlabel="acceleration of the scan", ylabel="AUROC", xticks=times)
         plot.set_xticklabels([f"{time:g}" for time in times])
@@ -106,10 +106,10 @@ def acceleration_picture(record: Record) -> Picture | None:
 
 def acceleration_table(record: Record) -> Table | None:
     """Returns the AUROC of faster scans by target."""
-    found = _faster(record)
+    results = _faster(record)
     targets = record.answers.targets
-    groups = list(found["subgroup"].unique())
-    rows = grid_rows(found, ("subgroup", groups), ("target", targets), lambda row: cell(row, (0.5, 1.0)))
+    groups = list(results["subgroup"].unique())
+    rows = grid_rows(results, ("subgroup", groups), ("target", targets), lambda row: cell(row, (0.5, 1.0)))
     named = tuple((name.removeprefix(ACCELERATION), cells) for name, cells in rows)
-    title = f"per {record.answers.unit}, {', '.join(found['rival'].unique())}"
+    title = f"per {record.answers.unit}, {', '.join(results['rival'].unique())}"
     return Table("acceleration", title, targets, named, corner="acceleration") if rows else None

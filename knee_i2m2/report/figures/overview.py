@@ -41,15 +41,16 @@ _LOSSES = {"-": "valid", ":": "train"}
 
 
 def _total(losses: object, part: str) -> float:
-    """Returns the sum of an epoch's losses, which is what is minimised; NaN if it was not written."""
+    """Returns the sum of an epoch's losses, which is what is minimised; NaN if it is missing."""
     named = losses.get(part) if isinstance(losses, dict) else None
     return float(sum(named.values())) if named else math.nan
 
 
 def _training(record: Record, name: str, title: str, lines: dict[str, pd.Series]) -> Picture:
     trained = set(record.epochs["rival"])
-    names = [*record.rivals, *sorted(trained - {*record.rivals})]
-    looks = strokes(names, record.reference)  # a rival has one colour in all figures
+    looks = strokes(
+        [*record.rivals, *sorted(trained - set(record.rivals))], record.reference
+    )  # a rival has one colour in all figures
     names = [rival for rival in looks if rival in trained]
     with axes(4.0, 3.9) as (figure, plot):
         for rival in reversed(names):
@@ -64,11 +65,11 @@ def _training(record: Record, name: str, title: str, lines: dict[str, pd.Series]
 
 
 def efficiency_picture(record: Record) -> Picture | None:
-    """Returns every rival's efficiency per target with its interval, or None without a ceiling."""
-    found = test_rows(record.evaluation, unit=record.answers.unit, metric="efficiency")
-    found = found[found["target"].isin(record.answers.targets)]
+    """Returns every rival's efficiency per target with its interval, or None without an ideal observer."""
+    results = test_rows(record.evaluation, unit=record.answers.unit, metric="efficiency")
+    results = results[results["target"].isin(record.answers.targets)]
     series = {
-        rival: found[found["rival"] == rival].assign(group=lambda rows: rows["target"]) for rival in record.rivals
+        rival: results[results["rival"] == rival].assign(group=lambda rows: rows["target"]) for rival in record.rivals
     }
     title = "Efficiency per target and rival"
     return dots(
@@ -83,9 +84,9 @@ def efficiency_picture(record: Record) -> Picture | None:
 
 def adjusted_pictures(record: Record) -> Iterator[Picture]:
     """Yields per target the AUROC of every rival, raw (open) and within strata of position (filled)."""
-    found = test_rows(record.evaluation, unit=record.answers.unit).assign(group=lambda rows: rows["rival"])
+    results = test_rows(record.evaluation, unit=record.answers.unit).assign(group=lambda rows: rows["rival"])
     for place, target in enumerate(record.answers.targets):
-        here = found[found["target"] == target]
+        here = results[results["target"] == target]
         series = {name: here[here["metric"] == metric] for name, metric in _RAW_AND_ADJUSTED.items()}
         if not series["within strata"].empty:
             named = (f"adjusted_{place + 1}_{slug(target)}", f"AUROC of {target}, raw and within strata", target)
@@ -109,19 +110,19 @@ def dots(
     """Returns estimates as dots with whiskers, one height per group, or None if there is nothing estimable.
 
     Args:
-        named: Name of the file, title for who cannot see it, title for who can.
-        xlabel: What is estimated.
-        series: Name -> tidy rows with `group, value, low, high`, at most one a group.
+        named: Name of the file, description for readers who cannot see it, title.
+        xlabel: Label of the axis.
+        series: Name -> tidy rows with `group, value, low, high`, at most one per group.
         groups: From top to bottom.
         looks: Name of a series -> its colour; `open` dots are hollow.
-        line: Where to draw a vertical line.
-        labels: Group -> what stands beside it, if that is not its name.
+        line: Place of a vertical line.
+        labels: Group -> its label, if that is not its name.
     """
-    held = {name: rows[rows["group"].isin(groups)] for name, rows in series.items()}
-    shown = {name: rows.dropna(subset="value") for name, rows in held.items() if rows["value"].notna().any()}
+    by_series = {name: rows[rows["group"].isin(groups)] for name, rows in series.items()}
+    shown = {name: rows.dropna(subset="value") for name, rows in by_series.items() if rows["value"].notna().any()}
     if not shown:
         return None
-    there = [group for group in groups if any(group in set(rows["group"]) for rows in held.values())]
+    there = [group for group in groups if any(group in set(rows["group"]) for rows in by_series.values())]
     with axes(4.0, 0.95 + len(there) * (0.24 + 0.11 * len(shown))) as (figure, plot):
         handles = _drawn(plot, shown, there, looks)
         for height in set(range(len(there))) - {there.index(g) for rows in shown.values() for g in rows["group"]}:

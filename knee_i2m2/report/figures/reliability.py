@@ -1,4 +1,4 @@
-"""Reliability diagrams: what happens where a probability is told."""
+"""Reliability diagrams: observed frequencies against predicted probabilities."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ _AFTER, _BEFORE = {"color": INK}, {"color": "#8F7A5E", "markerfacecolor": "none"
 
 
 def reliability_pictures(record: Record) -> Iterator[Picture]:
-    """Yields a diagram per estimable target of the rival in view, as judged and, if recalibrated, as trained."""
-    if record.shown == IDEAL:  # it knows no prior, so that its probabilities mean nothing
+    """Yields a diagram per estimable target of the rival shown, as evaluated and, if recalibrated, as trained."""
+    if record.shown == IDEAL:  # its probabilities mean nothing without the class prior
         return
     weights = resampling_weights(record.answers.index["cluster"].to_numpy())
     both = {"after": (record.answers, _AFTER)}
@@ -39,12 +39,12 @@ def reliability_pictures(record: Record) -> Iterator[Picture]:
         name = f"reliability_{place + 1}_{slug(target)}"
         with axes(3.5, 3.9 if len(both) > 1 else 3.5) as (figure, plot):
             plot.plot([0, 1], [0, 1], color=INK, linewidth=0.5, alpha=0.35)
-            bands = {told: reliability(answers.by(record.shown), place, weights) for told, (answers, _) in both.items()}
-            drawn = [_points(plot, *bands[told], look) for told, (_, look) in both.items()]
+            bands = {when: reliability(answers.by(record.shown), place, weights) for when, (answers, _) in both.items()}
+            drawn = [_points(plot, *bands[when], look) for when, (_, look) in both.items()]
             settings = {"xlim": (-0.02, 1.02), "ylim": (-0.02, 1.02), "aspect": "equal"}
-            plot.set(title=target, xlabel="mean probability told", ylabel="share of positives", **settings)
+            plot.set(title=target, xlabel="mean predicted probability", ylabel="share of positives", **settings)
             if len(both) > 1:
-                legend(figure, drawn, [f"{record.shown}, {told}" for told in both], 2)
+                legend(figure, drawn, [f"{record.shown}, {when}" for when in both], 2)
             title = f"Reliability of {record.shown} for {target}; whiskers: 95 % intervals"
             yield Picture(name, title, svg(figure, name))
 
@@ -56,24 +56,26 @@ def _changed(before: SplitAnswers, after: SplitAnswers, rival: str) -> bool:
 def reliability(
     answers: SplitAnswers, place: int, weights: Int[np.ndarray, "units drawn"], bins: int = BINS
 ) -> tuple[Float[np.ndarray, " bins"], Band]:
-    """Returns per bin the mean probability told, and the share of positives with its interval.
+    """Returns per bin the mean predicted probability, and the share of positives with its interval.
 
     The answers of all seeds are pooled, in bins of equal counts; a cluster is resampled with all of them.
 
     Args:
-        answers: Of one rival.
-        place: Of the target.
+        answers: Answers of one rival.
+        place: Number of the target.
         weights: How often each unit counts: once, then as its cluster was drawn.
-        bins: At most so many; answers that are equal share one.
+        bins: At most so many; equal answers share one.
     """
     seeds = len(answers.logp)
     truth, counted = np.tile(answers.truth[:, place], seeds), np.tile(weights, (seeds, 1))
     log_odds = np.concatenate([answers.log_odds(key)[:, place] for key in answers.logp])
-    said, seen, _ = reliability_bins(truth, log_odds, counted, bins)
-    return said[:, 0], pointwise_band([seen])
+    predicted, observed, _ = reliability_bins(truth, log_odds, counted, bins)
+    return predicted[:, 0], pointwise_band([observed])
 
 
-def _points(plot: Axes, said: Float[np.ndarray, " bins"], seen: Band, look: dict[str, str]) -> ErrorbarContainer:
-    spread = np.maximum([seen.value - seen.low, seen.high - seen.value], 0)
+def _points(
+    plot: Axes, predicted: Float[np.ndarray, " bins"], observed: Band, look: dict[str, str]
+) -> ErrorbarContainer:
+    spread = np.maximum([observed.value - observed.low, observed.high - observed.value], 0)
     style = {"fmt": "o-", "markersize": 3.5, "linewidth": 0.8, "elinewidth": 1.0}
-    return plot.errorbar(said, seen.value, yerr=spread, **style, **look)
+    return plot.errorbar(predicted, observed.value, yerr=spread, **style, **look)

@@ -1,4 +1,4 @@
-"""What each expert puts into the product: leave-one-out, Shapley values and shares, as figures and tables."""
+"""Contributions of the experts: leave-one-out, Shapley values and shares, as figures and tables."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ KINDS = {
 
 
 def contribution_pictures(record: Record) -> Iterator[Picture]:
-    """Yields a figure per kind of credit: every expert per target, with its interval."""
+    """Yields a figure per kind of contribution: every expert per target, with its interval."""
     for kind, label in KINDS.items():
-        found = test_rows(record.contributions, metric=kind).assign(group=lambda rows: rows["target"])
-        experts = list(found["expert"].unique())
-        series = {expert: found[found["expert"] == expert] for expert in experts}
+        results = test_rows(record.contributions, metric=kind).assign(group=lambda rows: rows["target"])
+        experts = list(results["expert"].unique())
+        series = {expert: results[results["expert"] == expert] for expert in experts}
         drawn = dots((kind, label, ""), label, series, record.answers.targets, strokes(experts), line=0.0)
         yield from [drawn] if drawn else []
 
 
 def contribution_tables(record: Record) -> Iterator[Table]:
-    """Yields a table per kind of credit: experts by targets."""
+    """Yields a table per kind of contribution: experts by targets."""
     for kind, label in KINDS.items():
-        found = test_rows(record.contributions, metric=kind)
-        targets = [target for target in record.answers.targets if target in set(found["target"])]
-        end = max([0.01, *found[["low", "high"]].abs().max().dropna()])
-        experts = list(found["expert"].unique())
-        rows = grid_rows(found, ("expert", experts), ("target", targets), lambda row, end=end: cell(row, (-end, end)))
+        results = test_rows(record.contributions, metric=kind)
+        targets = [target for target in record.answers.targets if target in set(results["target"])]
+        end = max([0.01, *results[["low", "high"]].abs().max().dropna()])
+        experts = list(results["expert"].unique())
+        rows = grid_rows(results, ("expert", experts), ("target", targets), lambda row, end=end: cell(row, (-end, end)))
         if rows:
             yield Table(kind, label, tuple(targets), rows, corner="expert", zero=50.0)

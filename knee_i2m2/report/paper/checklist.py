@@ -1,4 +1,4 @@
-"""An item of a checklist: what a run knows of it, and what is left to the authors."""
+"""Items of a checklist: what is known from a run, and what the authors must add."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ __all__ = ["Chapter", "Item", "known"]
 
 
 class Item(NamedTuple):
-    """What a checklist asks for.
+    """An item of a checklist.
 
     Attributes:
-        number: Its place in the checklist.
-        title: What it asks for, in short words.
-        todo: What the authors must write; nothing where what is told is enough.
-        told: What the run knows, in sentences.
-        tables: What the run knows, in numbers.
+        number: Its number in the checklist.
+        title: A short title.
+        todo: What the authors must write; empty if the sentences suffice.
+        sentences: What is known from the run.
+        tables: Numbers of the run.
     """
 
     number: int
     title: str
     todo: str = ""
-    told: tuple[str, ...] = ()
+    sentences: tuple[str, ...] = ()
     tables: tuple[Table, ...] = ()
 
     @property
-    def begun(self) -> bool:
-        """Whether the run knows something of it, and the authors must write the rest."""
-        return bool(self.todo and (self.told or self.tables))
+    def partial(self) -> bool:
+        """Whether it is filled in partly, and the authors must write the rest."""
+        return bool(self.todo and (self.sentences or self.tables))
 
 
 class Chapter(NamedTuple):
@@ -40,7 +40,7 @@ class Chapter(NamedTuple):
     items: tuple[Item, ...]
 
 
-def known(number: int, title: str, told: Iterable[str], todo: str, tables: Iterable[Table] = ()) -> Item:
-    """Returns an item that is filled in, or one that is to do where the run knows nothing of it."""
-    sentences, numbers = tuple(told), tuple(tables)
-    return Item(number, title, "" if sentences or numbers else todo, sentences, numbers)
+def known(number: int, title: str, sentences: Iterable[str], todo: str, tables: Iterable[Table] = ()) -> Item:
+    """Returns an item that is filled in, or one marked as to do if nothing is known from the run."""
+    lines, numbers = tuple(sentences), tuple(tables)
+    return Item(number, title, "" if lines or numbers else todo, lines, numbers)

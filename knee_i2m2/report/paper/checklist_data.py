@@ -40,8 +40,8 @@ def data(record: Record) -> Iterator[Item]:
     yield _missing(record)
     protocol = "Describe scanners, coils, sequences and their parameters."
     columns = listing(record.answers.subgroups)
-    told = (f"Columns of test that divide it into subgroups, counted under 36: {columns}.",) if columns else ()
-    yield Item(13, "Acquisition protocol", protocol, told)
+    sentences = (f"Columns of test that divide it into subgroups, counted under 36: {columns}.",) if columns else ()
+    yield Item(13, "Acquisition protocol", protocol, sentences)
 
 
 def _sources(record: Record) -> Item:
@@ -56,7 +56,7 @@ def _many(value: object) -> bool:
 
 
 def _used(record: Record) -> tuple[str, ...]:
-    """Returns how much of what was prepared for test was answered."""
+    """Returns how many samples prepared for test were evaluated."""
     held, units = record.data.get("counts"), len(record.answers.index)
     test = held.get("test") if isinstance(held, Mapping) else None
     prepared = test.get("samples") if isinstance(test, Mapping) else None
@@ -69,14 +69,14 @@ def _missing(record: Record) -> Item:
     answers, unknown = record.answers, (record.answers.truth < 0).sum(axis=0)
     missing = [f"{target} {count(int(n))}" for target, n in zip(answers.targets, unknown, strict=True) if n]
     which = listing(missing) or "none"
-    told = f"Test {answers.unit}s without a label, which are left out of that target's numbers: {which}."
+    sentences = f"Test {answers.unit}s without a label, which are left out of that target's numbers: {which}."
     todo = "Say what was missing in the sources, and how that was handled before the data were prepared."
-    return Item(12, "Missing data", todo, (told,))
+    return Item(12, "Missing data", todo, (sentences,))
 
 
 def reference_standard(record: Record) -> Iterator[Item]:
     """Yields items 14 to 18."""
-    how = "Define each target, and say how its truth was found."
+    how = "Define each target, and say how its truth was determined."
     yield Item(14, "Definition of the reference standard", how, tuple(_targets(record)))
     yield Item(15, "Rationale", "Say why this reference standard was chosen, and what its limits are.")
     who = "Say who annotated, how many of them, with what training and tools."
@@ -96,7 +96,7 @@ def _targets(record: Record) -> Iterator[str]:
 
 
 def _labelled(record: Record) -> Iterator[str]:
-    """Yields how the clusters of test are labelled."""
+    """Yields the labels of the clusters of test."""
     if record.answers.detection:
         for target, (positive, negative, unknown) in tested_clusters(record).items():
             yield f"{target}: {positive} clusters of test with, {negative} without, {unknown} unknown."
@@ -106,10 +106,10 @@ def partitions(record: Record) -> Iterator[Item]:
     """Yields items 19 and 20."""
     settings = record.data.get("settings")
     chosen = {n: v for n, v in settings.items() if n in ("split", "seed")} if _many(settings) else {}
-    told = (f"Options of the preparation: {in_a_line(chosen)}.",) if "split" in chosen else ()
-    yield known(19, "How data were assigned to partitions", told, "Say how samples came into train, val and test.")
+    sentences = (f"Options of the preparation: {in_a_line(chosen)}.",) if "split" in chosen else ()
+    yield known(19, "How data were assigned to partitions", sentences, "Say how samples came into train, val and test.")
     certain = train_known(record) or record.settings["leaks"]
-    todo = "" if certain else "Say whether train shares patients with val or test: data.json does not tell."
+    todo = "" if certain else "Say whether train shares patients with val or test: data.json does not record it."
     yield Item(20, "Level at which partitions are disjoint", todo, disjoint_splits(record))
 
 
@@ -117,7 +117,7 @@ def testing_data(record: Record) -> Iterator[Item]:
     """Yields item 21."""
     clusters = int(np.unique(record.answers.index["cluster"].astype(str)).size)
     least = record.settings.get("least_positive_clusters")
-    below = f" With fewer than {least} positive ones nothing is estimated." if least is not None else ""
-    told = f"Test holds {count(clusters)} clusters, such as patients.{below}"
+    below = f" Metrics are not estimated with fewer than {least} positive ones." if least is not None else ""
+    sentences = f"Test holds {count(clusters)} clusters, such as patients.{below}"
     todo = "Say which size was intended, and how it was determined, for instance by the width of an interval."
-    yield Item(21, "Intended sample size", todo, (told,))
+    yield Item(21, "Intended sample size", todo, (sentences,))

@@ -11,7 +11,7 @@ from knee_i2m2.evaluation.measures import COUNTS
 from knee_i2m2.report.elements.cells import test_rows
 from knee_i2m2.report.elements.inputs import Record
 from knee_i2m2.report.elements.section import without_none
-from knee_i2m2.report.elements.words import count, listing
+from knee_i2m2.report.elements.words import count, listing, metric_name
 from knee_i2m2.report.figures.forest import acceleration_table, forest_table
 from knee_i2m2.report.figures.shapley import contribution_tables
 from knee_i2m2.report.paper.checklist import Item, known
@@ -21,7 +21,6 @@ from knee_i2m2.report.paper.summary import (
     experts_and_seeds,
     in_a_line,
     interval_method,
-    metric_name,
     software_versions,
     training_options,
     with_titles,
@@ -35,7 +34,7 @@ __all__ = ["evaluation", "model", "training"]
 
 def model(record: Record) -> Iterator[Item]:
     """Yields items 22 to 24."""
-    todo = "Describe the networks, their inputs and outputs, and how the answers of experts are joined."
+    todo = "Describe the networks, their inputs and outputs, and how the answers of experts are combined."
     yield Item(22, "Description of the model", todo, experts_and_seeds(record))
     yield known(23, "Software", software_versions(record), "Name software, versions and hardware.")
     seeds = dict.fromkeys(seed for rival, seed in record.answers.logp if rival != IDEAL)
@@ -45,16 +44,16 @@ def model(record: Record) -> Iterator[Item]:
 
 def training(record: Record) -> Iterator[Item]:
     """Yields items 25 to 27."""
-    told = training_options(record)
-    todo = "" if told else "Give losses, optimiser, learning rates, batch size, augmentation and stopping rule."
-    yield Item(25, "Training details", todo, told, with_titles("Budget", budget_table(record)))
+    sentences = training_options(record)
+    todo = "" if sentences else "Give losses, optimiser, learning rates, batch size, augmentation and stopping rule."
+    yield Item(25, "Training details", todo, sentences, with_titles("Budget", budget_table(record)))
     chosen = "Say how the weights that answered test were chosen."
     yield known(26, "Selection of the final model", _best(record), chosen)
-    yield known(27, "Ensembling", _joined(record), "Say whether and how several models are joined.")
+    yield known(27, "Ensembling", _ensembling(record), "Say whether and how several models are combined.")
 
 
 def _best(record: Record) -> tuple[str, ...]:
-    """Returns of every training the epoch that was kept."""
+    """Returns the selected epoch of every training."""
     if not {"epochs", "best_epoch"} <= set(record.budget.columns):
         return ()
     amounts = record.budget[["epochs", "best_epoch"]].apply(pd.to_numeric, errors="coerce")
@@ -66,17 +65,17 @@ def _best(record: Record) -> tuple[str, ...]:
     return (f"The epoch with the best score on val was kept: {'; '.join(kept)}.",) if kept else ()
 
 
-def _joined(record: Record) -> tuple[str, ...]:
+def _ensembling(record: Record) -> tuple[str, ...]:
     experts = {rival: len(names) for rival, names in record.answers.experts.items() if rival != IDEAL and names}
     if not experts:
         return ()
-    held = listing([f"{rival} {n}" for rival, n in experts.items()])
-    return (f"Experts that a rival joins: {held}.", "Seeds are not joined: numbers are means over seeds.")
+    counts = listing([f"{rival} {n}" for rival, n in experts.items()])
+    return (f"Number of experts per rival: {counts}.", "Seeds are not ensembled: numbers are means over seeds.")
 
 
 def evaluation(record: Record) -> Iterator[Item]:
     """Yields items 28 to 34."""
-    yield Item(28, "Metrics", told=tuple(_metrics(record)))
+    yield Item(28, "Metrics", sentences=tuple(_metrics(record)))
     yield _uncertainty(record)
     yield _robustness(record)
     yield _explainability(record)
@@ -92,17 +91,17 @@ def _metrics(record: Record) -> Iterator[str]:
     yield f"Headline: {metric_name(record.metric)}. All: {', '.join(names)}."
     yield f"Units: {listing(record.units)}."
     if joined := in_a_line(record.settings.get("aggregators", {})):
-        yield f"How the answers to the {record.answers.unit}s of a group are joined, chosen on val: {joined}."
+        yield f"Aggregation over the {record.answers.unit}s of a group, chosen on val: {joined}."
     yield calibration_method(record)
 
 
 def _uncertainty(record: Record) -> Item:
-    intervals, tested_too = interval_method(record), record.comparisons["p"].notna().any()
-    spread = "The standard deviation over seeds is told beside the interval, and is no part of it."
-    p = ("p of paired differences: clustered DeLong test, Holm-corrected over the targets.",) if tested_too else ()
+    intervals, has_p = interval_method(record), record.comparisons["p"].notna().any()
+    spread = "The standard deviation over seeds is reported separately from the interval."
+    p = ("p of paired differences: clustered DeLong test, Holm-corrected over the targets.",) if has_p else ()
     todo = "" if intervals else "Say how intervals were computed."
-    told = (*intervals, spread, *p, *effect_criterion(record))
-    return Item(29, "Statistical significance and uncertainty", todo, told)
+    sentences = (*intervals, spread, *p, *effect_criterion(record))
+    return Item(29, "Statistical significance and uncertainty", todo, sentences)
 
 
 def _robustness(record: Record) -> Item:
@@ -128,5 +127,5 @@ def _internal(record: Record) -> Item:
     together = isinstance(counts, Mapping) and {"train", "test"} <= set(counts)
     todo = "" if together else "Say how test relates to the data of training."
     where = "Evaluated on test" + (", which was prepared together with train" if together else "")
-    told = f"{where}: {count(len(who))} {unit}s of {count(who['cluster'].nunique())} clusters, such as patients."
-    return Item(32, "Internal evaluation", todo, (told,))
+    sentences = f"{where}: {count(len(who))} {unit}s of {count(who['cluster'].nunique())} clusters, such as patients."
+    return Item(32, "Internal evaluation", todo, (sentences,))

@@ -1,4 +1,4 @@
-"""Items of the reporting sheet about results, and what only its authors can tell."""
+"""Items of the reporting sheet about results, discussion and other information."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ __all__ = ["discussion", "other_information", "performance", "results_data"]
 
 def results_data(record: Record) -> Iterator[Item]:
     """Yields items 35 and 36."""
-    counts, left_out = with_titles("Held", counts_table(record)), left_out_counts(record)
+    counts, left_out = with_titles("Counts", counts_table(record)), left_out_counts(record)
     todo = "" if counts and left_out else "Give the numbers included and excluded at every step, and why."
     yield Item(35, "Numbers of patients included and excluded", todo, left_out, counts)
     who = "Give age, sex and clinical characteristics of train, val and test."
@@ -43,12 +43,12 @@ def performance(record: Record) -> Iterator[Item]:
     measured = (*operating_tables(record), *with_titles("Ranking", ranking_table(record, record.answers.unit)))
     todo = "Give sensitivity and specificity, or what takes their place, with intervals."
     yield known(38, "Estimates of diagnostic performance and precision", (), todo, measured)
-    wrong = "Look at the false answers, and say what they have in common."
+    wrong = "Examine the errors, and say what they have in common."
     yield Item(39, "Failure analysis", wrong, tuple(_shown(record)))
 
 
 def _shown(record: Record) -> Iterator[str]:
-    """Yields which cases the report shows."""
+    """Yields the number of cases in the report."""
     if record.cases is not None and not record.cases.stale:
         kinds = Counter(case.kind for case in record.cases.cases)
         named = listing([f"{n} {kind}" for kind, n in kinds.items()])
@@ -58,8 +58,8 @@ def _shown(record: Record) -> Iterator[str]:
 def discussion(record: Record) -> Iterator[Item]:
     """Yields items 40 and 41."""
     leak = leak_warning(record)
-    told = (*([leak] if leak else []), *simulation_note(record), *map(_note, record.settings["notes"]))
-    yield Item(40, "Limitations", "Discuss bias, size, generalisation and what was not measured.", told)
+    sentences = (*([leak] if leak else []), *simulation_note(record), *map(_note, record.settings["notes"]))
+    yield Item(40, "Limitations", "Discuss bias, size, generalisation and what was not measured.", sentences)
     yield Item(41, "Implications", "Say what the results mean for practice, and what has to come before it.")
 
 
@@ -71,6 +71,6 @@ def other_information(record: Record) -> Iterator[Item]:
     """Yields items 42 to 44."""
     yield Item(42, "Protocol", "Say where the full protocol can be read.")
     command = record.environment.get("command")
-    told = (f"Command: {command}",) if command else ()
-    yield Item(43, "Availability", "Say where software, weights and data can be had, and on what terms.", told)
+    sentences = (f"Command: {command}",) if command else ()
+    yield Item(43, "Availability", "Say where software, weights and data can be had, and on what terms.", sentences)
     yield Item(44, "Funding", "Name the sources of funding, and what part they had in the study.")

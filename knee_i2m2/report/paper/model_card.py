@@ -1,4 +1,4 @@
-"""The model card of a run: what was trained, on what, how well it answers, and what nobody should use it for.
+"""The model card of a run: model, data, performance, and uses that are out of scope.
 
 References:
     Model Cards for Model Reporting (Mitchell et al., 2019)
@@ -9,7 +9,7 @@ from __future__ import annotations
 from knee_i2m2.report.elements.inputs import Record
 from knee_i2m2.report.elements.rendering import render
 from knee_i2m2.report.elements.section import Section
-from knee_i2m2.report.elements.words import count, headline, sentence
+from knee_i2m2.report.elements.words import count, headline, metric_name, sentence
 from knee_i2m2.report.figures.forest import acceleration_table, forest_table
 from knee_i2m2.report.paper.summary import (
     calibration_method,
@@ -20,7 +20,6 @@ from knee_i2m2.report.paper.summary import (
     interval_method,
     leak_warning,
     left_out_counts,
-    metric_name,
     operating_tables,
     preparation_options,
     result_tables,
@@ -37,10 +36,10 @@ __all__ = ["model_card"]
 
 
 def model_card(record: Record) -> str:
-    """Returns the card as Markdown; what only the authors can tell is marked TO DO.
+    """Returns the card as Markdown; what only the authors know is marked TO DO.
 
     Args:
-        record: What the run left behind.
+        record: Files of the run.
     """
     values = {
         "name": record.name,
@@ -59,7 +58,7 @@ def _details(record: Record) -> Section:
     return Section(
         "details",
         "Model details",
-        (f"The model is the rival {record.shown}; the others are there to compare it with.",),
+        (f"The model is the rival {record.shown}; the others are for comparison.",),
         command=str(record.environment.get("command", "")),
         notes=(*experts_and_seeds(record), *training_options(record), *software_versions(record)),
         tables=with_titles("Training budget", budget_table(record)),
@@ -67,8 +66,13 @@ def _details(record: Record) -> Section:
 
 
 def _data(record: Record) -> Section:
-    told = (*simulation_note(record), *disjoint_splits(record), *left_out_counts(record), *preparation_options(record))
-    return Section("data", "Data", notes=told, tables=with_titles("Counts", counts_table(record)))
+    sentences = (
+        *simulation_note(record),
+        *disjoint_splits(record),
+        *left_out_counts(record),
+        *preparation_options(record),
+    )
+    return Section("data", "Data", notes=sentences, tables=with_titles("Counts", counts_table(record)))
 
 
 def _evaluation(record: Record) -> Section:
@@ -83,13 +87,13 @@ def _evaluation(record: Record) -> Section:
 
 
 def _dependence(record: Record) -> Section:
-    unit = f"Sentences are about {metric_name(record.metric)} per {record.answers.unit}."
-    told = dependence_sentences(record)
+    unit = f"The metric is {metric_name(record.metric)} per {record.answers.unit}."
+    sentences = dependence_sentences(record)
     return Section(
         "dependence",
         "What every target depends on",
-        (*effect_criterion(record), unit) if told else ("Not measured: the run lacks the rivals that would tell.",),
-        notes=told,
+        (*effect_criterion(record), unit) if sentences else ("Not measured: the run lacks the rivals for it.",),
+        notes=sentences,
     )
 
 
@@ -106,11 +110,11 @@ def _subgroups(record: Record) -> Section:
 
 def _limitations(record: Record) -> Section:
     maps = saliency_section(record.cases).warning
-    told = (*simulation_note(record), *map(str, record.settings["notes"]), *([maps] if maps else []))
+    sentences = (*simulation_note(record), *map(str, record.settings["notes"]), *([maps] if maps else []))
     return Section(
         "limitations",
         "Limitations",
-        ("Nothing here was measured on other data than this test split.",),
+        ("All numbers were measured on this test split only.",),
         warning=leak_warning(record),
-        notes=tuple(map(sentence, told)),
+        notes=tuple(map(sentence, sentences)),
     )

@@ -1,4 +1,4 @@
-"""A reporting sheet after CLAIM 2024, filled in with what the machine knows.
+"""A reporting sheet after CLAIM 2024, filled in from the files of a run.
 
 References:
     Checklist for Artificial Intelligence in Medical Imaging (CLAIM): 2024 Update (Tejani et al., Radiology: Artificial
@@ -21,20 +21,20 @@ __all__ = ["chapters", "reporting_sheet"]
 
 
 def reporting_sheet(record: Record) -> str:
-    """Returns the sheet as Markdown: what is not known is marked TO DO, and nothing is guessed.
+    """Returns the sheet as Markdown: unknown items are marked TO DO, and nothing is guessed.
 
     Args:
-        record: What the run left behind.
+        record: Files of the run.
     """
-    found = chapters(record)
-    items = [item for chapter in found for item in chapter.items]
+    sections = chapters(record)
+    items = [item for chapter in sections for item in chapter.items]
     values = {
         "name": record.name,
         "leak": leak_warning(record),
-        "chapters": found,
+        "chapters": sections,
         "total": len(items),
         "filled": sum(not item.todo for item in items),
-        "begun": sum(item.begun for item in items),
+        "partial": sum(item.partial for item in items),
     }
     return render("reporting_sheet.md.jinja", values)
 

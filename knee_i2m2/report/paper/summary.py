@@ -1,4 +1,4 @@
-"""What a run tells of itself, for its reporting sheet and its model card: sentences and tables with full titles."""
+"""Sentences and tables about a run for its reporting sheet and its model card."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from knee_i2m2.report.elements.cells import ALL, Table, test_rows
 from knee_i2m2.report.elements.inputs import Record
 from knee_i2m2.report.elements.section import without_none
 from knee_i2m2.report.elements.verdicts import sentences
-from knee_i2m2.report.elements.words import METRICS, count, facts, listing
+from knee_i2m2.report.elements.words import count, facts, listing, metric_name
 from knee_i2m2.report.figures.forest import ACCELERATION
 from knee_i2m2.report.tables.operating import calibration_table, operating_table
 from knee_i2m2.report.tables.results import results_table
@@ -28,7 +28,6 @@ __all__ = [
     "interval_method",
     "leak_warning",
     "left_out_counts",
-    "metric_name",
     "operating_tables",
     "preparation_options",
     "result_tables",
@@ -51,46 +50,41 @@ def in_a_line(values: Mapping[str, Any], leave_out: tuple[str, ...] = ()) -> str
     return "; ".join(f"{name} {text}" for name, text in facts(values, leave_out))
 
 
-def metric_name(metric: str) -> str:
-    """Returns what a metric is called in running text."""
-    return METRICS.get(metric, metric.replace("_", " "))
-
-
 def leak_warning(record: Record) -> str:
-    """Returns a warning where clusters stand in more than one split, by their number: names may be patients'."""
+    """Returns a warning with the number of leaking clusters, without names, which may be those of patients."""
     leaks = record.settings["leaks"]
     if not leaks:
         return ""
-    who = (
-        "1 cluster, such as a patient, stands" if len(leaks) == 1 else f"{len(leaks)} clusters, such as patients, stand"
+    clusters = (
+        "1 cluster, such as a patient, is" if len(leaks) == 1 else f"{len(leaks)} clusters, such as patients, are"
     )
-    seen = "so that rivals have seen what they are tested on"
+    reason = "so that test is not independent of training and model selection"
     return (
-        f"THE SPLIT LEAKS: {who} in more than one split, {seen}. "
-        "Every number below may be too good, and none of them should be published."
+        f"THE SPLIT LEAKS: {clusters} in more than one split, {reason}. "
+        "Every number below may be too good and should not be published."
     )
 
 
 def train_known(record: Record) -> bool:
-    """Returns whether `data.json` tells which clusters train shares with another split."""
+    """Returns whether `data.json` records which clusters train shares with another split."""
     return isinstance(record.data.get("patients_in_more_than_one_split"), list)
 
 
 def disjoint_splits(record: Record) -> tuple[str, ...]:
-    """Returns which splits share no cluster, as far as predictions and `data.json` tell."""
+    """Returns which splits share no cluster, as far as predictions and `data.json` show."""
     if record.settings["leaks"]:
         return (leak_warning(record),)
     splits = "train, val and test" if train_known(record) else "val and test"
-    return (f"No cluster, such as a patient, stands in more than one of {splits}.",)
+    return (f"No cluster, such as a patient, is in more than one of {splits}.",)
 
 
 def simulation_note(record: Record) -> tuple[str, ...]:
-    """Returns that the data are simulate, where a rival is their ideal observer."""
+    """Returns that the data are simulate, if a rival is their ideal observer."""
     return (f"The data are simulated: the rival {IDEAL} knows how they were made.",) if IDEAL in record.rivals else ()
 
 
 def left_out_counts(record: Record) -> tuple[str, ...]:
-    """Returns how many were left out when the data were prepared, and why, where `data.json` tells."""
+    """Returns how many were left out when the data were prepared, and why, if `data.json` records it."""
     left_out = record.data.get("left_out")
     if not isinstance(left_out, Mapping):
         return ()
@@ -112,16 +106,18 @@ FOLDERS = ("data", "out")
 
 
 def experts_and_seeds(record: Record) -> tuple[str, ...]:
-    """Returns of every rival its experts and seeds."""
+    """Returns the experts and seeds of every rival."""
     return tuple(_rival(record, rival) for rival in record.rivals)
 
 
 def _rival(record: Record, rival: str) -> str:
     if rival == IDEAL:
-        return f"{rival}: the ideal observer, which is not trained; what could be reached at best."
+        return f"{rival}: the ideal observer, which is not trained; the best possible performance."
     experts, seeds = record.answers.experts.get(rival, ()), record.answers.rivals[rival]
-    held = f"{len(experts)} expert{'s' * (len(experts) != 1)}, {listing(experts)}" if experts else "experts not told"
-    return f"{rival}: {held}; seed{'s' * (len(seeds) != 1)} {listing(seeds)}."
+    names = (
+        f"{len(experts)} expert{'s' * (len(experts) != 1)}, {listing(experts)}" if experts else "experts not recorded"
+    )
+    return f"{rival}: {names}; seed{'s' * (len(seeds) != 1)} {listing(seeds)}."
 
 
 def training_options(record: Record) -> tuple[str, ...]:
@@ -130,7 +126,7 @@ def training_options(record: Record) -> tuple[str, ...]:
 
 
 def software_versions(record: Record) -> tuple[str, ...]:
-    """Returns machine and packages, where they are known; the command is not told."""
+    """Returns machine and packages, where they are known; without the command."""
     packages = record.environment.get("packages")
     machine = in_a_line(record.environment, ("command", "packages"))
     listed = in_a_line(packages) if isinstance(packages, Mapping) else ""
@@ -138,19 +134,19 @@ def software_versions(record: Record) -> tuple[str, ...]:
 
 
 def interval_method(record: Record) -> tuple[str, ...]:
-    """Returns how intervals were made, where that was written down."""
+    """Returns how intervals were computed, if recorded."""
     replicates = record.settings.get("replicates")
     how = f"percentiles of {replicates} bootstrap replicates that resample whole clusters, such as patients"
     return (f"95\u00a0% intervals: {how}, for all seeds and rivals together.",) if replicates else ()
 
 
 def effect_criterion(record: Record) -> tuple[str, ...]:
-    """Returns when an effect is named, where effects were measured."""
+    """Returns the criterion for an effect, if effects were measured."""
     if record.effects.empty:
         return ()
     margin = f"{float(record.settings['margin']):g}"
-    rule = "where its Holm-corrected 95\u00a0% interval (over the targets) excludes 0"
-    return (f"An effect, a paired difference of two rivals, is named from {margin} on, {rule}.",)
+    rule = "if its Holm-corrected 95\u00a0% interval (over the targets) excludes 0"
+    return (f"An effect, a paired difference of two rivals, is reported from {margin} on, {rule}.",)
 
 
 def dependence_sentences(record: Record) -> tuple[str, ...]:
@@ -168,8 +164,8 @@ def calibration_method(record: Record) -> str:
 
 def subgroup_sizes(record: Record) -> Iterator[str]:
     """Yields the size of every subgroup of test."""
-    unit, asked = record.answers.unit, {"rival": record.shown, "metric": record.metric, "target": MACRO}
-    for row in test_rows(record.evaluation, None, unit=unit, **asked).to_dict("records"):
+    unit, filters = record.answers.unit, {"rival": record.shown, "metric": record.metric, "target": MACRO}
+    for row in test_rows(record.evaluation, None, unit=unit, **filters).to_dict("records"):
         if row["subgroup"] != ALL and not row["subgroup"].startswith(ACCELERATION):
             yield f"{row['subgroup']}: {count(row['n'])} {unit}s of {count(row['clusters'])} clusters of test."
 
@@ -182,11 +178,11 @@ def result_tables(record: Record) -> tuple[Table, ...]:
 
 
 def operating_tables(record: Record) -> tuple[Table, ...]:
-    """Returns rates at the threshold of val per unit, then the calibration of the smallest; of the rival in view."""
+    """Returns rates at the threshold of val per unit, then the calibration of the smallest; of the rival shown."""
     rates = with_titles("At the threshold fitted on val", *(operating_table(record, unit) for unit in record.units))
     return (*rates, *with_titles("Calibration", calibration_table(record, record.answers.unit)))
 
 
 def with_titles(what: str, *tables: Table | None) -> tuple[Table, ...]:
-    """Returns those tables that there are; their titles say what they show."""
+    """Returns the tables that are not None, with the topic in their titles."""
     return tuple(replace(table, title=f"{what}, {table.title}") for table in without_none(tables))

@@ -1,4 +1,4 @@
-"""The case browser: pictures of single slices, boxes, saliency maps, and what each expert said."""
+"""Case browser: pictures of single slices, boxes, saliency maps, and the log-odds of each expert."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ _TRUTHS = {0: "no finding", 1: "finding"}
 
 
 def browser_section(cases: Cases | None, room: int) -> Section:
-    """Returns the section that shows single cases, as many as there is room for.
+    """Returns the section with single cases, as many as fit.
 
     Args:
-        cases: What `evaluate --cases` wrote; of those of other predictions none is shown, and the section says so.
-        room: How many bytes pictures may take.
+        cases: Cases that `evaluate --cases` wrote; if made from other predictions, a warning is shown instead.
+        room: Largest number of bytes of pictures.
     """
     title = "Cases"
     if cases is None or not cases.cases:
         return Section("cases", title)
     if cases.stale:
-        warning = "The cases in this run’s folder are of other predictions. Run `evaluate --cases` again."
+        warning = "The cases in this run’s folder were made from other predictions. Run `evaluate --cases` again."
         return Section("cases", title, warning=warning)
     shown = _fitting(cases.cases, room)
     return Section(
@@ -46,8 +46,8 @@ def browser_section(cases: Cases | None, room: int) -> Section:
 
 def _explained(cases: Cases) -> str:
     return (
-        f"Answers of {cases.rival}: the surest false negatives and false positives first, then the surest true "
-        "positives. A product of experts adds log-odds: the bars show what each expert adds, the mean over seeds. "
+        f"Answers of {cases.rival}: the most confident errors first, then the most confident true positives. A "
+        "product of experts adds log-odds: the bars show what each expert adds, the mean over seeds. "
         "Pictures are the network’s input; maps show where an expert’s answer is most sensitive. Solid boxes are those "
         "of the target, dashed ones of other findings."
     )
@@ -64,21 +64,21 @@ def _fitting(cases: tuple[Case, ...], room: int) -> list[Case]:
     return shown
 
 
-def _left_out(held: int, shown: int) -> tuple[str, ...]:
-    if held == shown:
+def _left_out(values: int, shown: int) -> tuple[str, ...]:
+    if values == shown:
         return ()
-    return (f"{shown} of {held} cases are shown, so that the page stays below 10 MB; all pictures lie in cases/.",)
+    return (f"{shown} of {values} cases are shown, so that the page stays below 10 MB; all pictures lie in cases/.",)
 
 
 def _table(cases: Cases) -> Table:
     """Returns every case in numbers."""
     experts = list(dict.fromkeys(expert for case in cases.cases for expert in case.experts))
     columns = ("sample", "target", "answer", "log-odds", "threshold", *experts)
-    rows = tuple((case.id, tuple(map(Cell, _told(case, experts)))) for case in cases.cases)
+    rows = tuple((case.id, tuple(map(Cell, _texts(case, experts)))) for case in cases.cases)
     return Table("cases", "All cases in numbers", columns, rows, corner="case")
 
 
-def _told(case: Case, experts: Collection[str]) -> Iterator[str]:
+def _texts(case: Case, experts: Collection[str]) -> Iterator[str]:
     yield from (case.sample, case.target, case.kind, number(case.log_odds), number(case.threshold))
     yield from (number(case.experts[expert]) if expert in case.experts else "" for expert in experts)
 
@@ -100,7 +100,7 @@ def _html(cases: Cases, shown: list[Case]) -> str:
 
 @dataclass(frozen=True)
 class View:
-    """A picture under its name; `warning` says why it is not to be believed."""
+    """A picture under its name; `warning` says why it should not be trusted."""
 
     name: str
     uri: str
@@ -121,7 +121,7 @@ class Bar:
     """Log-odds on a scale from 0 to 100; 50 is even odds."""
 
     name: str
-    told: str
+    text: str
     start: float
     end: float
 
@@ -129,9 +129,9 @@ class Bar:
 def _bars(case: Case) -> Iterator[Bar]:
     """Yields what each expert and the combiner add, their sum, and the threshold."""
     added = {"combiner": case.bias} if abs(case.bias) > _NOTHING else {}
-    held = {**case.experts, **added, "together": case.log_odds, "threshold": case.threshold}
-    scale = max(map(abs, held.values())) or 1.0
-    for name, value in held.items():
+    values = {**case.experts, **added, "together": case.log_odds, "threshold": case.threshold}
+    scale = max(map(abs, values.values())) or 1.0
+    for name, value in values.items():
         end = 50 + 50 * value / scale
         yield Bar(name, number(value), min(end, 50.0), max(end, 50.0))
 

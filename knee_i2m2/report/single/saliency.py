@@ -1,4 +1,4 @@
-"""Whether saliency maps show what was learned, and where findings lie."""
+"""Scores of saliency maps: dependence on learned weights, and localisation of findings."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["fails", "saliency_section"]
 
 
 def fails(cases: Cases) -> frozenset[tuple[str, str]]:
-    """Returns expert and target of the maps that do not show what was learned."""
+    """Returns expert and target of the maps that fail the randomisation test."""
     return frozenset((score.expert, score.target) for score in cases.scores if score.passes is False)
 
 
@@ -30,15 +30,15 @@ def saliency_section(cases: Cases | None) -> Section:
         "saliency",
         title,
         (
-            f"{_METHODS.get(cases.method, cases.method)} of the experts of {seeds}. The randomisation test: maps that "
-            f"are much the same with random weights (rank correlation not surely below {LIMIT:g}) do not show what was "
-            "learned, and fail. The pointing game: the share of maps whose maximum lies in a box of the target, "
-            "beside what pointing at random and pointing always at the mean centre of the training boxes would reach.",
+            f"{_METHODS.get(cases.method, cases.method)} of the experts of {seeds}. The randomisation test: maps fail "
+            f"if they are similar to maps of random weights (rank correlation not below {LIMIT:g} with its interval), "
+            "since they do not depend on what was learned. The pointing game: the share of maps whose maximum is in a "
+            "box of the target, compared with a random point and with the mean centre of the training boxes.",
         ),
         warning=_warning(cases),
         tables=without_none(
             [
-                _table(cases, "randomisation", "Likeness to maps of random weights", _likeness),
+                _table(cases, "randomisation", "Similarity to maps of random weights", _similarity),
                 _table(cases, "pointing", f"Pointing game, on at most {most} slices of a target", _pointed),
             ]
         ),
@@ -66,14 +66,14 @@ def _names(cases: Cases, which: str) -> Sequence[str]:
     return list(dict.fromkeys(str(getattr(score, which)) for score in cases.scores))
 
 
-def _likeness(score: Score) -> Cell:
+def _similarity(score: Score) -> Cell:
     verdict = {True: "passes", False: "FAILS", None: ""}[score.passes]
     return cell(_row(score.similarity), (0.0, 1.0), verdict)
 
 
 def _pointed(score: Score) -> Cell:
-    beside = f"chance {number(score.chance)}, centre {number(score.centre)}" if math.isfinite(score.chance) else ""
-    return cell(_row(score.pointing), (0.0, 1.0), beside)
+    note = f"chance {number(score.chance)}, centre {number(score.centre)}" if math.isfinite(score.chance) else ""
+    return cell(_row(score.pointing), (0.0, 1.0), note)
 
 
 def _row(estimate: tuple[float, float, float]) -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""Tables of amounts: what training cost, and what the data hold."""
+"""Tables of the training budget and of the counts of the data."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["budget_table", "counts_table"]
 
 
 def budget_table(record: Record) -> Table | None:
-    """Returns what the training of every rival cost: means over its seeds."""
+    """Returns the training budget of every rival: means over its seeds."""
     if record.budget.empty:
         return None
     amounts = [c for c in ("epochs", "updates", "parameters", "flops", "seconds") if c in record.budget]
@@ -38,15 +38,15 @@ def counts_table(record: Record) -> Table | None:
     counts = record.data.get("counts")
     if not isinstance(counts, dict) or not counts:
         return None
-    flat = pd.DataFrame({split: _flat(held) for split, held in counts.items() if isinstance(held, dict)})
+    flat = pd.DataFrame({split: _flat(counted) for split, counted in counts.items() if isinstance(counted, dict)})
     if flat.empty:
         return None
-    rows = tuple((split, tuple(Cell(count(n)) for n in held)) for split, held in flat.items())
+    rows = tuple((split, tuple(Cell(count(n)) for n in counted)) for split, counted in flat.items())
     return Table("counts", "per split", tuple(flat.index), rows, corner="split")
 
 
-def _flat(held: dict) -> dict[str, object]:
+def _flat(counted: dict) -> dict[str, object]:
     """Returns the counts of a split in one row: the positives of each target follow the others."""
-    positives = held.get("positives")
-    plain = {name: n for name, n in held.items() if name != "positives"}
+    positives = counted.get("positives")
+    plain = {name: n for name, n in counted.items() if name != "positives"}
     return plain | {f"{target} +": n for target, n in (positives if isinstance(positives, dict) else {}).items()}

@@ -22,7 +22,7 @@ _ESCAPES = {
 
 
 def escape_latex(text: str) -> str:
-    r"""Returns text that LaTeX prints as it is.
+    r"""Returns text with the special characters of LaTeX escaped.
 
     Example:
         >>> print(escape_latex("a_b & 5 %"))
@@ -32,11 +32,11 @@ def escape_latex(text: str) -> str:
 
 
 def latex(table: Table, caption: str) -> str:
-    """Returns a table with value and interval in every cell; what is not estimable is a dash.
+    """Returns a table with value and interval in every cell; a dash if not estimable.
 
     Args:
         table: The table.
-        caption: What stands above it, as plain text.
+        caption: Caption, as plain text.
     """
     head = " & ".join(map(escape_latex, (table.corner, *table.columns)))
     lines = [

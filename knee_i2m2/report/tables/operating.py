@@ -12,7 +12,7 @@ from knee_i2m2.evaluation.measures import COUNTS
 from knee_i2m2.evaluation.tidy import MACRO
 from knee_i2m2.report.elements.cells import Cell, Row, Table, cell, grid_rows, test_rows
 from knee_i2m2.report.elements.inputs import Record
-from knee_i2m2.report.elements.words import METRICS, NOT_ESTIMABLE, count, number
+from knee_i2m2.report.elements.words import NOT_ESTIMABLE, count, metric_name, number
 
 __all__ = ["calibration_table", "measures_frame", "operating_table", "ranking_table"]
 
@@ -27,17 +27,17 @@ BEFORE = "_before"
 
 
 def operating_table(record: Record, unit: str) -> Table | None:
-    """Returns rates and 2x2 counts of the rival in view at the threshold that was fitted on val."""
+    """Returns rates and 2x2 counts of the rival shown at the threshold that was fitted on val."""
     return _measured(record, unit, "operating", (*RATES, *COUNTS[1:], COUNTS[0]), macro=False)
 
 
 def ranking_table(record: Record, unit: str) -> Table | None:
-    """Returns what only the order of scores decides: AUPRC with its prevalence, and fixed operating points."""
+    """Returns AUPRC with its prevalence, and fixed operating points: they depend on the order of scores only."""
     return _measured(record, unit, "ranking", RANKING, macro=True)
 
 
 def calibration_table(record: Record, unit: str, rival: str | None = None) -> Table | None:
-    """Returns the calibration of a rival, that in view by default, and before it was recalibrated if it was."""
+    """Returns the calibration of a rival, by default of the rival shown, also before recalibration if there was one."""
     name, earlier = "calibration" if rival is None else f"calibration_{rival}", [f"{m}{BEFORE}" for m in CALIBRATION]
     after = _measured(record, unit, name, CALIBRATION, macro=True, rival=rival)
     before = _measured(record, unit, name, earlier, macro=True, rival=rival)
@@ -55,7 +55,7 @@ def _measured(
     chosen = test_rows(record.evaluation, unit=unit, rival=rival)
     targets = [*record.answers.targets, *([MACRO] if macro and len(record.answers.targets) > 1 else [])]
     rows = grid_rows(chosen[chosen["metric"].isin(metrics)], ("target", targets), ("metric", metrics), _cell)
-    columns = tuple(_named(metric.removesuffix(BEFORE)) for metric in metrics)
+    columns = tuple(metric_name(metric.removesuffix(BEFORE)) for metric in metrics)
     return Table(f"{name}_{unit}", f"per {unit}, {rival}", columns, rows, corner="target") if rows else None
 
 
@@ -68,11 +68,7 @@ def _cell(row: Row) -> Cell:
     return cell(row)
 
 
-def _named(metric: str) -> str:
-    return METRICS.get(metric, metric.replace("_", " "))
-
-
 def measures_frame(record: Record) -> pd.DataFrame:
-    """Returns every measure of every rival and target on test, a row each; what is not estimable is empty."""
+    """Returns every measure of every rival and target on test, a row each; empty if not estimable."""
     measured = test_rows(record.evaluation).set_index(["rival", "unit", "target", "metric"])["value"]
     return measured.unstack(sort=False).reset_index().rename_axis(columns=None)

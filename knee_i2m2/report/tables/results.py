@@ -1,4 +1,4 @@
-"""Tables of rivals by targets: the headline, differences, what position explains, spread over seeds."""
+"""Tables of rivals by targets: the headline, differences, the effect of position, spread over seeds."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pandas as pd
 from knee_i2m2.evaluation.tidy import MACRO
 from knee_i2m2.report.elements.cells import Cell, Row, Table, cell, grid_rows, test_rows
 from knee_i2m2.report.elements.inputs import Record
-from knee_i2m2.report.elements.words import METRICS, number, p_value
+from knee_i2m2.report.elements.words import metric_name, number, p_value
 
 __all__ = ["adjusted_table", "difference_table", "effect_table", "interval_table", "results_table", "seed_table"]
 
@@ -18,7 +18,7 @@ SPREAD = "SD over seeds"
 
 
 def results_table(record: Record, unit: str, metric: str) -> Table | None:
-    """Returns every rival and target on test, the mean's spread over seeds beside them; None if not measured."""
+    """Returns every rival and target on test, and the standard deviation over seeds; None if not measured."""
     chosen = test_rows(record.evaluation, unit=unit, metric=metric)
     table = _rivals_by_targets(record, chosen, f"{metric}_{unit}", f"per {unit}", lambda row: cell(row, _scale(chosen)))
     if table is None:
@@ -74,7 +74,7 @@ def adjusted_table(record: Record) -> Table | None:
 
 
 def effect_table(record: Record, unit: str) -> Table | None:
-    """Returns every effect and target with the Holm-corrected interval and the verdict; None if there is no effect."""
+    """Returns every effect and target with the Holm-corrected interval and the verdict; None without effects."""
     chosen = record.effects[(record.effects["unit"] == unit) & (record.effects["split"] == "test")]
     end = max([0.01, *chosen[["holm_low", "holm_high"]].abs().max().dropna()])
     targets = [target for target in record.answers.targets if target in set(chosen["target"])]
@@ -89,7 +89,7 @@ def effect_table(record: Record, unit: str) -> Table | None:
 
 
 def interval_table(record: Record, unit: str) -> Table | None:
-    """Returns the AUROC of the rival in view with three intervals: bootstrap, Obuchowski, DeLong; None without them."""
+    """Returns the AUROC of the rival shown with three intervals: bootstrap, Obuchowski, DeLong; None without them."""
     chosen = test_rows(record.evaluation, unit=unit, rival=record.shown)
     targets = [target for target in record.answers.targets if target in set(chosen["target"])]
     rows = grid_rows(chosen, ("metric", list(_METHODS)), ("target", targets), lambda row: cell(row, _CLOSE))
@@ -100,8 +100,8 @@ def interval_table(record: Record, unit: str) -> Table | None:
 
 _METHODS = {
     "auroc": "clustered bootstrap",
-    "auroc_obuchowski": f"{METRICS['auroc_obuchowski']}, clustered",
-    "auroc_delong": f"{METRICS['auroc_delong']}, as if independent",
+    "auroc_obuchowski": f"{metric_name('auroc_obuchowski')}, clustered",
+    "auroc_delong": f"{metric_name('auroc_delong')}, as if independent",
 }
 _CLOSE = (0.5, 1.0)
 

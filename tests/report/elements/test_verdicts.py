@@ -29,7 +29,7 @@ def effects(told: dict[str, dict[str, Told]], unit: str = "slice") -> pd.DataFra
     return pd.DataFrame(rows, columns=EFFECT_COLUMNS)
 
 
-NOTHING = "shows no dependence that this test set can tell"
+NOTHING = "shows no dependence that is detectable on this test set"
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ def test_a_sentence_tells_the_dependence_and_then_every_effect() -> None:
     table = effects({"acl": {"magnitude": UNDETECTABLE, "phase": ADDS, "interaction": BELOW, "ensembling": COSTS}})
     assert sentences(table, "slice", 0.03) == {
         "acl": "acl depends on phase: magnitude not detectable, phase adds 0.050 [0.010, 0.090], interaction is 0.020 "
-        "[0.010, 0.030], below the margin of 0.03; beside it, ensembling costs 0.050 [0.010, 0.090]."
+        "[0.010, 0.030], below the margin of 0.03; in addition, ensembling costs 0.050 [0.010, 0.090]."
     }
 
 
@@ -114,19 +114,19 @@ def test_what_is_not_estimable_is_said_once() -> None:
     first, second = verdicts(table, "slice")
     assert first == Verdict("acl", "is not estimable")
     assert first.sentence == "acl is not estimable."
-    assert second.told == "depends on phase"
+    assert second.text == "depends on phase"
 
 
 def test_one_effect_that_is_not_estimable_hides_no_other() -> None:
     (found,) = verdicts(effects({"acl": {"magnitude": NOT_ESTIMABLE, "phase": ADDS}}), "slice")
-    assert found.told == "depends on phase"
+    assert found.text == "depends on phase"
     assert found.effects == ("magnitude not estimable", "phase adds 0.050 [0.010, 0.090]")
 
 
 def test_ensembling_stands_beside_the_dependence() -> None:
     (found,) = verdicts(effects({"acl": {"ensembling": ADDS}}), "slice")
-    assert (found.effects, found.beside) == ((), ("ensembling adds 0.050 [0.010, 0.090]",))
-    assert found.sentence == f"acl {NOTHING}: beside it, ensembling adds 0.050 [0.010, 0.090]."
+    assert (found.effects, found.ensembling) == ((), ("ensembling adds 0.050 [0.010, 0.090]",))
+    assert found.sentence == f"acl {NOTHING}: in addition, ensembling adds 0.050 [0.010, 0.090]."
 
 
 def test_verdicts_are_about_one_unit_and_there_may_be_none() -> None:

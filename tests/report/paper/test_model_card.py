@@ -123,7 +123,7 @@ def test_a_leak_is_told_loudly_and_nobody_is_named(tmp_path: Path) -> None:
     run = told(make_run(tmp_path, seeds=1))
     (run / "data.json").write_text(json.dumps({"patients_in_more_than_one_split": ["Jane Doe"]}))
     card = card_of(run)
-    loud = "THE SPLIT LEAKS: 1 cluster, such as a patient, stands in more than one split"
+    loud = "THE SPLIT LEAKS: 1 cluster, such as a patient, is in more than one split"
     assert f"**{loud}" in card.split("## ")[0]
     assert f"**{loud}" in chapters(card)["Limitations"]
     assert loud in chapters(card)["Data"]

@@ -90,7 +90,7 @@ def test_all_44_items_stand_once_and_in_order_under_their_headings(sheet: str) -
 
 
 def test_the_count_is_that_of_the_items_without_anything_to_do(sheet: str) -> None:
-    assert f"**{len(filled(sheet))} of 44 items are filled in by the machine; the rest is marked TO DO" in sheet
+    assert f"**{len(filled(sheet))} of 44 items are filled in automatically; the rest is marked TO DO" in sheet
     assert sheet.count("**TO DO**") == 44 - len(filled(sheet))
     assert filled(sheet) == FROM_PREDICTIONS | {9, 19, 20, 23, 25, 26, 32, 35}
 
@@ -143,7 +143,7 @@ def test_a_leak_is_told_loudly_and_nobody_is_named(tmp_path: Path) -> None:
     run = told(make_run(tmp_path, seeds=1))
     (run / "data.json").write_text(json.dumps(DATA | {"patients_in_more_than_one_split": ["Jane Doe", "John Doe"]}))
     sheet = sheet_of(run)
-    assert "**THE SPLIT LEAKS: 2 clusters, such as patients, stand in more than one split" in sheet.split("##")[0]
+    assert "**THE SPLIT LEAKS: 2 clusters, such as patients, are in more than one split" in sheet.split("##")[0]
     assert all("THE SPLIT LEAKS" in items(sheet)[number] for number in (20, 40))
     assert "Doe" not in sheet
 

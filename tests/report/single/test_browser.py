@@ -84,7 +84,7 @@ def test_cases_without_room_are_counted_and_stay_in_the_table(cases: Cases) -> N
 
 def test_stale_cases_are_not_shown_and_no_cases_are_no_section(cases: Cases) -> None:
     section = browser_section(replace(cases, stale=True), PLENTY)
-    assert "are of other predictions. Run `evaluate --cases` again" in section.warning
+    assert "were made from other predictions. Run `evaluate --cases` again" in section.warning
     assert not section.html
     assert browser_section(None, PLENTY).empty
     assert saliency_section(replace(cases, stale=True)).empty
