@@ -68,11 +68,10 @@ def over_replicates(
         weights: How often each sample counts; once, if not given.
     """
     weights = np.ones(samples) if weights is None else weights
-    columns = weights.reshape(samples, -1) if weights.ndim != 2 else weights
+    columns = weights if weights.ndim == 2 else weights[:, None]
     starts = range(0, max(columns.shape[1], 1), _BLOCK)
     values = np.concatenate([statistic(columns[:, start : start + _BLOCK]) for start in starts], axis=-1)
-    values = values.reshape((*values.shape[:-1], *weights.shape[1:]))
-    return values if values.ndim else values.item()
+    return values if weights.ndim == 2 else values[..., 0].item()
 
 
 def weighted_mean(
