@@ -31,11 +31,8 @@ def read_accelerated(folders: Sequence[Path], test: SplitAnswers) -> Iterator[tu
         frame = predictions.read(path)
         rival, acceleration = _rival_and_acceleration(frame, path)
         if acceleration in seen:
-            raise DataError(
-                path,
-                f"is {acceleration}-fold accelerated, as {seen[acceleration]} is",
-                "give one folder per acceleration",
-            )
+            reason = f"has the acceleration {acceleration} of {seen[acceleration]}"
+            raise DataError(path, reason, "give one folder per acceleration")
         seen[acceleration] = path
         answers = answers_from_table(_with_truth(frame, test), (rival, MEAN), test.targets)
         if reason := disagreement(test, answers, "test", "the faster scan"):

@@ -22,6 +22,7 @@ from knee_i2m2.evaluation.statistics.operating_point import (
     Threshold,
     confusion,
     rates,
+    sensitivity_at_specificity,
     specificity_at_sensitivity,
 )
 from knee_i2m2.evaluation.statistics.precision_recall import average_precision

@@ -41,7 +41,7 @@ def test_a_faster_scan_of_the_same_samples_stands_beside_test(run: Path, tmp_pat
 
 def test_two_of_one_acceleration_are_refused(run: Path, tmp_path: Path) -> None:
     folders = [faster(run, tmp_path / name, 4) for name in ("a", "b")]
-    with pytest.raises(DataError, match=r"is 4-fold accelerated, as .* is; name it once"):
+    with pytest.raises(DataError, match=r"has the acceleration 4 of .*; give one folder per acceleration"):
         evaluate(run, replicates=10, accelerated=folders)
 
 
@@ -53,5 +53,5 @@ def test_other_samples_are_refused(run: Path, tmp_path: Path) -> None:
 
 def test_what_does_not_tell_its_acceleration_is_refused(run: Path, tmp_path: Path) -> None:
     folder = faster(run, tmp_path / "a", 4, lambda frame: frame.drop(columns="acceleration"))
-    with pytest.raises(DataError, match="does not tell its rival and its one acceleration"):
+    with pytest.raises(DataError, match="does not state its rival and one acceleration"):
         evaluate(run, replicates=10, accelerated=[folder])

@@ -81,4 +81,4 @@ def test_a_leak_that_is_allowed_is_told(tmp_path: Path) -> None:
         frame = pd.read_parquet(path)
         predictions.write(frame.assign(cluster=frame["cluster"].replace({"testp000": "valp000"})), path)
     _, notes = compare(runs, replicates=5, allow_leaks=True)
-    assert [note.endswith("LEAKS: 1 clusters (patients) stand in more than one split") for note in notes] == [True] * 2
+    assert [note.endswith("LEAKS: 1 clusters (patients) are in more than one split") for note in notes] == [True] * 2

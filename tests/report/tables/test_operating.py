@@ -8,7 +8,7 @@ from knee_i2m2 import predictions
 from knee_i2m2.evaluation.evaluate import evaluate
 from knee_i2m2.evaluation.recalibration import Recalibration
 from knee_i2m2.report.elements.inputs import Record, read_record
-from knee_i2m2.report.elements.words import METRICS
+from knee_i2m2.report.elements.words import metric_name as named
 from knee_i2m2.report.tables.operating import calibration_table, measures_frame, operating_table, ranking_table
 from tests.evaluation.runs import TARGETS, make_run, make_ten_classes
 from tests.report.shown import cells, shows, text, written
@@ -17,10 +17,6 @@ COUNTS = {"TP": "true_positives", "FP": "false_positives", "FN": "false_negative
 RATES = ("sensitivity", "specificity", "ppv", "npv", "balanced_accuracy")
 RANKING = ("auroc", "auprc", "prevalence", "sensitivity_at_specificity_95", "specificity_at_sensitivity_90")
 CALIBRATION = ("brier", "brier_skill", "ece", "calibration_slope", "calibration_intercept")
-
-
-def named(metric: str) -> str:
-    return METRICS.get(metric, metric.replace("_", " "))
 
 
 @pytest.fixture(scope="module")
