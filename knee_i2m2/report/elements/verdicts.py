@@ -33,7 +33,7 @@ class Verdict(NamedTuple):
     @property
     def sentence(self) -> str:
         """All of it in one sentence."""
-        parts = [", ".join(self.effects), *(f"ensembling it, {phrase}" for phrase in self.ensembling)]
+        parts = [", ".join(self.effects), *(f"in addition, {phrase}" for phrase in self.ensembling)]
         details = "; ".join(part for part in parts if part)
         return f"{self.target} {self.text}{f': {details}' if details else ''}."
 
