@@ -35,6 +35,25 @@ def _seeded() -> None:
 
 
 @pytest.fixture(scope="session")
+def built_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callable[[Path], object]], Path]:
+    """Returns what builds a folder for all test processes: one builds it, the others wait for it."""
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+    def folder(name: str, build: Callable[[Path], object]) -> Path:
+        built = shared / f"built_{name}"
+        built.mkdir(exist_ok=True)
+        with (shared / f"{name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not (built / "finished").exists():
+                build(built)
+                (built / "finished").touch()
+        return built
+
+    return folder
+
+
+@pytest.fixture(scope="session")
 def evaluated(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Evaluation]:
     """A finished run and its evaluation, made once; tests that change a run make one of their own."""
     from knee_i2m2.evaluation.evaluate import evaluate

@@ -84,11 +84,6 @@ class Record:
         """Units of evaluation, the smallest first."""
         return list(self.evaluation.loc[self.evaluation["split"] == "test", "unit"].unique())
 
-    @property
-    def reference(self) -> str:
-        """The rival that all others were compared with."""
-        return self.settings.get("reference", REFERENCE)
-
     @cached_property
     def rivals(self) -> list[str]:
         """The reference first, the ideal observer last, the others from best to worst."""
