@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from knee_i2m2.evaluation.statistics.adjusted import adjusted_auroc, strata
-from knee_i2m2.evaluation.statistics.auroc import auroc, auroc_of_replicates
+from knee_i2m2.evaluation.statistics.auroc import auroc
 from knee_i2m2.evaluation.statistics.bootstrap import clustered_interval
 from pipelines.studies import coverage
 from pipelines.studies.study import RESULTS
@@ -29,7 +29,7 @@ def row(table: pd.DataFrame, **values: object) -> pd.Series:
 
 
 def difference(truth: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    return np.subtract(*(auroc_of_replicates(truth, score, weights) for score in scores.T))
+    return np.subtract(*(auroc(truth, score, weights) for score in scores.T))
 
 
 def test_every_study_is_a_script_that_make_help_names() -> None:
@@ -74,7 +74,7 @@ def test_rows_of_the_demo_are_recomputed_from_its_scores() -> None:
     truth, pair = scores["truth"].to_numpy(), scores[["i2m2", "intra"]].to_numpy()
     for rival, score in zip(("i2m2", "intra"), pair.T, strict=True):
         expected = row(published("demo"), seed=0, rival=rival, target="cartilage")
-        estimate = clustered_interval(auroc_of_replicates, truth, score, scores["cluster"].to_numpy())
+        estimate = clustered_interval(auroc, truth, score, scores["cluster"].to_numpy())
         assert estimate.value == pytest.approx(expected["value"], abs=1e-4)
         assert estimate[1:] == pytest.approx(expected[["low", "high"]].to_list(), abs=0.01)  # 1000 other replicates
     expected = row(published("demo_effects"), seed=0, effect="interaction", target="cartilage")
