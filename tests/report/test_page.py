@@ -180,7 +180,7 @@ def test_targets_and_subgroups_of_other_names_are_shown_by_these_names(tmp_path:
     assert (inside["n"] == 60).all()
     html = write_report(run).read_text()
     assert "site=Leiden" in html and "site=Utrecht" in html
-    assert "site=Leiden" in (run / "tables/subgroups_slice.csv").read_text()
+    assert "site=Leiden" in (run / "tables/subgroups.csv").read_text()
     assert all(html.count(name) > 10 for name in ("Baker cyst", "effusion"))
     assert not re.search(r"\b(acl|meniscus|cartilage)\b", html)
 

@@ -13,7 +13,7 @@ __all__ = ["adjusted_auroc", "strata"]
 def strata(position: Float[np.ndarray, " samples"], count: int = 40) -> Int[np.ndarray, " samples"]:
     """Returns the number of the interval, of `count` equal ones in [0, 1], that holds each position.
 
-    With 40 intervals each holds about one slice of a knee volume. Positions outside [0, 1] belong to the first or last
+    With 40 intervals each holds about one slice of a series. Positions outside [0, 1] belong to the first or last
     interval. An unknown position (NaN) is -1: it equals no other position, not even another unknown one.
 
     Example:

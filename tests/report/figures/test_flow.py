@@ -30,12 +30,12 @@ def test_volumes_found_are_those_kept_and_those_left_out(record: Record) -> None
     told = lines(replace(record, data=data))
     assert {"64 volumes found", "4 left out", "3 nobody reviewed it", "1 too wide"} <= set(told)
     assert [told.count(word) for word in ("10 patients", "20 volumes", "60 slices")] == [3, 3, 3]
-    assert "test: 12 patients, answered by 3 rivals" in told
+    assert "test: 12 patients, answered by 3 rivals, 2 seeds" in told
 
 
 def test_what_is_not_known_is_left_out(record: Record) -> None:
     told = lines(replace(record, data={}))
-    assert told[0] == "test: 12 patients, answered by 3 rivals"
+    assert told[0] == "test: 12 patients, answered by 3 rivals, 2 seeds"
     assert len(told) == 3
 
 
