@@ -25,7 +25,7 @@ from knee_i2m2.errors import DataError
 from knee_i2m2.files import whole
 from knee_i2m2.types import Rival
 
-__all__ = ["PRODUCT", "classes", "experts", "logits", "read", "rival", "subgroups", "table", "write"]
+__all__ = ["PRODUCT", "UNKNOWN", "classes", "experts", "logits", "read", "rival", "subgroups", "table", "write"]
 
 PRODUCT = "product"
 """The combiner whose log p must be the log-softmax of the sum of logits and bias."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import NamedTuple
@@ -31,7 +31,8 @@ from knee_i2m2.evaluation.tidy import (
     write_results,
 )
 from knee_i2m2.files import write_text
-from knee_i2m2.types import SPLITS
+from knee_i2m2.predictions import UNKNOWN
+from knee_i2m2.types import SPLITS, Rival
 
 __all__ = ["REFERENCE", "Evaluation", "evaluate"]
 
@@ -98,6 +99,7 @@ def evaluate(
     evaluated += [row for unit, old in pairs for row in _tested(unit, old, thresholds, reference)]
     effects = [row for unit in test for row in unit.effects(answers.test[0].identities, reference, margin)]
     notes = [note for unit in (*val, *test) for note in not_estimable_notes(unit.answers, unit.split)]
+    notes += _unknown_identities(answers.test[0].identities)
     settings = {"replicates": replicates, "seed": seed, "margin": margin, "reference": reference}
     settings["least_positive_clusters"] = LEAST_POSITIVE
     fitted = {"aggregators": answers.aggregators, "thresholds": threshold_entries(thresholds), "fitted": answers.fitted}
@@ -111,6 +113,15 @@ def evaluate(
         write_results(effects, EFFECT_COLUMNS, run / "effects.csv"),
         notes,
     )
+
+
+def _unknown_identities(identities: Mapping[str, Rival]) -> list[str]:
+    """Returns a sentence about the rivals whose files do not say how their answers were made."""
+    names = ", ".join(name for name, rival in identities.items() if rival.method == UNKNOWN)
+    reason = (
+        "do not say by which method they were made, so no effect is measured with them; write them again with `train`"
+    )
+    return [f"the prediction files of {names} {reason}"] if names else []
 
 
 def check_options(replicates: int, seed: int, margin: float) -> None:

@@ -378,3 +378,14 @@ def test_a_rival_with_intra_s_experts_and_another_method_leaves_every_verdict_as
         other.attrs["identity"] = asdict(identity)
         predictions.write(other, run / "predictions" / "a_first" / "0" / f"{split}.parquet")
     pd.testing.assert_frame_equal(evaluate(run, replicates=50).effects, before)
+
+
+def test_files_that_do_not_say_what_their_rival_is_are_named_and_no_effect_is_guessed(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run", {"phase": ("phase",), "i2m2": ("magnitude", "phase", "magnitude+phase")}, seeds=1)
+    for path in run.glob("predictions/phase/*/*.parquet"):
+        table = predictions.read(path)
+        del table.attrs["identity"]
+        predictions.write(table, path)
+    evaluation = evaluate(run, replicates=20)
+    assert evaluation.effects.empty
+    assert any("prediction files of phase do not say" in note for note in evaluation.notes)
