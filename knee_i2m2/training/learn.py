@@ -148,13 +148,11 @@ def fit(
     """
     stages = _Stages(launch(device), train, val, batch_size, seed, weight_decay, patience, score, progress)
     with nullcontext(folder) if folder else tempfile.TemporaryDirectory() as place:
-        if isinstance(plan, Method):
-            return stages.run(plan, Path(place) / "together", epochs, lr)
-        method = stages.model(plan, plan.rival)
-        if plan.rival.warm:
+        method = plan if isinstance(plan, Method) else stages.model(plan, plan.rival)
+        if isinstance(plan, Plan) and plan.rival.warm:
             stages.start(method, plan, Path(place) / "alone", epochs, lr)
             epochs, lr = fine_tune_epochs or max(1, epochs // 4), lr / 10
-        if trained_together(plan.rival):
+        if isinstance(plan, Method) or trained_together(plan.rival):
             stages.run(method, Path(place) / "together", epochs, lr)
         fit_combiner(stages.fabric, method, in_order(val, batch_size), Path(place) / "together")
         return method

@@ -15,6 +15,7 @@ from knee_i2m2.errors import ConfigError
 from knee_i2m2.methods import METHODS
 from knee_i2m2.training import checkpoint
 from knee_i2m2.training.learn import fit, log_likelihood, predict, rival
+from knee_i2m2.training.rivals import learning
 from knee_i2m2.types import Rival
 
 RANDOM = np.random.default_rng(0)
@@ -42,6 +43,12 @@ def test_a_product_starts_from_its_experts_each_fitted_alone(tmp_path: Path) -> 
         assert checkpoint.exists(tmp_path / "alone" / expert / "best")
     answers = predict(model, TEST)
     np.testing.assert_allclose(answers.logp, log_softmax(sum(answers.logits.values()) + answers.bias, axis=-1))
+
+
+def test_the_combiner_of_a_method_that_is_handed_in_is_fitted_as_well() -> None:
+    plan = rival("shallow_fusion", TRAIN)
+    method = learning(plan.rival, plan.experts(plan.rival, 0), torch.ones(2, 2))
+    assert fit(method, TRAIN, VAL, **QUICK).beta.tolist() != [1, 1, 1]
 
 
 def test_a_seed_gives_the_same_bits_again_and_another_does_not() -> None:
