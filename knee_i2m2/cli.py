@@ -66,14 +66,14 @@ _ENVIRONMENT = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQU
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a verb and returns the exit code: 0 ok, 2 usage, 3 bad data, 4 bad checkpoint.
 
-    What a user can mend ends in one sentence; a bug of ours shows its traceback.
+    A user's mistake ends in one sentence; a bug of ours shows its traceback.
     """
     try:
         return _run(list(sys.argv[1:] if arguments is None else arguments))
     except KneeError as error:
         print(f"knee-i2m2: {' '.join(str(error).splitlines())}", file=sys.stderr)
         return error.exit_code
-    except BrokenPipeError:  # the reader, such as `head`, has seen enough
+    except BrokenPipeError:  # the reader of a pipe, such as `head`, has ended
         sys.stdout = None
         return 0
     except OSError as error:

@@ -87,7 +87,7 @@ def sweep(folder: Path) -> None:
 def locked(folder: Path) -> Iterator[None]:
     """Makes the folder and keeps others out of it who ask like this, until the block or the process ends.
 
-    Where the file system knows no locks, nobody is kept out.
+    Where the file system knows no locks, no process is kept out.
 
     Raises:
         ConfigError: Somebody else is in it.

@@ -118,7 +118,7 @@ def _section(content: str, command: str, verbs: Collection[str]) -> str:
     try:
         root = yaml.compose(content)
     except yaml.YAMLError:
-        return content  # the parser says where it is broken
+        return content  # the parser reports the line
     pairs = root.value if isinstance(root, yaml.MappingNode) else []
     nodes = {str(key.value): value for key, value in pairs}
     sections = [name for name in nodes if name in verbs and not isinstance(nodes[name], yaml.ScalarNode)]
@@ -217,7 +217,7 @@ def _typed(arguments: list[str], source: Any, positionals: bool) -> list[str]:
     """Returns the arguments as the parser reads them.
 
     Names get underscores, `--seeds 0 1 2` becomes `--seeds=[0, 1, 2]`, and a bare `--resume` `--resume=true`. Where
-    there are `positionals`, a list of numbers ends before them; whether a word is still in a list, nobody can tell.
+    there are `positionals`, a list of numbers ends before them; whether a word still belongs to a list is ambiguous.
     """
     lists, flags = _names(source, _is_list), _names(source, lambda hint: hint is bool)
     numbers = _names(source, _is_numbers) if positionals else set()

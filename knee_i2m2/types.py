@@ -104,7 +104,7 @@ class Progress(Protocol):
     """Called as work goes on, such as `progress("volumes", 3, 60)`; a recipe turns it into a bar."""
 
     def __call__(self, work: str, done: int, total: int | None, note: str = "") -> None:
-        """Tells that `done` of `total` (None: not known yet) are finished."""
+        """Reports that `done` of `total` (None: not known yet) are finished."""
 
 
 def silent(work: str, done: int, total: int | None, note: str = "") -> None:

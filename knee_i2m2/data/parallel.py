@@ -46,12 +46,12 @@ def in_parallel(
         done = 0
         try:
             with _pool(min(jobs, len(left)), task) as pool:
-                with _patient():
+                with _interrupts_deferred():
                     results = pool.map(task, left)
                 for result in results:
                     done += 1
                     yield result
-        except BrokenProcessPool:  # somebody among the first that are left did it: try the first alone, then go on
+        except BrokenProcessPool:  # one of the first items left is the cause: run the first alone, then go on
             yield _alone(task, left[done], lost or _refuse)
             done += 1
         left = left[done:]
@@ -81,32 +81,32 @@ def _pool(jobs: int, task: Callable[[Any], Any]) -> ProcessPoolExecutor:
     """Returns processes that fork from a clean one, which has imported the task's module once."""
     context = get_context("forkserver")
     context.set_forkserver_preload([__name__, getattr(task, "func", task).__module__])
-    with _patient():
+    with _interrupts_deferred():
         forkserver.ensure_running()
     return ProcessPoolExecutor(jobs, mp_context=context, initializer=_start)
 
 
 @contextmanager
-def _patient() -> Iterator[None]:
-    """Lets Ctrl-C wait while processes start: they do not hear it, and are not left without their parent half way."""
+def _interrupts_deferred() -> Iterator[None]:
+    """Defers Ctrl-C while processes start, so that none is left half started without its parent."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     resource_tracker.ensure_running()  # its own start would let the signal through again
-    came: list[int] = []
-    handler = signal.signal(signal.SIGINT, lambda number, _: came.append(number))
+    signals: list[int] = []
+    handler = signal.signal(signal.SIGINT, lambda number, _: signals.append(number))
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         signal.signal(signal.SIGINT, handler)
-    if came and handler is not signal.SIG_IGN:
+    if signals and handler is not signal.SIG_IGN:
         raise KeyboardInterrupt
 
 
 def _start() -> None:
-    """Prepares a process: one thread, deaf to Ctrl-C, which its parent hears, and gone when the parent is."""
+    """Prepares a process: one thread, Ctrl-C ignored (the parent handles it), exit with the parent."""
     torch.set_num_threads(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_leave_with_parent, daemon=True).start()

@@ -244,7 +244,7 @@ SPLITTERS = {"patient": split_by_patient, "official": split_official, "volume": 
 
 
 def _problems(table: pd.DataFrame) -> Iterator[str]:
-    """Yields what is wrong with a split file, the first cause first."""
+    """Yields the faults of a split file, the first cause first."""
     missing = [column for column in _COLUMNS if column not in table.columns]
     if missing:
         yield f"has no column {', '.join(missing)}"

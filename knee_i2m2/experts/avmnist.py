@@ -75,7 +75,7 @@ class LateFusion(nn.Module):
         self.head = head
 
     def forward(self, x: Modalities) -> Float[Tensor, "batch classes"]:
-        """Returns the logits; modalities that have no encoder are not looked at."""
+        """Returns the logits; modalities without an encoder are ignored."""
         features = [encoder(x[name]).flatten(1) for name, encoder in self.encoders.items()]
         return self.head(torch.cat(features, dim=1))
 

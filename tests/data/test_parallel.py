@@ -92,7 +92,7 @@ def _wait(condition) -> None:
 
 def test_ctrl_c_waits_until_the_processes_have_started() -> None:
     done = []
-    with pytest.raises(KeyboardInterrupt), parallel._patient():
+    with pytest.raises(KeyboardInterrupt), parallel._interrupts_deferred():
         os.kill(os.getpid(), signal.SIGINT)
         done.append("started")
     assert done == ["started"]
@@ -103,7 +103,7 @@ def test_ctrl_c_waits_until_the_processes_have_started() -> None:
 def test_who_does_not_hear_ctrl_c_is_not_interrupted() -> None:
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        with parallel._patient():
+        with parallel._interrupts_deferred():
             os.kill(os.getpid(), signal.SIGINT)
     finally:
         signal.signal(signal.SIGINT, before)

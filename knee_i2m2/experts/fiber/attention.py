@@ -37,7 +37,7 @@ class Text(NamedTuple):
 
     Attributes:
         stream: One vector per token.
-        bias: 0 for real tokens, -10000 for padding; it is added to the logits of whoever attends to the text.
+        bias: 0 for real tokens, -10000 for padding; added to the attention logits of the text.
     """
 
     stream: Float[Tensor, "batch tokens width"]

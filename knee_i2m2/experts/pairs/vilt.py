@@ -58,7 +58,7 @@ def vilt_experts(
         num_images=pictures,
         num_labels=classes,
     )
-    _tell_pictures_apart(vilt.vilt.embeddings, pictures)
+    _embed_each_picture(vilt.vilt.embeddings, pictures)
     width = pictures * vilt.config.hidden_size
     heads = {name: answering_head(width, width, classes, 0.02) for name in names}
     if JOINT in heads and not drawn:
@@ -99,7 +99,7 @@ class ViltEncoder(nn.Module):
         return dict.fromkeys(wanted, torch.cat(pooled, dim=1))
 
 
-def _tell_pictures_apart(embeddings: nn.Module, pictures: int) -> None:
+def _embed_each_picture(embeddings: nn.Module, pictures: int) -> None:
     """Gives every picture a type of its own: those that were not pre-trained start from the first picture's."""
     weight = embeddings.token_type_embeddings.weight.data
     more = weight[1:2].expand(max(pictures + 1 - len(weight), 0), -1)

@@ -189,7 +189,7 @@ def read_wav(path: Path, opener: Callable[[], IO[bytes]], limit: int | None = No
     Args:
         path: What to call it in an error.
         opener: Opens the file, or the entry of a zip, for reading.
-        limit: Read this many samples at most; what follows is not looked at.
+        limit: Read this many samples at most; the rest is not read.
 
     Raises:
         DataError: It is no PCM WAV file, has another rate, width or number of channels, or ends too early.

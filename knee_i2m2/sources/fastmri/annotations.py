@@ -1,7 +1,7 @@
 """Radiologists' findings in fastMRI+'s CSV format, and the labels they give to slices.
 
 The columns are `file,slice,study_level,x,y,width,height,label`; a list of the reviewed files lies beside them, and
-only it tells a volume without finding from one that nobody looked at (Zhao et al., 2022, PMC8983757).
+only it separates volumes without finding from volumes that were not reviewed (Zhao et al., 2022, PMC8983757).
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ _NO_FILE = "Knee data"
 
 @dataclass(frozen=True, eq=False)
 class Annotations:
-    """Findings, and who was looked at.
+    """Findings, and which volumes were reviewed.
 
     Attributes:
         path: The CSV file.
@@ -90,7 +90,7 @@ class Annotations:
     quirks: dict[str, int]
 
     def knows(self, name: str) -> bool:
-        """Returns whether somebody looked at the volume; if nobody did, its labels are unknown."""
+        """Returns whether the volume was reviewed; if not, its labels are unknown."""
         return name in self.annotated or name in (self.reviewed or ())
 
     def of(self, name: str) -> pd.DataFrame:
@@ -147,7 +147,7 @@ def read_annotations(csv: Path, file_list: Path | None = None) -> Annotations:
 def slice_labels(
     annotations: Annotations, volume_name: str, slices: int, abnormal: Abnormal = "reference"
 ) -> Int64[np.ndarray, "slices targets"]:
-    """Returns 1 where a slice has a finding of a target, 0 where it has none, -1 where nobody looked at the volume.
+    """Returns 1 where a slice has a finding of a target, 0 where it has none, -1 where the volume was not reviewed.
 
     Args:
         annotations: The findings.

@@ -118,11 +118,11 @@ def survey(
     jobs: int,
     progress: Progress,
 ) -> Archive:
-    """Returns which volumes there are, from their headers alone; it is made sure that they can be split.
+    """Returns the usable volumes and their split, from their headers alone.
 
     Args:
-        paths: The files; of those that nobody reviewed not even the header is read.
-        annotations: Which volumes somebody reviewed.
+        paths: The files; headers of those that were not reviewed are not read.
+        annotations: Which volumes were reviewed.
         quarantine: Takes those that cannot be used.
         split: The division; what is in none of its parts is left out.
         seed: Of the division.
@@ -239,7 +239,7 @@ def _hashes(volumes: list[Volume], jobs: int, progress: Progress) -> dict[str, s
     if not volumes:
         return {}
     digests = in_parallel(sha256, [volume.path for volume in volumes], jobs)
-    digests = counted("looking whether files have changed", digests, len(volumes), progress)
+    digests = counted("hashes of changed files", digests, len(volumes), progress)
     return dict(zip((volume.name for volume in volumes), digests, strict=True))
 
 

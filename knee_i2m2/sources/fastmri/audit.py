@@ -1,4 +1,4 @@
-"""What a folder of volumes and its annotations hold, before anything is trained on them."""
+"""Audit of a folder of volumes and its annotations, before anything is trained on them."""
 
 from __future__ import annotations
 
@@ -199,7 +199,7 @@ def _describe_splits(audit: Mapping[str, Any]) -> list[str]:
 
 
 def _describe_oddities(audit: Mapping[str, Any]) -> list[str]:
-    listed = {"volumes that nobody looked at": "unknown", "annotated volumes that are not there": "absent"}
+    listed = {"volumes that were not reviewed": "unknown", "annotated volumes that are not there": "absent"}
     lines = [f"{title}: {audit[key]['volumes']}{_some(audit[key])}" for title, key in listed.items()]
     lines.append(f"volumes without patient_id: {audit['volumes_without_patient']}")
     lines.append("oddities of the CSV: " + ", ".join(f"{k.replace('_', ' ')} {n}" for k, n in audit["quirks"].items()))

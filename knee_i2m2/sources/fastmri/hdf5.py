@@ -1,8 +1,8 @@
-"""HDF5 files of strangers: what leads out of a file, or claims more than it holds, is refused before it is read.
+"""HDF5 files from untrusted sources: references out of a file, and sizes beyond its own, are refused before reading.
 
 A file of 1.4 kB can name other files of the machine (links, external storage, virtual datasets), claim terabytes or
-inflate to gigabytes. So objects are taken through hard links only, and how a dataset is stored is looked at before its
-data are. Only calls of h5py stand inside `h5py_errors`, so that our own bugs stay bugs.
+inflate to gigabytes. So only hard links are followed, and the storage of a dataset is checked before its
+data are read. Only calls of h5py stand inside `h5py_errors`, so that our own bugs stay bugs.
 """
 
 from __future__ import annotations

@@ -215,7 +215,7 @@ class Computed:
             DataError: The file has changed since it was prepared, or is gone.
         """
         volume, index = self.slices[row]
-        kspace = torch.from_numpy(kspace_slice(volume, index))  # looked at when it was prepared, and unchanged since
+        kspace = torch.from_numpy(kspace_slice(volume, index))  # checked when it was prepared, and unchanged since
         return _channels(self.transform(volume, kspace), self.units[row])[0]
 
 

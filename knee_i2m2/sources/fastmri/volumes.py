@@ -56,7 +56,7 @@ class Volume:
         acquired: Half-open range of the columns that were measured; outside it k-space is padded with zeros.
         undersampled: Whether a `mask` says that columns were left out.
         offset: Byte of the file where k-space begins, if it lies there as numpy's complex64 does in memory; else None.
-        stamp: Size (bytes), time of the last change of the content, and of anything (ns), when it was looked at.
+        stamp: Size (bytes), time of the last change of the content, and of anything (ns), when the header was read.
     """
 
     path: Path
@@ -197,7 +197,7 @@ def read_kspace(volume: Volume, slices: slice | None = None) -> Complex64[np.nda
 
 
 def kspace_slice(volume: Volume, index: int) -> Complex64[np.ndarray, "1 rows columns"]:
-    """Returns the k-space of a slice that `read_kspace` has returned before: its values are not looked at again.
+    """Returns the k-space of a slice that `read_kspace` has returned before: its values are not checked again.
 
     Raises:
         DataError: The file has changed since, or cannot be read.
@@ -264,7 +264,7 @@ def _fill_through_h5py(kspace: np.ndarray, volume: Volume, indices: range) -> No
 
 def _refuse_changed(volume: Volume, now: tuple[int, int, int], shape: tuple[int, ...] | None = None) -> None:
     if now[:2] != volume.stamp[:2] or shape not in (None, (volume.slices, volume.rows, volume.columns)):
-        raise DataError(volume.path, "has changed since it was looked at", "start again")
+        raise DataError(volume.path, "has changed since its header was read", "start again")
 
 
 def _kspace(file: File) -> Array:
@@ -291,7 +291,7 @@ def _refuse_misfit(volume: Volume) -> None:
 
 
 def _refuse_useless(values: np.ndarray, index: int, path: Path) -> None:
-    """Looks closely at a slice whose energy is not finite, or whose middle row is constant, and at no other."""
+    """Checks every value only where the energy of a slice is not finite or its middle row is constant."""
     flat = values.reshape(-1).view(np.float32)
     with np.errstate(over="ignore", invalid="ignore"):
         energy = np.dot(flat, flat)

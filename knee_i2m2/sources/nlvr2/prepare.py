@@ -131,7 +131,7 @@ def left_out(index: pd.DataFrame, faults: Mapping[str, Fault], source: Path) -> 
 
     Args:
         index: All examples.
-        faults: Pair -> what is wrong with it.
+        faults: Pair -> its fault.
         source: What the paths of pictures are relative to.
     """
     rows = index.loc[index["pair"].isin(list(faults)), ["sample", "split", "pair"]]
@@ -158,7 +158,7 @@ def _check(config: PrepareNLVR2) -> None:
 def _fill(
     opened: BinaryIO, examples: Examples, shape: tuple[int, ...], progress: Progress, jobs: int
 ) -> tuple[dict[str, int], dict[str, Fault]]:
-    """Writes the array and returns pair -> row, and pair -> what is wrong with it."""
+    """Writes the array and returns pair -> row, and pair -> its fault."""
     opened.write(npy_header((len(examples.pictures), *shape), "uint8"))
     rows, faults = {}, {}
     for done, (pair, values) in enumerate(_read(examples.pictures, shape[-1], jobs), 1):

@@ -130,7 +130,7 @@ def test_a_file_that_changes_after_no_cache_is_noticed_when_it_is_read(archive: 
     for path in volumes(archive):
         os.utime(path, ns=(0, 0))
     for workers in (0, 1):
-        with pytest.raises(DataError, match="has changed since it was looked at"):
+        with pytest.raises(DataError, match="has changed since its header was read"):
             list(on_device("cpu", loader(samples, InOrder(len(samples), 4), workers)))
 
 

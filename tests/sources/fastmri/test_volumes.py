@@ -194,7 +194,7 @@ def test_a_file_that_changes_after_it_was_looked_at_is_noticed(tmp_path, fastmri
     _stored(fastmri_file, path, how)
     volume, content = read_volume(path), path.read_bytes()
     os.utime(path, ns=(0, volume.stamp[1] + 1))
-    with pytest.raises(DataError, match="has changed since it was looked at; start again"):
+    with pytest.raises(DataError, match="has changed since its header was read; start again"):
         read_kspace(volume)
     path.write_bytes(content + b"more")
     with pytest.raises(DataError, match="has changed"):
