@@ -35,8 +35,8 @@ from knee_i2m2.evaluation.statistics.bootstrap import cluster_weights, clustered
 from knee_i2m2.experts.knee import NETWORKS, knee_expert
 from knee_i2m2.methods.method import Method
 from knee_i2m2.modalities.undersampling import GET_FASTMRI
-from knee_i2m2.recipes.checks import check_names
 from knee_i2m2.recipes.knee import RIVALS, PrepareKnee, prepare
+from knee_i2m2.recipes.training import check_names
 from knee_i2m2.sources.fastmri import open_knee
 from knee_i2m2.sources.phantom.scanner import Protocol, write_kspace
 from knee_i2m2.training.batches import Shuffled, loader, on_device

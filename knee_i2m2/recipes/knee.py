@@ -23,7 +23,7 @@ Expect, as AUROC per slice on that phantom (mean over the phantom seeds 0, 1, 2;
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -42,19 +42,25 @@ from knee_i2m2.errors import DataError
 from knee_i2m2.evaluation.statistics.auroc import auroc
 from knee_i2m2.experts.experts import Experts
 from knee_i2m2.experts.knee import NETWORKS, knee_expert, knee_shared
-from knee_i2m2.methods import METHODS
 from knee_i2m2.methods.method import class_weights
 from knee_i2m2.modalities.augmentation import Augmentation, check_modalities
-from knee_i2m2.recipes import checks
 from knee_i2m2.recipes.progress import progress
+from knee_i2m2.recipes.training import (
+    TrainingOptions,
+    check_names,
+    check_rates,
+    checked,
+    experts_of,
+    launched,
+    train_rivals,
+)
 from knee_i2m2.sources.fastmri.annotations import TARGETS
 from knee_i2m2.sources.fastmri.modalities import Computed
 from knee_i2m2.sources.fastmri.prepare import IDEAL, PrepareKnee, prepare_knee
 from knee_i2m2.training.fit import Answers, Stage, constant, warm_cosine
 from knee_i2m2.training.folder import RunFolder
-from knee_i2m2.training.rivals import method_rivals, order, separate, single, standard_rivals
-from knee_i2m2.training.runner import launch, seed_all
-from knee_i2m2.training.session import Budget, Session, open_run, open_samples, prediction_table
+from knee_i2m2.training.rivals import method_rivals, order, single, standard_rivals
+from knee_i2m2.training.session import Budget, open_samples, prediction_table
 from knee_i2m2.types import Rival, modalities_of
 
 __all__ = ["RIVALS", "Knee", "PrepareKnee", "mean_auroc", "prepare", "train"]
@@ -67,60 +73,33 @@ SCHEDULES = {"warm_cosine": warm_cosine, "constant": constant}
 
 
 @dataclass
-class Knee:
+class Knee(TrainingOptions):
     """Trains the knee's rivals on prepared data and writes their predictions.
 
     Attributes:
-        data: Folder that `prepare knee` wrote.
-        out: Run folder; run again, it goes on with what is missing.
         rivals: Rows of the table: magnitude phase intra inter inter3 frozen i2m2 position.
-        method: Methods to train as rivals of their names as well: ogm_ge gblend mmpareto shallow_fusion.
-        seeds: Each trains all rivals anew.
         network: resnet18 (stride-2 stem), preact_resnet18 (the original's) or small (for the phantom).
         phase: How phase enters a network: as (cos, sin) or as an angle in rad.
-        epochs: At most, for an expert alone.
         fine_tune_epochs: At most, for a product that starts from its experts.
-        patience: Epochs without a better mean validation AUROC.
-        batch_size: Slices a step (and process).
-        lr: Learning rate of an expert alone, at its peak.
         fine_tune_lr: Learning rate of a product, at its peak.
-        weight_decay: AdamW's.
         rival_lr: Learning rates of single rivals in place of these, such as {magnitude: 1e-5, i2m2: 1e-6}.
         rival_weight_decay: AdamW's of single rivals.
         schedule: Learning rate over a stage: warm_cosine (up, then down to 0) or constant.
         augment: Flip, shift, rotate, add noise and smooth phase to the training slices.
         class_weighting: Whether both classes of a target weigh the same in the loss; undone in the answer.
-        device: auto, cpu, cuda or one card such as cuda:0.
-        precision: 32 or bf16.
-        workers: Processes that read data; 0 reads in the training process.
-        threads: CPU threads of torch; its own choice by default.
-        resume: Go on with a training that was interrupted, from its last epoch.
     """
 
-    data: Path
-    out: Path
     rivals: list[str] = field(default_factory=lambda: list(STANDARD))
-    method: list[str] = field(default_factory=list)
-    seeds: list[int] = field(default_factory=lambda: [0])
     network: str = "resnet18"
     phase: Literal["cos_sin", "angle"] = "cos_sin"
     epochs: int = 40
     fine_tune_epochs: int = 10
-    patience: int = 8
-    batch_size: int = 32
-    lr: float = 3e-4
     fine_tune_lr: float = 3e-5
-    weight_decay: float = 0.01
     rival_lr: dict[str, float] = field(default_factory=dict)
     rival_weight_decay: dict[str, float] = field(default_factory=dict)
     schedule: Literal["warm_cosine", "constant"] = "warm_cosine"
     augment: bool = False
     class_weighting: bool = True
-    device: str = "auto"
-    precision: str = "32"
-    workers: int = 0
-    threads: int | None = None
-    resume: bool = False
 
 
 def prepare(fastmri: Path, /, config: PrepareKnee) -> dict[str, Any]:
@@ -141,43 +120,25 @@ def train(config: Knee) -> dict[str, Any]:
         ConfigError: An option does not fit, or the folder was made otherwise.
         DataError: The prepared data are missing or hold too little.
     """
-    config = checks.also_methods(config, RIVALS)
-    check_options(config)
+    config = checked(config, RIVALS, ("fine_tune_lr",))
+    check_names([config.network], NETWORKS, "network")
+    check_rates(config.rival_lr, RIVALS, "rival-lr", positive=True)
+    check_rates(config.rival_weight_decay, RIVALS, "rival-weight-decay", positive=False)
     budgets = {name: budget(name, rival, config) for name, rival in order(config.rivals, RIVALS).items()}
-    fabric = launch(config.device, config.precision, config.threads)
-    samples = open_samples(config.data, "knee", Computed.open)
+    fabric, samples = launched(config), open_samples(config.data, "knee", Computed.open)
     refuse_one_sided(samples["train"].index, TARGETS, config.data)
-    augment = augmentation(samples["train"]) if config.augment else None
-    with fabric.rank_zero_first():
-        run = open_run(config)
-        write_ideal(config.data, samples, run)
-    session = Session(
+    return train_rivals(
+        config,
         fabric,
-        run,
         samples,
         RIVALS,
-        experts=partial(experts_of, config, samples["train"].task.answers, samples["train"].matrix),
+        experts=fresh_experts(config, samples["train"].task.answers, samples["train"].matrix),
         weights=loss_weights(samples["train"], config.class_weighting),
         score=mean_auroc,
         budgets=budgets,
-        batch_size=config.batch_size,
-        workers=config.workers,
-        resume=config.resume,
-        augment=augment,
+        augment=augmentation(samples["train"]) if config.augment else None,
+        write_others=partial(write_ideal, config.data, samples),
     )
-    with progress() as bars:
-        session.train(config.rivals, config.seeds, bars)
-    return {"run": str(run.path), "rivals": config.rivals, "seeds": config.seeds}
-
-
-def check_options(config: Knee) -> None:
-    """Raises ConfigError for an option with which there is nothing to train."""
-    checks.check_names(config.rivals, RIVALS, "rivals")
-    checks.check_names([config.network], NETWORKS, "network")
-    checks.check_seeds(config.rivals, config.seeds)
-    checks.check_numbers(config, ("lr", "fine_tune_lr", "batch_size"), ("weight_decay", "workers"))
-    checks.check_rates(config.rival_lr, RIVALS, "rival-lr", positive=True)
-    checks.check_rates(config.rival_weight_decay, RIVALS, "rival-weight-decay", positive=False)
 
 
 def augmentation(samples: Prepared) -> Augmentation:
@@ -186,13 +147,10 @@ def augmentation(samples: Prepared) -> Augmentation:
     return Augmentation()
 
 
-def experts_of(config: Knee, answers: tuple[int, ...], matrix: tuple[int, int], rival: Rival, seed: int) -> Experts:
-    """Returns a rival's experts with fresh networks, on shared encoders where its method needs them."""
+def fresh_experts(config: Knee, answers: tuple[int, ...], matrix: tuple[int, int]) -> Callable[[Rival, int], Experts]:
+    """Returns what makes a rival's experts with fresh networks."""
     about = {"answers": answers, "matrix": matrix, "network": config.network, "phase": config.phase}
-    if not METHODS[rival.method].shared:
-        return separate(partial(knee_expert, **about), rival, seed)
-    seed_all(seed, "weights", "shared")
-    return knee_shared(rival.experts, **about)
+    return partial(experts_of, partial(knee_expert, **about), partial(knee_shared, **about))
 
 
 def loss_weights(samples: Prepared, balanced: bool) -> torch.Tensor:

@@ -32,9 +32,9 @@ from knee_i2m2.experts.knee import NETWORKS
 from knee_i2m2.files import write_text
 from knee_i2m2.methods.method import Method
 from knee_i2m2.modalities.undersampling import MaskKind
-from knee_i2m2.recipes.checks import check_names
-from knee_i2m2.recipes.knee import RIVALS, Knee, experts_of
+from knee_i2m2.recipes.knee import RIVALS, Knee, fresh_experts
 from knee_i2m2.recipes.progress import progress
+from knee_i2m2.recipes.training import check_names
 from knee_i2m2.sources.fastmri.annotations import Annotations, read_annotations
 from knee_i2m2.sources.fastmri.archive import OnError, Quarantine, write_left_out
 from knee_i2m2.sources.fastmri.modalities import MODALITIES, Transform, volume_modalities
@@ -189,7 +189,7 @@ def finished_seeds(run: Path, rival: str) -> list[int]:
 def restored(run: Path, config: Knee, rival: str, seed: int, data: dict, device: torch.device) -> Method:
     """Returns a trained method, ready to answer."""
     answers, matrix = (len(data["targets"]), data["classes"]), tuple(data["matrix"])
-    experts = experts_of(config, answers, matrix, RIVALS[rival], seed)
+    experts = fresh_experts(config, answers, matrix)(RIVALS[rival], seed)
     method = learning(RIVALS[rival], experts, torch.ones(answers))
     checkpoint.load_weights(run / "experts" / rival / str(seed) / "best", method)
     return method.to(device)

@@ -13,9 +13,9 @@ from jaxtyping import Float
 
 from knee_i2m2.data.prepared import read_data
 from knee_i2m2.methods.method import Method
-from knee_i2m2.recipes.checks import check_names
 from knee_i2m2.recipes.knee import RIVALS
 from knee_i2m2.recipes.knee_predict import as_in_training, averaged, finished_seeds, restored, trained_as
+from knee_i2m2.recipes.training import check_names
 from knee_i2m2.sources.fastmri.modalities import Transform, kspace_modalities
 from knee_i2m2.training.fit import Answers
 from knee_i2m2.training.fit import predict as answers_to

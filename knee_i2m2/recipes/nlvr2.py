@@ -33,7 +33,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
@@ -41,20 +40,19 @@ from torch.optim import AdamW
 
 from knee_i2m2.data.prepared import Prepared
 from knee_i2m2.errors import ConfigError
-from knee_i2m2.evaluation.statistics.accuracy import accuracy
 from knee_i2m2.experts.pairs.inputs import Colours, normalised
 from knee_i2m2.experts.shared import Shared
 from knee_i2m2.methods import METHODS
 from knee_i2m2.methods.method import Method
 from knee_i2m2.modalities.picture_augmentation import SIDED, PictureAugmentation
-from knee_i2m2.recipes import checks
 from knee_i2m2.recipes.nlvr2_answers import MAJORITY, write_majority, write_official
 from knee_i2m2.recipes.nlvr2_backbones import Backbone, backbone_of, check_backbone
-from knee_i2m2.recipes.progress import progress
+from knee_i2m2.recipes.training import TrainingOptions, checked, launched, train_rivals, validation_accuracy
 from knee_i2m2.training.fit import Stage, warm_linear
+from knee_i2m2.training.folder import RunFolder
 from knee_i2m2.training.rivals import method_rivals, order, standard_rivals
-from knee_i2m2.training.runner import launch, seed_all
-from knee_i2m2.training.session import Budget, Session, open_run, open_samples
+from knee_i2m2.training.runner import seed_all
+from knee_i2m2.training.session import Budget, open_samples
 from knee_i2m2.types import Batch, Rival, Task
 
 __all__ = ["NLVR2", "RIVALS", "TokenisedPairs", "train"]
@@ -70,15 +68,12 @@ RIVALS = STANDARD | {
 
 
 @dataclass
-class NLVR2:
+class NLVR2(TrainingOptions):
     """Trains NLVR2's rivals on prepared data and writes their predictions.
 
     Attributes:
-        data: Folder that `prepare nlvr2` wrote.
-        out: Run folder; run again, it goes on with what is missing.
         rivals: Rows of the table: images sentence intra inter i2m2, and the control inter3.
         method: Methods to train as rivals of their names as well; those that need an encoder per modality are refused.
-        seeds: Each trains all rivals anew.
         size: base: Swin-B and RoBERTa-base; tiny: for scenes, on a CPU.
         fiber: File in the layout of fiber_pretrain.ckpt to start from.
         swin: Folder with a Swin of transformers' format to start from.
@@ -90,9 +85,6 @@ class NLVR2:
         frozen: Only the heads learn; the backbone stays as it was loaded, also in its dropout.
         gates: Where the gates between the towers start; 0 starts from the unimodal towers.
         longest: Tokens of a sentence at most.
-        epochs: At most.
-        patience: Epochs without a better validation accuracy.
-        batch_size: Examples a batch (and process).
         accumulate: Batches a step; with batches of 16, 16 make FIBER's 256.
         sets_together: The examples of an image set follow each other in training, so that most share a batch, in which
             what one modality alone would say of balanced examples cancels; without it an untrained backbone stayed at
@@ -100,22 +92,12 @@ class NLVR2:
         lr: Learning rate of the towers, at its peak.
         head_rate: Times that, for the heads.
         cross_rate: Times that, for what lies between the towers.
-        weight_decay: AdamW's.
         clip: Greatest norm of the gradient.
         augment: Train on random crops, mirror images (where no sentence says left or right) and other light.
         recompute: Compute blocks again for the gradient: less memory, more time.
-        device: auto, cpu, cuda or one card such as cuda:0.
-        precision: 32 or bf16.
-        workers: Processes that read data; 0 reads in the training process.
-        threads: CPU threads of torch; its own choice by default.
-        resume: Go on with a training that was interrupted, from its last epoch.
     """
 
-    data: Path
-    out: Path
     rivals: list[str] = field(default_factory=lambda: [name for name in STANDARD if name != "inter3"])
-    method: list[str] = field(default_factory=list)
-    seeds: list[int] = field(default_factory=lambda: [0])
     size: Literal["base", "tiny"] = "base"
     fiber: Path | None = None
     swin: Path | None = None
@@ -134,15 +116,9 @@ class NLVR2:
     lr: float = 2e-5
     head_rate: float = 50.0
     cross_rate: float = 5.0
-    weight_decay: float = 0.01
     clip: float = 1.0
     augment: bool = False
     recompute: bool = False
-    device: str = "auto"
-    precision: str = "32"
-    workers: int = 0
-    threads: int | None = None
-    resume: bool = False
 
 
 @dataclass(frozen=True)
@@ -189,47 +165,33 @@ def train(config: NLVR2) -> dict[str, Any]:
         DataError: The prepared data are missing.
         CheckpointError: Weights to start from are missing or do not fit.
     """
-    config = checks.also_methods(config, RIVALS)
-    check_options(config)
-    fabric = launch(config.device, config.precision, config.threads)
-    prepared = open_samples(config.data, "nlvr2")
-    backbone = backbone_of(config, prepared["train"])
-    samples, experts = tokenised(prepared, config, backbone), partial(experts_of, config, backbone)
-    backbone.experts([name for rival in config.rivals for name in RIVALS[rival].experts])  # shows that it can be made
-    with fabric.rank_zero_first():
-        run = open_run(config)
-    session = Session(
-        fabric,
-        run,
-        samples,
-        RIVALS,
-        experts=experts,
-        weights=torch.ones(samples["train"].task.answers),
-        score=validation_accuracy,
-        budgets=dict.fromkeys(order(config.rivals, RIVALS), budget(config)),
-        batch_size=config.batch_size,
-        workers=config.workers,
-        resume=config.resume,
-        augment=PictureAugmentation() if config.augment else None,
-        together="cluster" if config.sets_together else None,
-    )
-    with progress() as bars:
-        session.train(config.rivals, config.seeds, bars)
-    if fabric.is_global_zero:
-        write_majority(samples, run, config.seeds)
-        write_official(run, [*config.rivals, MAJORITY], config.seeds)
-    return {"run": str(run.path), "rivals": config.rivals, "seeds": config.seeds}
-
-
-def check_options(config: NLVR2) -> None:
-    """Raises ConfigError for an option with which there is nothing to train."""
-    checks.check_names(config.rivals, RIVALS, "rivals")
-    checks.check_seeds(config.rivals, config.seeds)
-    positive = ("lr", "batch_size", "accumulate", "clip", "head_rate", "cross_rate")
-    checks.check_numbers(config, positive, ("weight_decay", "workers"))
+    config = checked(config, RIVALS, ("accumulate", "clip", "head_rate", "cross_rate"))
     if config.longest < 3:
         raise ConfigError(f"--longest {config.longest}: a text has a start, an end and a word; give 3 or more")
     check_backbone(config)
+    fabric, prepared = launched(config), open_samples(config.data, "nlvr2")
+    backbone = backbone_of(config, prepared["train"])
+    backbone.experts([name for rival in config.rivals for name in RIVALS[rival].experts])  # shows that it can be made
+    samples = tokenised(prepared, config, backbone)
+    return train_rivals(
+        config,
+        fabric,
+        samples,
+        RIVALS,
+        experts=partial(experts_of, config, backbone),
+        weights=torch.ones(samples["train"].task.answers),
+        score=validation_accuracy,
+        budgets=dict.fromkeys(order(config.rivals, RIVALS), budget(config)),
+        augment=PictureAugmentation() if config.augment else None,
+        together="cluster" if config.sets_together else None,
+        write_others=partial(write_untrained, config, samples),
+    )
+
+
+def write_untrained(config: NLVR2, samples: Mapping[str, TokenisedPairs], run: RunFolder) -> None:
+    """Writes the row of the majority class, and the predictions in the authors' format."""
+    write_majority(samples, run, config.seeds)
+    write_official(run, [*config.rivals, MAJORITY], config.seeds)
 
 
 def tokenised(prepared: Mapping[str, Prepared], config: NLVR2, backbone: Backbone) -> dict[str, TokenisedPairs]:
@@ -274,8 +236,3 @@ def _part_of(parameter: str) -> str:
     if parameter.startswith("experts.heads."):
         return "heads"
     return "cross" if any(part in parameter for part in ("cross_modal", "i2t", "t2i")) else "towers"
-
-
-def validation_accuracy(logp: np.ndarray, truth: np.ndarray) -> float:
-    """Returns the share of (examples,) whose more probable class, of (examples, 2), is the truth."""
-    return accuracy(truth, logp)

@@ -69,14 +69,14 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copytree(ROOT / "knee_i2m2", copy / "knee_i2m2", ignore=shutil.ignore_patterns("__pycache__"))
     changed = copy / "knee_i2m2" / "__init__.py"
     changed.write_text(changed.read_text().replace(f'"{ki.__version__}"', '"9.8.7"'))
-    recipe = copy / "knee_i2m2" / "recipes" / "checks.py"
+    recipe = copy / "knee_i2m2" / "recipes" / "training.py"
     recipe.write_text(recipe.read_text() + "\nCHANGED = True\n")
     return copy
 
 
 def test_a_checkout_on_the_path_runs_its_own_code(checkout: Path, tmp_path: Path) -> None:
     assert run(checkout, tmp_path, "-m", "knee_i2m2", "--version").stdout.strip() == "9.8.7"
-    code = "from knee_i2m2.recipes import checks; import knee_i2m2; print(checks.CHANGED, knee_i2m2.__file__)"
+    code = "from knee_i2m2.recipes import training; import knee_i2m2; print(training.CHANGED, knee_i2m2.__file__)"
     assert run(checkout, tmp_path, "-c", code).stdout.split() == ["True", str(checkout / "knee_i2m2" / "__init__.py")]
 
 
