@@ -8,12 +8,14 @@ from pathlib import Path
 
 from knee_i2m2.errors import DataError
 
-__all__ = ["MOST_BYTES", "Header", "parse_header"]
+__all__ = ["MOST_BYTES", "PHANTOM", "Header", "parse_header"]
 
 MOST_BYTES = 1 << 20
 """No scanner's header is longer."""
 _MOST_DEPTH = 64
 """Levels; the schema has seven."""
+PHANTOM = "Phantom"
+"""The vendor of simulated volumes."""
 
 _NAMESPACE = {"mrd": "http://www.ismrm.org/ISMRMRD"}
 _LIMITS = "encoding/encodingLimits/kspace_encoding_step_1"
@@ -29,12 +31,14 @@ class Header:
         center: The phase-encoding step in the centre of k-space.
         maximum: The last phase-encoding step.
         field_strength: In tesla; None where the header does not say.
+        vendor: Of the scanner; `PHANTOM` where the data are simulated, None where the header does not say.
     """
 
     matrix: tuple[int, int]
     center: int
     maximum: int
     field_strength: float | None
+    vendor: str | None
 
     def acquired(self, columns: int) -> tuple[int, int]:
         """Returns the half-open range of the measured columns of stored k-space, as fastMRI's `mri_data.py` does."""
@@ -57,6 +61,7 @@ def parse_header(text: bytes, path: Path) -> Header:
         center=_count(root, path, f"{_LIMITS}/center", 0),
         maximum=_count(root, path, f"{_LIMITS}/maximum", 0),
         field_strength=_number(root, path, "acquisitionSystemInformation/systemFieldStrength_T", float, 0),
+        vendor=_text(root, "acquisitionSystemInformation/systemVendor"),
     )
 
 
@@ -90,9 +95,14 @@ def _root(text: bytes, path: Path) -> ElementTree.Element:
         raise DataError(path, f"ismrmrd_header is no XML ({str(error)[:100]})", _HINT) from error
 
 
+def _text(root: ElementTree.Element, name: str) -> str | None:
+    """Returns the text of an element; None where the header does not have it."""
+    return root.findtext("/".join(f"mrd:{step}" for step in name.split("/")), namespaces=_NAMESPACE)
+
+
 def _number(root: ElementTree.Element, path: Path, name: str, kind: type, least: int) -> int | float | None:
     """Returns a number of the header, of at least `least`; None where the header does not have it."""
-    text = root.findtext("/".join(f"mrd:{step}" for step in name.split("/")), namespaces=_NAMESPACE)
+    text = _text(root, name)
     try:
         number = None if text is None else kind(text)
     except ValueError:

@@ -288,6 +288,7 @@ def _described(config: PrepareKnee, archive: Archive, index: pd.DataFrame) -> di
         "modalities": _modalities(matrix, config.normalise),
         "computed": ARRAY if config.no_cache else None,
         "volumes": len(archive.volumes),
+        "simulated": sum(volume.simulated for volume in archive.volumes),
         "left_out": dict(Counter(why for _, why, _ in archive.left_out)),
         "patients_in_more_than_one_split": leaks(archive.places, {v.name: v.patient for v in archive.volumes}),
         "counts": sizes(index, {"samples": "sample", "series": "series", "clusters": "cluster"}, TARGETS),

@@ -21,7 +21,7 @@ from jaxtyping import Complex64, Float32
 from knee_i2m2.errors import DataError
 from knee_i2m2.sources.fastmri.hdf5 import AGAIN, EXPORT, File, opened, os_errors, stamp
 from knee_i2m2.sources.fastmri.hdf5_array import Array, find_array
-from knee_i2m2.sources.fastmri.ismrmrd import MOST_BYTES, Header, parse_header
+from knee_i2m2.sources.fastmri.ismrmrd import MOST_BYTES, PHANTOM, Header, parse_header
 
 __all__ = [
     "Volume",
@@ -57,6 +57,7 @@ class Volume:
         undersampled: Whether a `mask` says that columns were left out.
         offset: Byte of the file where k-space begins, if it lies there as numpy's complex64 does in memory; else None.
         stamp: Size (bytes), time of the last change of the content, and of anything (ns), when the header was read.
+        simulated: Whether the header says that a phantom was scanned.
     """
 
     path: Path
@@ -72,6 +73,7 @@ class Volume:
     undersampled: bool
     offset: int | None
     stamp: tuple[int, int, int]
+    simulated: bool = False
 
     @property
     def kspace(self) -> Complex64[np.ndarray, "slices rows columns"]:
@@ -132,6 +134,7 @@ def read_volume(path: str | Path) -> Volume:
             undersampled=file.dataset("mask") is not None,
             offset=kspace.offset if kspace.item == np.dtype(np.complex64).itemsize else None,
             stamp=file.stamp,
+            simulated=header.vendor == PHANTOM,
         )
     _refuse_misfit(volume)
     return volume

@@ -58,14 +58,14 @@ class Examples:
     index: pd.DataFrame
     pictures: Mapping[str, tuple[Picture, ...]]
     sources: Mapping[str, str]
-    notes: Mapping[str, str]
+    notes: Mapping[str, Any]
 
 
 def examples(
     rows: Iterable[Example],
     pictures: Mapping[str, tuple[Picture, ...]],
     sources: Mapping[str, str],
-    notes: Mapping[str, str] | None = None,
+    notes: Mapping[str, Any] | None = None,
 ) -> Examples:
     """Returns the examples with their table."""
     table = pd.DataFrame([vars(row) for row in rows])

@@ -44,7 +44,8 @@ def read_files(source: Path, splits: Sequence[str]) -> Examples:
         pictures |= {pair: _pair(folders, pair, where) for pair, where in _directories(path, lines).items()}
         sources[path.name] = sha256(path)
     sources["images/"] = listing([picture for pair in pictures.values() for picture in pair])
-    return examples(rows, pictures, sources)
+    simulated = {"simulated": len(rows)} if (source / "scenes.json").is_file() else {}
+    return examples(rows, pictures, sources, simulated)
 
 
 def official_file(source: Path, name: str) -> Path:

@@ -12,6 +12,7 @@ import torch
 from knee_i2m2.files import whole
 from knee_i2m2.modalities.fourier import image_to_kspace, kspace_to_image
 from knee_i2m2.modalities.kspace import centre_crop
+from knee_i2m2.sources.fastmri.ismrmrd import PHANTOM
 from knee_i2m2.sources.phantom.anatomy import Grid, grid
 
 __all__ = [
@@ -150,7 +151,7 @@ def header(protocol: Protocol, slices: int) -> str:
 <ismrmrdHeader xmlns="{_NAMESPACE}">
   <measurementInformation><patientPosition>FFS</patientPosition><protocolName>COR</protocolName></measurementInformation>
   <acquisitionSystemInformation>
-    <systemVendor>Phantom</systemVendor>
+    <systemVendor>{PHANTOM}</systemVendor>
     <systemFieldStrength_T>{protocol.field_strength}</systemFieldStrength_T>
     <receiverChannels>{_RECEIVERS}</receiverChannels>
   </acquisitionSystemInformation>

@@ -494,3 +494,26 @@ def test_data_of_a_damaged_list_of_volumes_are_prepared_again(phantom: Path, dat
 def test_options_that_do_not_change_the_content_may_change(phantom: Path, data: Path) -> None:
     changed = replace(options(phantom, data), jobs=2, on_error="quarantine", quarantine_limit=0.5)
     assert prepare(phantom, changed) == json.loads((data / "data.json").read_text())
+
+
+@pytest.mark.parametrize(
+    ("real", "vendor"),
+    [
+        (0, "<systemVendor>SIEMENS</systemVendor>"),
+        (1, "<systemVendor>SIEMENS</systemVendor>"),
+        (5, "<systemVendor>Phantom Medical</systemVendor>"),
+        (6, "<systemVendor></systemVendor>"),
+        (11, ""),
+        (12, "<systemVendor>SIEMENS</systemVendor>"),
+    ],
+)
+def test_simulated_volumes_are_counted_by_their_headers_whatever_lies_beside_them(
+    archive: Path, tmp_path: Path, real: int, vendor: str
+) -> None:
+    (archive / "phantom.json").unlink()
+    for path in sorted(archive.rglob("*.h5"))[:real]:
+        with h5py.File(path, "a") as file:
+            header = file["ismrmrd_header"][()].decode()
+            del file["ismrmrd_header"]
+            file["ismrmrd_header"] = header.replace("<systemVendor>Phantom</systemVendor>", vendor)
+    assert prepare(archive, options(archive, tmp_path / "data"))["simulated"] == 12 - real

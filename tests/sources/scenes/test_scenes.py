@@ -190,6 +190,7 @@ def test_the_reader_of_nlvr2_reads_what_was_written(made: Path) -> None:
     assert list(found.index["sentence"]) == [line["sentence"] for line in told]
     assert list(found.index["label"]) == [int(line["label"] == "True") for line in told]
     assert all(picture.size() for pair in found.pictures.values() for picture in pair)
+    assert found.notes == {"simulated": len(told)}
 
 
 def test_one_seed_makes_the_same_bytes_and_another_seed_others(made: Path, tmp_path: Path) -> None:
