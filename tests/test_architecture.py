@@ -22,6 +22,7 @@ GENERATORS = {"sources/phantom": {"sources/fastmri"}, "sources/scenes": {"source
 
 ARROWS: dict[str, set[str]] = {
     "errors": set(),
+    "identity": set(),
     "types": set(),
     "files": set(),
     "options": set(),
@@ -49,7 +50,7 @@ ARROWS: dict[str, set[str]] = {
 }
 """Room -> the rooms that it may import, beside itself and what all may."""
 JOINERS = {"", "__init__", "__main__", "cli", "recipes"}
-FOR_ALL = {"errors", "types", "files"}
+FOR_ALL = {"errors", "types", "files", "identity"}
 OWNERS = {"h5py": {"sources"}, "monai": {"experts"}, "transformers": {"experts"}, "rich": {"report"}}
 AGNOSTIC = {"fusion", "methods", "training", "evaluation/statistics", "evaluation", "data"}
 SPECIFIC = re.compile(r"knee(?![-_]i2m2|Error)|k-?space|monai|h5py", re.IGNORECASE)
