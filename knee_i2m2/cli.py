@@ -139,8 +139,7 @@ def _text(name: str, result: dict[str, Any]) -> str:
         return describe(result)
     if name.startswith("prepare"):
         parts = [f"{split}: {_counted(counts)}" for split, counts in result["counts"].items()]
-        left_out = [f"left out: {n} {why}" for why, n in result.get("left_out", {}).items()]
-        return "\n".join([*parts, *left_out, _text("", result)])
+        return "\n".join([*parts, _text("", result)])
     if name.startswith("bench"):
         from knee_i2m2.report.console import bench_table
 
@@ -160,7 +159,9 @@ def _text(name: str, result: dict[str, Any]) -> str:
         parts = (headline_table(evaluation), verdict_lines(effects), *result.get("notes", ()), _text("", result))
         return "\n\n".join(part for part in parts if part)
     plain = {key: value for key, value in result.items() if value is not None and not isinstance(value, dict | list)}
-    return "\n".join(f"{key}: {value}" for key, value in plain.items())
+    counts = {"left out": result.get("left_out"), "passed over": result.get("passed_over")}
+    notes = [f"{title}: {n} {why}" for title, reasons in counts.items() for why, n in (reasons or {}).items()]
+    return "\n".join([*notes, *(f"{key}: {value}" for key, value in plain.items())])
 
 
 def _counted(counts: dict[str, Any]) -> str:

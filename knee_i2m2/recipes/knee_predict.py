@@ -8,6 +8,7 @@ Command::
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -37,6 +38,7 @@ from knee_i2m2.recipes.progress import progress
 from knee_i2m2.recipes.training import check_names
 from knee_i2m2.sources.fastmri.annotations import Annotations, read_annotations
 from knee_i2m2.sources.fastmri.archive import OnError, Quarantine, write_left_out
+from knee_i2m2.sources.fastmri.folder import passed_over
 from knee_i2m2.sources.fastmri.modalities import MODALITIES, Transform, volume_modalities
 from knee_i2m2.sources.fastmri.prepare import SETTINGS, volume_index
 from knee_i2m2.sources.fastmri.volumes import Volume, find_volumes, volume_or_error
@@ -104,6 +106,8 @@ def predict(run: Path, inputs: list[Path], /, config: PredictOptions) -> dict[st
     folder = inputs[0] if inputs[0].is_dir() else inputs[0].parent
     quarantine = Quarantine(folder, config.on_error, config.quarantine_limit, len(paths))
     known = [(volume, preparation.index(volume)) for volume in preparation.usable(paths, quarantine)]
+    used = (config.out, config.annotations, preparation.annotations and preparation.annotations.file_list)
+    passed = [row for path in inputs if path.is_dir() for row in passed_over(path, used)]
     tables = []
     with progress() as bars:
         for volume, index in counted("volumes", known, len(known), bars):
@@ -111,20 +115,27 @@ def predict(run: Path, inputs: list[Path], /, config: PredictOptions) -> dict[st
                 tables.append(preparation.answer(volume, index, methods, device))
             except DataError as error:
                 quarantine.add(volume.name, error)
-    return _write(tables, quarantine, config, len(methods))
+    return _write(tables, quarantine, passed, config, len(methods))
 
 
-def _write(tables: list[pd.DataFrame], quarantine: Quarantine, config: PredictOptions, seeds: int) -> dict[str, Any]:
+def _write(
+    tables: list[pd.DataFrame],
+    quarantine: Quarantine,
+    passed: list[tuple[str, str, str]],
+    config: PredictOptions,
+    seeds: int,
+) -> dict[str, Any]:
     """Writes predictions and what was left out; returns where, how many, and AUROC where the truth was asked for."""
     if not tables:
         raise DataError(quarantine.folder, "none of the volumes can be used", "mend them, or give others")
     table = pd.concat(tables, ignore_index=True)
     table.attrs.update(tables[0].attrs, rival=config.rival)
-    if quarantine.errors:
-        write_left_out(config.out / "left_out.csv", quarantine.rows())
+    if left_out := [*quarantine.rows(), *passed]:
+        write_left_out(config.out / "left_out.csv", left_out)
     predictions.write(table, config.out / "predictions.parquet")
     write_text(config.out / "predictions.csv", table.to_csv(index=False))
     counted = {"volumes": len(tables), "seeds": seeds, "quarantined": len(quarantine.errors)}
+    counted["passed_over"] = dict(Counter(why for _, why, _ in passed))
     result = {"predictions": str(config.out / "predictions.parquet"), **counted}
     if config.annotations is None:
         return result

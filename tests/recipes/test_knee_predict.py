@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import h5py
@@ -156,3 +157,15 @@ def test_a_volume_that_cannot_be_used_stops_or_is_listed(phantom: Path, run: Pat
 def test_a_mask_that_cannot_be_is_refused_before_anything_is_read(phantom, run, tmp_path, changed, sentence) -> None:
     with pytest.raises(ConfigError, match=sentence):
         answers(run, [tmp_path / "nowhere.h5"], tmp_path / "out", **changed)
+
+
+def test_what_is_passed_over_in_a_folder_is_listed_and_counted(
+    phantom: Path, run: Path, tmp_path: Path, capsys
+) -> None:
+    for path in held_out(phantom, run):
+        shutil.copy(path, tmp_path)
+    (tmp_path / "file7.h5.part").touch()
+    arguments = ["predict", str(run), str(tmp_path), "--out", str(tmp_path / "out"), "--rival", "inter"]
+    assert main(arguments) == 0
+    assert "passed over: 1 unfinished or a copy" in capsys.readouterr().out
+    assert pd.read_csv(tmp_path / "out" / "left_out.csv")["volume"].tolist() == ["file7.h5.part"]

@@ -81,6 +81,7 @@ class Annotations:
         annotated: Names of the volumes with a row of any kind.
         reviewed: Names in the file list; None where there is no list.
         quirks: How often each oddity occurs: `duplicates`, `artifact_rows`, `flat_boxes` (height 0), `negative_y`.
+        file_list: The file list; None where there is none.
     """
 
     path: Path
@@ -88,6 +89,7 @@ class Annotations:
     annotated: frozenset[str]
     reviewed: frozenset[str] | None
     quirks: dict[str, int]
+    file_list: Path | None = None
 
     def knows(self, name: str) -> bool:
         """Returns whether the volume was reviewed; if not, its labels are unknown."""
@@ -141,7 +143,7 @@ def read_annotations(csv: Path, file_list: Path | None = None) -> Annotations:
         "negative_y": int((rows["y"] < 0).sum()),
     }
     rows = rows.assign(target=rows["label"].map(target_of))
-    return Annotations(csv, rows, frozenset(table["file"]), _names(listed) if listed else None, quirks)
+    return Annotations(csv, rows, frozenset(table["file"]), _names(listed) if listed else None, quirks, listed)
 
 
 def slice_labels(

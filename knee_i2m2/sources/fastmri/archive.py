@@ -244,7 +244,7 @@ def _hashes(volumes: list[Volume], jobs: int, progress: Progress) -> dict[str, s
 
 
 def write_left_out(path: Path, rows: list[tuple[str, str, str]]) -> None:
-    """Writes `volume,why,reason`, one volume a line, sorted."""
+    """Writes `volume,why,reason`, one volume or other file a line, sorted."""
     with whole(path) as temporary:
         table = pd.DataFrame(sorted(rows), columns=["volume", "why", "reason"])
         table.to_csv(temporary, index=False, lineterminator="\n")

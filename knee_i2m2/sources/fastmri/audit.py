@@ -13,6 +13,7 @@ import pandas as pd
 from knee_i2m2.data.splits import SPLITS, SPLITTERS, SplitKind, leaked_share, leaks
 from knee_i2m2.errors import DataError
 from knee_i2m2.sources.fastmri.annotations import TARGETS, Abnormal, Annotations, read_annotations, slice_labels
+from knee_i2m2.sources.fastmri.folder import passed_over
 from knee_i2m2.sources.fastmri.volumes import Volume, find_volumes, read_volume, volume_table
 
 __all__ = ["audit", "describe"]
@@ -51,6 +52,7 @@ def audit(
     """
     paths = find_volumes(fastmri)
     findings = read_annotations(annotations, file_list)
+    passed = passed_over(fastmri, (findings.path, findings.file_list))
     volumes, labels, unreadable = _read(paths, findings, abnormal)
     table = volume_table(volumes)
     return {
@@ -62,6 +64,7 @@ def audit(
         **_oddities(findings, paths, table),
         **_divisions(split, table[table["name"].map(findings.knows).astype(bool)], seed),
         "unreadable": unreadable,
+        "passed_over": [{"file": name, "why": why, "reason": reason} for name, why, reason in passed],
     }
 
 
@@ -204,7 +207,9 @@ def _describe_oddities(audit: Mapping[str, Any]) -> list[str]:
     lines.append(f"volumes without patient_id: {audit['volumes_without_patient']}")
     lines.append("oddities of the CSV: " + ", ".join(f"{k.replace('_', ' ')} {n}" for k, n in audit["quirks"].items()))
     lines.append(f"files that cannot be used: {len(audit['unreadable'])}")
-    return lines + [f"  {entry['file']}: {entry['reason']}" for entry in audit["unreadable"]]
+    lines += [f"  {entry['file']}: {entry['reason']}" for entry in audit["unreadable"]]
+    lines.append(f"other files and folders, which are passed over: {len(audit['passed_over'])}")
+    return lines + [f"  {entry['file']} ({entry['why']}): {entry['reason']}" for entry in audit["passed_over"]]
 
 
 def _some(listed: Mapping[str, Any]) -> str:

@@ -26,6 +26,7 @@ _MOST_CHUNK = 128 << 20
 _MOST_RATIO = 100
 """gzip shrinks zeros to a thousandth, but k-space is noise, which it shrinks by 6 %."""
 
+_COILS = "give fastMRI's single-coil files (singlecoil_train, singlecoil_val), or combine the coils first"
 _COMPRESSORS = (h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_LZF)
 _CHECKSUM = 4
 """Bytes that the filter Fletcher32 adds."""
@@ -91,7 +92,8 @@ def find_array(file: File, name: str, axes: int, kinds: Sequence[str]) -> Array 
     if shape is None or 0 in shape:
         raise DataError(file.path, f"{name} is empty, of shape {shape}", EXPORT)
     if len(shape) != axes:
-        raise DataError(file.path, f"{name} has {len(shape)} axes, not {axes}", "use single-coil files")
+        coils = "is a multi-coil file: " if name == "kspace" and len(shape) == 4 else ""
+        raise DataError(file.path, f"{coils}{name} has {len(shape)} axes, not {axes}", _COILS if coils else EXPORT)
     if kind.str[1:] not in kinds:
         wanted = {"c": "complex", "f": "real"}[kinds[0][0]]
         raise DataError(file.path, f"{name} holds {str(kind)[:60]}, not {wanted} numbers", EXPORT)

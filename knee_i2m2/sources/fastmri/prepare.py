@@ -10,7 +10,7 @@ Command::
     DATA/index.parquet          one row a slice: who, where, how acquired, split, labels, boxes, row, scale
     DATA/data.json              settings, counts, SHA-256 of every source; written last
     DATA/split.csv              volume, patient, split, SHA-256
-    DATA/left_out.csv           volumes that are not in it, and why
+    DATA/left_out.csv           volumes, and other files of the archive, that are not in it, and why
     DATA/volumes.json           where the volumes lie, and their size and time, by which a change is noticed
 
 Interrupted at any point it goes on; run again it does nothing.
@@ -56,6 +56,7 @@ from knee_i2m2.sources.fastmri.archive import (
     without_quarantined,
     write_left_out,
 )
+from knee_i2m2.sources.fastmri.folder import passed_over
 from knee_i2m2.sources.fastmri.modalities import MODALITIES, Computed, Transform, fill_rows, volumes_text
 from knee_i2m2.sources.fastmri.volumes import Volume, find_volumes
 from knee_i2m2.types import Progress, silent
@@ -127,6 +128,7 @@ def prepare_knee(fastmri: Path, /, config: PrepareKnee, progress: Progress = sil
     settings = {name: getattr(config, name) for name in SETTINGS}
     transform, annotations = Transform.of(settings), read_annotations(config.annotations, config.file_list)
     paths = [path.absolute() for path in find_volumes(fastmri)]
+    passed = passed_over(fastmri, (annotations.path, annotations.file_list, config.out))
     quarantine = Quarantine(fastmri, config.on_error, config.quarantine_limit, len(paths))
     archive = survey(paths, annotations, quarantine, config.split, config.seed, config.columns, config.jobs, progress)
     transform.check(archive.volumes)
@@ -146,7 +148,7 @@ def prepare_knee(fastmri: Path, /, config: PrepareKnee, progress: Progress = sil
             filling = _fill(archive, transform, config, quarantine, progress)
             archive = archive.without(quarantine.rows())
             archive.refuse_empty(fastmri)
-            return _finish(filling, archive, index, data, config, ideal)
+            return _finish(filling, archive, passed, index, data, config, ideal)
     return prepare_knee(fastmri, config, progress)  # another process has finished it meanwhile
 
 
@@ -249,6 +251,7 @@ def _lost(item: tuple[Volume, int]) -> dict[str, Any]:
 def _finish(
     filling: Filling,
     archive: Archive,
+    passed: list[tuple[str, str, str]],
     index: pd.DataFrame,
     data: Mapping[str, Any],
     config: PrepareKnee,
@@ -263,11 +266,12 @@ def _finish(
     hashes = {name: note["sha256"] for name, note in notes.items()}
     csv = config.annotations.name
     data = {**data, **_described(config, archive, index), "sources": {**hashes, csv: data["sources"][csv]}}
+    data |= {"passed_over": dict(Counter(why for _, why, _ in passed))}
     data["beside"] += [IDEAL] * (ideal is not None)
 
     def last() -> None:
         write_split(config.out / "split.csv", split, {v.name: v.patient for v in archive.volumes}, hashes)
-        write_left_out(config.out / "left_out.csv", archive.left_out)
+        write_left_out(config.out / "left_out.csv", [*archive.left_out, *passed])
         if ideal is not None:
             with whole(config.out / IDEAL) as temporary:
                 ideal[ideal["sample"].isin(index["sample"])].to_parquet(temporary, index=False)

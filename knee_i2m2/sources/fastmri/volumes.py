@@ -8,7 +8,6 @@ arXiv:1811.08839). Rows run along the readout, the header's x; columns along the
 from __future__ import annotations
 
 import os
-import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ import pandas as pd
 from jaxtyping import Complex64, Float32
 
 from knee_i2m2.errors import DataError
+from knee_i2m2.sources.fastmri.folder import part, passed_over, places
 from knee_i2m2.sources.fastmri.hdf5 import AGAIN, EXPORT, File, opened, os_errors, stamp
 from knee_i2m2.sources.fastmri.hdf5_array import Array, find_array
 from knee_i2m2.sources.fastmri.ismrmrd import MOST_BYTES, PHANTOM, Header, parse_header
@@ -27,7 +27,6 @@ __all__ = [
     "Volume",
     "find_volumes",
     "kspace_slice",
-    "part",
     "read_kspace",
     "read_reconstruction",
     "read_volume",
@@ -35,8 +34,6 @@ __all__ = [
     "volume_or_error",
     "volume_table",
 ]
-
-_PART = re.compile(r"(train|val|test|challenge)|singlecoil_(train|val|test|challenge).*")
 
 
 @dataclass(frozen=True)
@@ -89,24 +86,18 @@ def find_volumes(folder: Path) -> list[Path]:
     """
     if not folder.is_dir():
         raise DataError(folder, "there is no such folder", "give the folder that holds the .h5 files")
+    searched = places(folder)
     with os_errors(folder):
-        places = [folder, *(place for place in folder.iterdir() if place.is_dir() and _PART.fullmatch(place.name))]
-        paths = sorted(path for place in places for path in place.glob("*.h5") if not path.name.startswith("."))
+        paths = sorted(path for place in searched for path in place.glob("*.h5") if not path.name.startswith("."))
     if not paths:
-        raise DataError(
-            folder, "holds no .h5 file, nor do singlecoil_train, _val or _test in it", "give another folder"
-        )
+        others = Counter(why for _, why, _ in passed_over(folder))
+        passed = "".join(f"; passed over: {times} {why}" for why, times in others.items())
+        reason = f"holds no .h5 file, nor do singlecoil_train, _val or _test in it{passed}"
+        raise DataError(folder, reason, "give another folder")
     name, times = Counter(path.name for path in paths).most_common(1)[0]
     if times > 1:
         raise DataError(folder, f"holds {name} in {times} of its subfolders", "keep one of them")
     return paths
-
-
-def part(path: Path) -> str:
-    """Returns fastMRI's own part by the folder's name: `train`, `val`, `test` (also challenge), or nothing."""
-    match = _PART.fullmatch(path.parent.name)
-    name = (match[1] or match[2]) if match else ""
-    return "test" if name == "challenge" else name
 
 
 def read_volume(path: str | Path) -> Volume:
@@ -153,7 +144,8 @@ def volume_in_memory(kspace: np.ndarray, matrix: tuple[int, int], name: str = "k
             value.
     """
     if kspace.ndim != 3 or not np.iscomplexobj(kspace) or not kspace.size:
-        reason = f"is of type {kspace.dtype} and shape {kspace.shape}"
+        coils = ": several coils, it seems" if kspace.ndim == 4 else ""
+        reason = f"is of type {kspace.dtype} and shape {kspace.shape}{coils}"
         raise DataError(name, reason, "give complex numbers of shape (slices, rows, columns)")
     for index, values in enumerate(kspace.astype(np.complex64)):
         _refuse_useless(values, index, Path(name))
