@@ -31,7 +31,13 @@ __all__ = ["Filling", "finish_prepared", "finished", "forget", "npy_header", "wr
 _NOTES = ".progress.jsonl"
 
 
-def write_prepared(out: Path, index: pd.DataFrame, parts: Iterable[Mapping[str, np.ndarray]], data: dict) -> None:
+def write_prepared(
+    out: Path,
+    index: pd.DataFrame,
+    parts: Iterable[Mapping[str, np.ndarray]],
+    data: dict,
+    last: Callable[[], None] = lambda: None,
+) -> None:
     """Writes arrays, index and, last, `data.json`: a folder without it is not finished.
 
     A fault in the parts leaves nothing behind. Arrays are streamed to plain .npy files and not through memory maps: a
@@ -42,6 +48,7 @@ def write_prepared(out: Path, index: pd.DataFrame, parts: Iterable[Mapping[str, 
         index: One row a sample.
         parts: Modality -> the samples that come next in its array.
         data: Content of `data.json`; its `modalities` give each array's `shape` (without samples) and `dtype`.
+        last: Writes what else belongs to the folder.
 
     Raises:
         DataError: The folder cannot be written.
@@ -53,7 +60,7 @@ def write_prepared(out: Path, index: pd.DataFrame, parts: Iterable[Mapping[str, 
         for part in parts:
             for name, values in part.items():
                 written[name].write(np.ascontiguousarray(values, data["modalities"][name]["dtype"]).tobytes())
-    finish_prepared(out, index, data)
+    finish_prepared(out, index, data, last=last)
 
 
 def finish_prepared(

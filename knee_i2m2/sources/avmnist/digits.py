@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import gzip
 import math
+import re
 import struct
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Int64, UInt8
 
+from knee_i2m2.data.left_out import files_in
 from knee_i2m2.errors import DataError
 
-__all__ = ["Digits", "mnist_files", "read_digits", "read_idx"]
+__all__ = ["Digits", "is_digits", "mnist_files", "read_digits", "read_idx"]
 
 _NAMES = tuple(f"{part}-{kind}-ubyte" for part in ("train", "t10k") for kind in ("images-idx3", "labels-idx1"))
 _VAL = 12
@@ -46,12 +48,15 @@ class Digits:
 def mnist_files(folder: Path) -> dict[str, Path]:
     """Returns the paths of the four IDX files by name without `.gz`; a plain file comes before a gzipped one.
 
+    They may stand in folders below, and be named in any case and with a dot, as in `train-images.idx3-ubyte`.
+
     Raises:
-        DataError: The folder or one of the files is missing.
+        DataError: The folder or one of the files is missing, or there are two that differ.
     """
     if not folder.is_dir():
         raise DataError(folder, "is no folder", "point --mnist at the folder with MNIST's four IDX files")
-    return {name: _file(folder, name) for name in _NAMES}
+    files = files_in(folder)
+    return {name: _file(folder, name, [path for path in files if _canonical(path.name) == name]) for name in _NAMES}
 
 
 def read_digits(files: Mapping[str, Path]) -> dict[str, Digits]:
@@ -67,11 +72,26 @@ def read_digits(files: Mapping[str, Path]) -> dict[str, Digits]:
     return {"train": _part(train, slice(border)), "val": _part(train, slice(border, None)), "test": test}
 
 
-def _file(folder: Path, name: str) -> Path:
-    for path in (folder / name, folder / f"{name}.gz"):
-        if path.is_file():
-            return path
-    raise DataError(folder, f"has neither {name} nor {name}.gz", "download MNIST's four IDX files into it")
+def is_digits(name: str) -> bool:
+    """Returns whether a path ends in a name of one of the four files."""
+    return _canonical(name.rpartition("/")[2]) in _NAMES
+
+
+def _canonical(name: str) -> str:
+    """Returns what all spellings of an IDX file's name share."""
+    return re.sub(r"[._]", "-", name.lower().removesuffix(".gz"))
+
+
+def _file(folder: Path, name: str, paths: Sequence[Path]) -> Path:
+    """Returns one of the files of a name, all of which must hold the same."""
+    if not paths:
+        raise DataError(folder, f"has neither {name} nor {name}.gz", "download MNIST's four IDX files into it")
+    first, *others = sorted(paths, key=lambda path: (path.suffix.lower() == ".gz", len(path.parts), path.name != name))
+    for path in others:
+        if _content(path) != _content(first):
+            reason = f"differs from {first.relative_to(folder)}, which is named alike"
+            raise DataError(path, reason, "point --mnist at a folder with one of them")
+    return first
 
 
 def _digits(pictures: Path, answers: Path) -> Digits:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from knee_i2m2.data.left_out import check_limit, write_left_out
 from knee_i2m2.data.splits import SPLITS, sizes
 from knee_i2m2.data.writing import finished, write_prepared
 from knee_i2m2.errors import ConfigError, check_seed
@@ -23,6 +25,7 @@ from knee_i2m2.sources.avmnist.digits import mnist_files, read_digits
 from knee_i2m2.sources.avmnist.modalities import audio, fit_components, images
 from knee_i2m2.sources.avmnist.pairs import draw_pairs
 from knee_i2m2.sources.avmnist.sounds import noise_files, read_noises, read_recordings, speech_fingerprint
+from knee_i2m2.sources.avmnist.unused import unused_files
 from knee_i2m2.types import Progress, silent
 
 __all__ = ["PrepareAVMNIST", "prepare_avmnist"]
@@ -43,6 +46,7 @@ class PrepareAVMNIST:
         val: Pairs for validation.
         test: Pairs for the test.
         seed: Of everything random.
+        quarantine_limit: The largest share of the sounds in `--fsdd` that may be named as no recording.
     """
 
     mnist: Path
@@ -55,6 +59,7 @@ class PrepareAVMNIST:
     val: int = 2500
     test: int = 3000
     seed: int = 0
+    quarantine_limit: float = 0.01
 
 
 SETTINGS = ("components", "snr", "train", "val", "test", "seed")
@@ -62,7 +67,7 @@ SETTINGS = ("components", "snr", "train", "val", "test", "seed")
 
 
 def prepare_avmnist(config: PrepareAVMNIST, progress: Progress = silent) -> dict[str, Any]:
-    """Writes `index.parquet`, `image.npy`, `audio.npy` and, last, `data.json`; what is finished is not made again.
+    """Writes arrays, `index.parquet`, `left_out.csv` and, last, `data.json`; what is finished is not made again.
 
     Args:
         config: The inputs, the folder to write, and how the pairs are made.
@@ -82,6 +87,7 @@ def prepare_avmnist(config: PrepareAVMNIST, progress: Progress = silent) -> dict
     wanted = json.loads(json.dumps({**about, "sources": _fingerprints(mnist, fsdd, noise)}))
     if existing := finished(out, wanted):
         return existing
+    unused = unused_files(mnist, fsdd, noise, config.quarantine_limit)
     digits, recordings, noises = read_digits(mnist_files(mnist)), read_recordings(fsdd), read_noises(noise)
     pairs_of = {split: getattr(config, split) for split in SPLITS}
     pairs = draw_pairs(digits, recordings, noises, pairs_of, config.snr, config.seed)
@@ -89,13 +95,15 @@ def prepare_avmnist(config: PrepareAVMNIST, progress: Progress = silent) -> dict
     made = {"image": images(pairs, digits, components), "audio": audio(pairs, recordings, noises)}
     units = {"samples": "sample", "series": "series", "clusters": "cluster"}
     data = {**wanted, "modalities": _modalities(components.explained_variance_ratio_), "counts": sizes(pairs, units)}
+    data |= {"beside": ["left_out.csv"], "passed_over": dict(Counter(why for _, why, _ in unused))}
     parts = ({name: part} for name in made for part in _counted(name, made[name], len(pairs), progress))
-    write_prepared(out, pairs, parts, data)
+    write_prepared(out, pairs, parts, data, lambda: write_left_out(out / "left_out.csv", unused))
     return data
 
 
 def _check(config: PrepareAVMNIST) -> None:
     check_seed(config.seed)
+    check_limit(config.quarantine_limit)
     low, high = config.snr
     if not (math.isfinite(low) and math.isfinite(high) and low <= high):
         raise ConfigError(f"--snr {low} {high} is no range in dB; give the lower end first, as in --snr -18 -1")
@@ -106,8 +114,9 @@ def _check(config: PrepareAVMNIST) -> None:
 
 def _fingerprints(mnist: Path, fsdd: Path, noise: Path) -> dict[str, str]:
     """Returns the SHA-256 of every input by file name; a folder of speech counts as one."""
-    single = [*mnist_files(mnist).values(), *noise_files(noise)]
-    return {**{path.name: sha256(path) for path in single}, **speech_fingerprint(fsdd)}
+    sounds = {path.relative_to(noise).as_posix(): path for path in noise_files(noise)}
+    single = {path.name: path for path in mnist_files(mnist).values()} | sounds
+    return {**{name: sha256(path) for name, path in single.items()}, **speech_fingerprint(fsdd)}
 
 
 def _counted(name: str, parts: Iterable[np.ndarray], total: int, progress: Progress) -> Iterator[np.ndarray]:

@@ -9,18 +9,20 @@ import re
 import wave
 import zipfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
 from itertools import pairwise, product
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import IO
 
 import numpy as np
 from jaxtyping import Int16, Int64
 
 from knee_i2m2 import files
+from knee_i2m2.data.left_out import files_in
 from knee_i2m2.errors import DataError
 
 __all__ = [
@@ -28,12 +30,14 @@ __all__ = [
     "RATE",
     "Noise",
     "Recording",
+    "is_recording",
     "noise_files",
     "read_noises",
     "read_recordings",
     "read_wav",
     "seconds",
     "speech_fingerprint",
+    "zip_entries",
 ]
 
 RATE = 8000
@@ -49,7 +53,7 @@ _SHORTEST = 5
 
 _STEP = RATE // 100
 
-_NAME = re.compile(r"(\d)_[A-Za-z]+_(\d+)\.wav")
+_NAME = re.compile(r"([0-9])_(.+)_([0-9]+)\.wav", re.IGNORECASE)
 _INDICES = {"train": "10 and above", "val": "5 to 9", "test": "0 to 4"}
 _FSDD = "point --fsdd at the recordings of the Free Spoken Digit Dataset, a folder or a zip"
 _NOISE = "point --noise at a folder with 8 kHz mono WAV files, such as ESC-50 resampled"
@@ -60,7 +64,7 @@ class Recording:
     """One spoken digit.
 
     Attributes:
-        name: File name `digit_speaker_index.wav`.
+        name: File name `digit_speaker_index.wav`, its suffix in any case.
         digit: The spoken digit.
         split: `test` for indices 0 to 4, as the data set's authors have it, `val` for 5 to 9, else `train`.
         speech: The first second, of shape (samples,).
@@ -73,10 +77,10 @@ class Recording:
 
 
 def read_recordings(place: Path) -> list[Recording]:
-    """Returns the recordings in the order of their names; zip entries are read in memory, other names are passed over.
+    """Returns the recordings in the order of their names; zip entries are read in memory.
 
     Raises:
-        DataError: The place is neither a folder nor a zip, a recording is damaged or silent, a name stands there
+        DataError: The place is neither a folder nor a zip, a recording is damaged or silent, a recording stands there
             twice, or a digit has no recording in one of the parts.
     """
     recordings = _from_folder(place) if place.is_dir() else _from_zip(place)
@@ -98,17 +102,39 @@ def _from_folder(place: Path) -> list[Recording]:
 
 
 def _from_zip(place: Path) -> list[Recording]:
+    with _opened(place) as zipped:
+        spoken = [(name.rpartition("/")[2], name) for name in zipped.namelist() if is_recording(name)]
+        return [_recording(name, place / name, partial(zipped.open, entry)) for name, entry in spoken]
+
+
+def zip_entries(place: Path) -> list[str]:
+    """Returns the files in a zip of recordings, with slashes."""
+    with _opened(place) as zipped:
+        return [entry.filename for entry in zipped.infolist() if not entry.is_dir()]
+
+
+@contextmanager
+def _opened(place: Path) -> Iterator[zipfile.ZipFile]:
     try:
         with zipfile.ZipFile(_existing(place)) as zipped:
-            named = [(PurePosixPath(entry.filename).name, entry) for entry in zipped.infolist()]
-            spoken = [(name, entry) for name, entry in named if _NAME.fullmatch(name)]
-            return [_recording(name, place / name, partial(zipped.open, entry)) for name, entry in spoken]
+            yield zipped
     except (zipfile.BadZipFile, OSError) as error:
         raise DataError(place, f"is neither a folder nor a readable zip ({error})", _FSDD) from error
 
 
+def is_recording(name: str) -> bool:
+    """Returns whether a path ends in the name of a recording, `digit_speaker_index.wav`."""
+    return _NAME.fullmatch(name.rpartition("/")[2]) is not None
+
+
+def _identity(recording: Recording) -> tuple[str, str, int]:
+    """Returns digit, speaker and index: no case and no zero in front makes another recording."""
+    digit, speaker, index = _NAME.fullmatch(recording.name).groups()
+    return digit, speaker.casefold(), int(index)
+
+
 def _recording(name: str, path: Path, opener: Callable[[], IO[bytes]]) -> Recording:
-    digit, index = map(int, _NAME.fullmatch(name).groups())
+    digit, index = map(int, _NAME.fullmatch(name).group(1, 3))
     speech = read_wav(path, opener, limit=RATE)
     if not speech.any():
         raise DataError(path, "holds only silence in its first second", "download it again")
@@ -116,7 +142,7 @@ def _recording(name: str, path: Path, opener: Callable[[], IO[bytes]]) -> Record
 
 
 def _recorded(folder: Path) -> list[Path]:
-    return [path for path in sorted(folder.rglob("*.wav")) if _NAME.fullmatch(path.name)]
+    return [path for path in files_in(folder) if is_recording(path.name)]
 
 
 def _existing(place: Path) -> Path:
@@ -126,10 +152,11 @@ def _existing(place: Path) -> Path:
 
 
 def _check(recordings: list[Recording], place: Path) -> None:
-    names = [recording.name for recording in recordings]
-    twice = next((name for name, after in pairwise(names) if name == after), None)
-    if twice:
-        raise DataError(place, f"holds {twice} twice", "keep one of them")
+    by_identity = sorted(recordings, key=_identity)
+    for one, other in pairwise(by_identity):
+        if _identity(one) == _identity(other):
+            both = "twice" if one.name == other.name else f"and {other.name}, which are one recording"
+            raise DataError(place, f"holds {one.name} {both}", "keep one of them")
     there = {(recording.digit, recording.split) for recording in recordings}
     for digit, split in product(range(10), _INDICES):
         if (digit, split) not in there:
@@ -138,21 +165,21 @@ def _check(recordings: list[Recording], place: Path) -> None:
 
 @dataclass(frozen=True)
 class Noise:
-    """One sound: the name of its file and its samples, of shape (samples,)."""
+    """One sound: its file below the folder, with slashes, and its samples, of shape (samples,)."""
 
     name: str
     samples: Int16[np.ndarray, " samples"]
 
 
 def noise_files(folder: Path) -> list[Path]:
-    """Returns the WAV files of a folder by name.
+    """Returns the WAV files of a folder and those below, sorted.
 
     Raises:
         DataError: The folder is missing or has none.
     """
     if not folder.is_dir():
         raise DataError(folder, "is no folder", _NOISE)
-    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() == ".wav")
+    paths = [path for path in files_in(folder) if path.suffix.lower() == ".wav" and not path.name.startswith(".")]
     if not paths:
         raise DataError(folder, "has no WAV file", _NOISE)
     return paths
@@ -164,7 +191,8 @@ def read_noises(folder: Path) -> list[Noise]:
     Raises:
         DataError: There is none, one is damaged, of another format or shorter than 5 s, or a part has only silence.
     """
-    noises = [Noise(path.name, read_wav(path, partial(path.open, "rb"))) for path in noise_files(folder)]
+    paths = noise_files(folder)
+    noises = [Noise(path.relative_to(folder).as_posix(), read_wav(path, partial(path.open, "rb"))) for path in paths]
     for noise in noises:
         if len(noise.samples) < _SHORTEST * RATE:
             lasts = f"lasts {len(noise.samples) / RATE:.2f} s, and a fifth of it, for val or test, is less than 1 s"
