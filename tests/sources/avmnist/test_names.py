@@ -168,7 +168,7 @@ def test_the_closing_lines_count_what_is_not_used(tmp_path: Path, capsys: pytest
     places = [f"--{name}={place}" for name, place in inputs._asdict().items()]
     sizes = [f"--{split}={count}" for split, count in SMALL.items()]
     assert main(["prepare", "avmnist", *places, *sizes, "--out", str(tmp_path / "out")]) == 0
-    assert "files not used: 2 no sound (left_out.csv)" in capsys.readouterr().out
+    assert "passed over: 2 no sound" in capsys.readouterr().out
 
 
 NAMES = st.text(st.characters(exclude_characters="/\0", exclude_categories=["Cs"]), min_size=1, max_size=12)
