@@ -159,7 +159,8 @@ def _text(name: str, result: dict[str, Any]) -> str:
         parts = (headline_table(evaluation), verdict_lines(effects), *result.get("notes", ()), _text("", result))
         return "\n\n".join(part for part in parts if part)
     plain = {key: value for key, value in result.items() if value is not None and not isinstance(value, dict | list)}
-    counts = {"left out": result.get("left_out"), "passed over": result.get("passed_over")}
+    titles = {"left_out": "left out", "passed_over": "passed over", "placeholders": "like placeholders, but kept"}
+    counts = {title: result.get(name) for name, title in titles.items()}
     notes = [f"{title}: {n} {why}" for title, reasons in counts.items() for why, n in (reasons or {}).items()]
     return "\n".join([*notes, *(f"{key}: {value}" for key, value in plain.items())])
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -103,7 +103,7 @@ def refuse_many(where: Path, left_out: int, total: int, fault: str, limit: float
         raise DataError(where, f"{many}; the first is {first}", "mend them, or raise the limit")
 
 
-def write_left_out(path: Path, rows: Sequence[Sequence[str]], columns: Sequence[str] = PassedOver._fields) -> None:
-    """Writes a table of what is left out, by default `file,why,reason`, one a line."""
+def write_left_out(path: Path, table: pd.DataFrame) -> None:
+    """Writes a table of what is left out, one row a line."""
     with whole(path) as temporary:
-        pd.DataFrame(list(rows), columns=list(columns)).to_csv(temporary, index=False, lineterminator="\n")
+        table.to_csv(temporary, index=False, lineterminator="\n")

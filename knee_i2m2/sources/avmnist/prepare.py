@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
-from knee_i2m2.data.left_out import check_limit, write_left_out
+from knee_i2m2.data.left_out import PassedOver, check_limit, write_left_out
 from knee_i2m2.data.splits import SPLITS, sizes
 from knee_i2m2.data.writing import finished, write_prepared
 from knee_i2m2.errors import ConfigError, check_seed
@@ -95,9 +96,10 @@ def prepare_avmnist(config: PrepareAVMNIST, progress: Progress = silent) -> dict
     made = {"image": images(pairs, digits, components), "audio": audio(pairs, recordings, noises)}
     units = {"samples": "sample", "series": "series", "clusters": "cluster"}
     data = {**wanted, "modalities": _modalities(components.explained_variance_ratio_), "counts": sizes(pairs, units)}
-    data |= {"beside": ["left_out.csv"], "passed_over": dict(Counter(why for _, why, _ in unused))}
+    table = pd.DataFrame(unused, columns=PassedOver._fields)
+    data |= {"beside": ["left_out.csv"], "passed_over": dict(Counter(table["why"]))}
     parts = ({name: part} for name in made for part in _counted(name, made[name], len(pairs), progress))
-    write_prepared(out, pairs, parts, data, lambda: write_left_out(out / "left_out.csv", unused))
+    write_prepared(out, pairs, parts, data, lambda: write_left_out(out / "left_out.csv", table))
     return data
 
 

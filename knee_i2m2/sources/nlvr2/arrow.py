@@ -20,6 +20,7 @@ from knee_i2m2.errors import DataError
 from knee_i2m2.files import sha256
 from knee_i2m2.sources.nlvr2.examples import Example, Examples, examples
 from knee_i2m2.sources.nlvr2.files import LABELS, NAMES
+from knee_i2m2.sources.nlvr2.folder import SourceFolder
 from knee_i2m2.sources.nlvr2.pictures import opening
 
 __all__ = ["ArrowPicture", "read_arrow"]
@@ -69,19 +70,20 @@ class ArrowPicture:
         return _batch(self.file, self.batch, opening(self.file)).column(self.column)[self.row]
 
 
-def read_arrow(source: Path, splits: Sequence[str]) -> Examples:
+def read_arrow(source: Path, splits: Sequence[str], out: Path | None = None) -> Examples:
     """Returns the examples of a folder of arrow files; pictures are not decoded.
 
     Args:
         source: The folder.
         splits: Which of train, val (`dev`) and test (`test1`).
+        out: What is written, whose files do not count where it lies in the source.
 
     Raises:
         DataError: A file is missing, no arrow file, lacks a column, or has a row that does not make sense.
     """
     rows, pictures, sources = [], {}, {}
-    for split in splits:
-        path = _existing(source / f"nlvr2_{NAMES[split]}.arrow")
+    files = {split: _existing(source / f"nlvr2_{NAMES[split]}.arrow") for split in splits}
+    for split, path in files.items():
         rows_of_file = [row for batch in range(_batches(path)) for row in _rows(path, batch, NAMES[split])]
         if not rows_of_file:
             raise DataError(path, "holds no example", _AGAIN)
@@ -92,7 +94,8 @@ def read_arrow(source: Path, splits: Sequence[str]) -> Examples:
         sources[path.name] = sha256(path)
     _refuse_twice(source, rows)
     numbered = any(row.sample.startswith(f"{row.pair}-at") for row in rows)
-    return examples(rows, pictures, sources, {"identifiers": _PLACES} if numbered else {})
+    unused = SourceFolder.of(source, out).unused(files.values(), {})
+    return examples(rows, pictures, sources, {"identifiers": _PLACES} if numbered else {}, unused)
 
 
 class _Row(NamedTuple):

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pandas as pd
 
+from knee_i2m2.data.left_out import PassedOver
 from knee_i2m2.errors import DataError
 from knee_i2m2.sources.nlvr2.pictures import Picture
 
-__all__ = ["COLUMNS", "Example", "Examples", "Line", "examples", "is_sided", "json_file", "read_lines"]
+__all__ = ["COLUMNS", "Example", "Examples", "Line", "examples", "is_sided", "read_lines"]
 
 COLUMNS = ("sample", "series", "cluster", "balance", "split", "label", "sentence", "pair", "sided")
 """Of the index: a series is a sentence with all its pictures; a balanced pair has a true and a false sentence."""
@@ -53,12 +54,16 @@ class Examples:
         pictures: Pair -> its pictures, the left one first.
         sources: File name -> SHA-256.
         notes: What else `data.json` should say.
+        unused: Files of the source that no example needs.
+        drawn: Whether the pictures are drawings, of which the same may stand in several image sets.
     """
 
     index: pd.DataFrame
     pictures: Mapping[str, tuple[Picture, ...]]
     sources: Mapping[str, str]
     notes: Mapping[str, Any]
+    unused: Sequence[PassedOver]
+    drawn: bool
 
 
 def examples(
@@ -66,12 +71,14 @@ def examples(
     pictures: Mapping[str, tuple[Picture, ...]],
     sources: Mapping[str, str],
     notes: Mapping[str, Any] | None = None,
+    unused: Sequence[PassedOver] = (),
+    drawn: bool = False,
 ) -> Examples:
     """Returns the examples with their table."""
     table = pd.DataFrame([vars(row) for row in rows])
     table = table.assign(series=_series(table), balance=_balance(table))
     table = table.assign(sided=table["sentence"].map(is_sided).astype(bool))
-    return Examples(table[list(COLUMNS)], pictures, sources, notes or {})
+    return Examples(table[list(COLUMNS)], pictures, sources, notes or {}, unused, drawn)
 
 
 def _series(table: pd.DataFrame) -> pd.Series:
@@ -89,12 +96,6 @@ def _balance(table: pd.DataFrame) -> pd.Series:
 def is_sided(sentence: str) -> bool:
     """Returns whether a mirrored picture may change what is true: the sentence speaks of left or right."""
     return _SIDED.search(sentence) is not None
-
-
-def json_file(source: Path, name: str, folder: str) -> Path | None:
-    """Returns `FOLDER/NAME.json` or `NAME.json` of a source, the first that is there."""
-    places = (source / folder / f"{name}.json", source / f"{name}.json")
-    return next((path for path in places if path.is_file()), None)
 
 
 class Line(NamedTuple):

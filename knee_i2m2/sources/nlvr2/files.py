@@ -14,8 +14,9 @@ from pathlib import Path
 
 from knee_i2m2.errors import DataError
 from knee_i2m2.files import sha256
-from knee_i2m2.sources.nlvr2.examples import Example, Examples, Line, examples, json_file, read_lines
-from knee_i2m2.sources.nlvr2.pictures import FilePicture, listing
+from knee_i2m2.sources.nlvr2.examples import Example, Examples, Line, examples, read_lines
+from knee_i2m2.sources.nlvr2.folder import SourceFolder
+from knee_i2m2.sources.nlvr2.pictures import Picture, listing
 
 __all__ = ["LABELS", "NAMES", "official_file", "read_files"]
 
@@ -25,41 +26,45 @@ NAMES = {"train": "train", "val": "dev", "test": "test1"}
 LABELS = {"True": 1, "False": 0}
 
 
-def read_files(source: Path, splits: Sequence[str]) -> Examples:
+def read_files(source: Path, splits: Sequence[str], out: Path | None = None) -> Examples:
     """Returns the examples of a folder in the official layout; pictures are not opened.
 
     Args:
         source: The folder.
         splits: Which of train, val (`dev`) and test (`test1`).
+        out: What is written, whose files do not count where it lies in the source.
 
     Raises:
         DataError: A JSON file is missing or damaged, or a pair of pictures has two directories.
     """
-    rows, pictures, sources = [], {}, {}
-    for split in splits:
-        path = official_file(source, NAMES[split])
+    if not source.is_dir():
+        raise DataError(source, "is no folder", "point at NLVR2's folder, with data/ and images/")
+    folder = SourceFolder.of(source, out)
+    files = {split: official_file(folder, NAMES[split]) for split in splits}
+    rows, pictures = [], {}
+    for split, path in files.items():
         lines = read_lines(path, rf"{NAMES[split]}-\d+-\d+-\d+", LABELS)
         rows += [_example(line, split) for line in lines]
         folders = [source / "images" / NAMES[split], source / NAMES[split]]
-        pictures |= {pair: _pair(folders, pair, where) for pair, where in _directories(path, lines).items()}
-        sources[path.name] = sha256(path)
-    sources["images/"] = listing([picture for pair in pictures.values() for picture in pair])
+        directories = _directories(path, lines).items()
+        pictures |= {pair: _pair(folder, folders, pair, directory) for pair, directory in directories}
+    listed = listing([picture for pair in pictures.values() for picture in pair])
+    sources = {**{path.name: sha256(path) for path in files.values()}, "images/": listed}
     simulated = {"simulated": len(rows)} if (source / "scenes.json").is_file() else {}
-    return examples(rows, pictures, sources, simulated)
+    unused = folder.unused(files.values(), pictures)
+    return examples(rows, pictures, sources, simulated, unused, drawn=bool(simulated))
 
 
-def official_file(source: Path, name: str) -> Path:
+def official_file(folder: SourceFolder, name: str) -> Path:
     """Returns the JSON file of `train`, `dev` or `test1`.
 
     Raises:
-        DataError: It is missing.
+        DataError: It is missing, or there are two that differ.
     """
-    if not source.is_dir():
-        raise DataError(source, "is no folder", "point at NLVR2's folder, with data/ and images/")
-    if path := json_file(source, name, "data"):
+    if path := folder.json(name, "data"):
         return path
     hint = "point at NLVR2's folder, leave the split out with --splits, or give the --layout it has"
-    raise DataError(source, f"has neither data/{name}.json nor {name}.json", hint)
+    raise DataError(folder.root, f"has neither data/{name}.json nor {name}.json", hint)
 
 
 def _example(line: Line, split: str) -> Example:
@@ -78,8 +83,8 @@ def _directories(path: Path, lines: Sequence[Line]) -> Mapping[str, str | None]:
     return directories
 
 
-def _pair(folders: Sequence[Path], pair: str, directory: str | None) -> tuple[FilePicture, FilePicture]:
+def _pair(folder: SourceFolder, folders: Sequence[Path], pair: str, directory: str | None) -> tuple[Picture, Picture]:
     """Returns both pictures; with a directory they stand in it, or all in one folder."""
-    places = [folder / directory for folder in folders] if directory else []
-    first, second = ([place / f"{pair}-img{i}.png" for place in (*places, *folders)] for i in (0, 1))
-    return FilePicture(tuple(first)), FilePicture(tuple(second))
+    places = [*(place / directory for place in folders if directory), *folders]
+    first, second = (folder.picture(f"{pair}-img{i}", places) for i in (0, 1))
+    return first, second

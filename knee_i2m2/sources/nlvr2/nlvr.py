@@ -18,8 +18,9 @@ import pandas as pd
 from knee_i2m2.data.splits import split_by_patient
 from knee_i2m2.errors import DataError
 from knee_i2m2.files import sha256
-from knee_i2m2.sources.nlvr2.examples import Example, Examples, Line, examples, json_file, read_lines
-from knee_i2m2.sources.nlvr2.pictures import FilePicture, Picture, ZipPicture, listing
+from knee_i2m2.sources.nlvr2.examples import Example, Examples, Line, examples, read_lines
+from knee_i2m2.sources.nlvr2.folder import SourceFolder
+from knee_i2m2.sources.nlvr2.pictures import Picture, listing
 
 __all__ = ["read_nlvr", "sentence_key", "split_by_sentence"]
 
@@ -28,27 +29,31 @@ _LABELS = {"true": 1, "false": 0}
 _ZIP = "images_perm0.zip"
 
 
-def read_nlvr(source: Path, seed: int) -> Examples:
+def read_nlvr(source: Path, seed: int, out: Path | None = None) -> Examples:
     """Returns the examples of all parts that are there, split by sentence; pictures are not opened.
 
     Args:
         source: The folder.
         seed: Of the split.
+        out: What is written, whose files do not count where it lies in the source.
 
     Raises:
         DataError: There is no JSON file, one is damaged, or there are fewer than three sentences.
     """
-    files = {part: path for part in _PARTS if (path := json_file(source, part, part))}
+    folder = SourceFolder.of(source, out, _ZIP)
+    files = {part: path for part in _PARTS if (path := folder.json(part, part))}
     if not files:
         hint = "point at NLVR's folder, or give the --layout it has"
         raise DataError(source, f"has none of {', '.join(f'{part}.json' for part in _PARTS)}", hint)
     lines = {part: read_lines(path, r"\d+-\d+", _LABELS) for part, path in files.items()}
     named = {f"{part}-{line.identifier}": (part, line) for part in lines for line in lines[part]}
     split = split_by_sentence({name: line.sentence for name, (_, line) in named.items()}, seed, source)
-    pictures = {name: (_picture(source, part, line),) for name, (part, line) in named.items()}
+    pictures = {name: (_picture(folder, part, line),) for name, (part, line) in named.items()}
     rows = [_example(name, line, split[name]) for name, (_, line) in named.items()]
-    sources = {path.name: sha256(path) for path in files.values()} | _pictures_hash(source, pictures)
-    return examples(rows, pictures, sources)
+    listed = listing([picture for one in pictures.values() for picture in one])
+    hashes = {path.name: sha256(path) for path in (*files.values(), *folder.zips)}
+    sources = hashes if folder.zips else {**hashes, "images/": listed}
+    return examples(rows, pictures, sources, unused=folder.unused(files.values(), pictures), drawn=True)
 
 
 def split_by_sentence(sentences: Mapping[str, str], seed: int, where: Path) -> dict[str, str]:
@@ -80,15 +85,9 @@ def _example(name: str, line: Line, split: str) -> Example:
     return Example(name, sentence_key(line.sentence), split, line.label, line.sentence, name)
 
 
-def _picture(source: Path, part: str, line: Line) -> Picture:
-    name = f"{part}-{line.identifier}-0.png"
-    if (source / _ZIP).is_file():
-        return ZipPicture(source / _ZIP, f"{part}/{name}")
-    official = [source / part / "images" / line.directory / name] if line.directory else []
-    return FilePicture((source / part / name, source / _ZIP.removesuffix(".zip") / part / name, *official))
-
-
-def _pictures_hash(source: Path, pictures: Mapping[str, tuple[Picture, ...]]) -> dict[str, str]:
-    if (source / _ZIP).is_file():
-        return {_ZIP: sha256(source / _ZIP)}
-    return {"images/": listing([picture for one in pictures.values() for picture in one])}
+def _picture(folder: SourceFolder, part: str, line: Line) -> Picture:
+    root = folder.zips[0] if folder.zips else folder.root
+    official = [root / part / "images" / line.directory] if line.directory else []
+    return folder.picture(
+        f"{part}-{line.identifier}-0", [root / part, root / _ZIP.removesuffix(".zip") / part, *official]
+    )

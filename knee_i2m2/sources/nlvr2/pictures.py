@@ -1,6 +1,7 @@
 """Pictures of files and zips, decoded to one size.
 
 A picture that is missing, broken, of another format or suspiciously large is a fault to be listed, never replaced.
+What decodes may be the placeholder of a picture that is gone: of one colour, tiny, or the same in many image sets.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import warnings
 import zipfile
 import zlib
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import sha256
@@ -20,11 +22,24 @@ from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import UInt8
-from PIL import Image
+from PIL import ExifTags, Image
 
 from knee_i2m2.errors import DataError
 
-__all__ = ["Fault", "FilePicture", "Picture", "ZipPicture", "decode", "listing", "opening", "read_pictures"]
+__all__ = [
+    "Decoded",
+    "Fault",
+    "FilePicture",
+    "Picture",
+    "ZipPicture",
+    "decode",
+    "listing",
+    "missing",
+    "opening",
+    "read_pictures",
+    "upright",
+    "zip_entries",
+]
 
 _FORMATS = ("PNG", "JPEG")
 _MAGIC = (b"\x89PNG\r\n", b"\xff\xd8\xff")
@@ -32,6 +47,24 @@ _MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr")
 _PIXELS = 50_000_000
 """More are no photograph of a benchmark; below the bound at which Pillow warns of decompression bombs."""
 _BYTES = 1 << 28
+_TINY = 8
+"""Pixels: no photograph of a benchmark has so short a side."""
+_TURNS = dict(
+    zip(
+        range(2, 9),
+        (
+            Image.Transpose.FLIP_LEFT_RIGHT,
+            Image.Transpose.ROTATE_180,
+            Image.Transpose.FLIP_TOP_BOTTOM,
+            Image.Transpose.TRANSPOSE,
+            Image.Transpose.ROTATE_270,
+            Image.Transpose.TRANSVERSE,
+            Image.Transpose.ROTATE_90,
+        ),
+        strict=True,
+    )
+)
+"""EXIF's orientation -> what shows the picture upright."""
 _BROKEN = (OSError, SyntaxError, ValueError, EOFError, zlib.error, struct.error)
 """What Pillow raises for damaged files."""
 
@@ -56,15 +89,10 @@ class FilePicture:
     """A picture that is a file.
 
     Attributes:
-        places: Where it may stand; the first that is there counts.
+        path: Where it stands, or should.
     """
 
-    places: tuple[Path, ...]
-
-    @property
-    def path(self) -> Path:
-        """The place where it stands, or should."""
-        return next((path for path in self.places if path.is_file()), self.places[0])
+    path: Path
 
     def size(self) -> int | None:
         """Returns the bytes it has, None where it is missing."""
@@ -143,32 +171,75 @@ def listing(pictures: Sequence[Picture]) -> str:
     return sha256("".join(lines).encode()).hexdigest()
 
 
-def read_pictures(side: int, pictures: Sequence[Picture]) -> UInt8[np.ndarray, "channels side side"] | Fault:
-    """Returns pictures one behind the other, of shape (3 pictures, side, side), or the first fault.
+class Look(NamedTuple):
+    """By what the placeholder of a picture that is gone is recognised.
+
+    Attributes:
+        picture: Its path.
+        digest: Of its pixels.
+        flaw: `one colour`, `tiny` or nothing.
+    """
+
+    picture: str
+    digest: bytes
+    flaw: str
+
+
+class Decoded(NamedTuple):
+    """The pictures of a pair.
+
+    Attributes:
+        pixels: One behind the other, of shape (3 pictures, side, side).
+        looks: Of each picture.
+    """
+
+    pixels: UInt8[np.ndarray, "channels side side"]
+    looks: tuple[Look, ...]
+
+
+def read_pictures(side: int, pictures: Sequence[Picture]) -> Decoded | Fault:
+    """Returns pictures, or the first fault.
 
     Args:
         side: Rows and columns.
         pictures: The left one first.
     """
-    images = []
+    images, looks = [], []
     for picture in pictures:
         try:
-            images.append(decode(picture.content(), side, picture.path))
+            image = upright(picture.content(), picture.path)
         except FileNotFoundError:
-            return Fault(str(picture.path), "missing", "is not there")
+            return missing(picture)
         except DataError as error:
             return Fault(str(picture.path), "unreadable", error.reason)
         except (*_BROKEN, zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:  # as zipfile has them
             return Fault(str(picture.path), "unreadable", f"cannot be read ({error})")
-    return np.concatenate(images)
+        images.append(_resized(image, side))
+        looks.append(Look(str(picture.path), sha256(images[-1]).digest(), _flaw(image)))
+    return Decoded(np.concatenate(images), tuple(looks))
+
+
+def missing(picture: Picture) -> Fault:
+    """Returns the fault of a picture that is not there."""
+    return Fault(str(picture.path), "missing", "is not there")
+
+
+def _flaw(image: Image.Image) -> str:
+    if min(image.size) < _TINY:
+        return "tiny"
+    return "one colour" if all(low == high for low, high in image.getextrema()) else ""
 
 
 def decode(content: bytes, side: int, path: Path) -> UInt8[np.ndarray, "3 side side"]:
-    """Returns a PNG or JPEG as red, green and blue, resized bicubically without a crop; what is transparent is white.
+    """Returns a PNG or JPEG as red, green and blue, resized bicubically without a crop; see `upright`."""
+    return _resized(upright(content, path), side)
+
+
+def upright(content: bytes, path: Path) -> Image.Image:
+    """Returns a PNG or JPEG as a browser shows it: RGB, turned as its EXIF says, on white where it is transparent.
 
     Args:
         content: The file's bytes.
-        side: Rows and columns.
         path: What an error names.
 
     Raises:
@@ -182,7 +253,7 @@ def decode(content: bytes, side: int, path: Path) -> UInt8[np.ndarray, "3 side s
             warnings.simplefilter("ignore")  # what Pillow warns of is refused or does not touch the pixels
             with Image.open(io.BytesIO(content), formats=_FORMATS) as image:
                 _check(image, path)
-                resized = _on_white(image).resize((side, side), Image.Resampling.BICUBIC)
+                return _turned(image, _on_white(image))
     except Image.DecompressionBombError as error:
         raise DataError(path, f"is too large ({error})") from error
     except Image.UnidentifiedImageError as error:
@@ -190,6 +261,19 @@ def decode(content: bytes, side: int, path: Path) -> UInt8[np.ndarray, "3 side s
         raise DataError(path, "is damaged (in its header)" if known else "is neither PNG nor JPEG") from error
     except _BROKEN as error:
         raise DataError(path, f"is damaged ({error})") from error
+
+
+def _turned(image: Image.Image, pixels: Image.Image) -> Image.Image:
+    """Returns the pixels of a decoded picture turned by its EXIF, and by nothing else: browsers do not read XMP."""
+    exif, orientation = Image.Exif(), None
+    with suppress(*_BROKEN):  # a damaged header turns nothing
+        exif.load(image.info.get("exif") or b"")
+        orientation = exif.get(ExifTags.Base.Orientation)
+    return pixels.transpose(_TURNS[orientation]) if orientation in _TURNS else pixels
+
+
+def _resized(image: Image.Image, side: int) -> UInt8[np.ndarray, "3 side side"]:
+    resized = image.resize((side, side), Image.Resampling.BICUBIC)
     return np.ascontiguousarray(np.asarray(resized).transpose(2, 0, 1))
 
 
@@ -207,6 +291,11 @@ def _on_white(image: Image.Image) -> Image.Image:
         return image.convert("RGB")
     above = image.convert("RGBA")
     return Image.alpha_composite(Image.new("RGBA", above.size, "white"), above).convert("RGB")
+
+
+def zip_entries(path: Path) -> list[str]:
+    """Returns the files in a zip."""
+    return [entry.filename for entry in _opened(path, opening(path)).infolist() if not entry.is_dir()]
 
 
 def _entry(path: Path, name: str) -> zipfile.ZipInfo:

@@ -4,7 +4,8 @@
 
     OUT/index.parquet    one row an example: sample, cluster, split, label, sentence, pair, sided, row
     OUT/image.npy        uint8 (pairs, 3 pictures, side, side): red, green, blue of the left picture, then the right
-    OUT/left_out.csv     examples whose pictures are missing or broken, and why
+    OUT/left_out.csv     examples whose pictures are missing or broken, files that no example needs, and why
+    OUT/placeholders.csv pictures that decode but look like the placeholder of one that is gone; they are kept
     OUT/data.json        settings, counts, SHA-256 of every source; written last
 
 A pair is stored once, however many sentences speak of it. All of NLVR2 at 384 pixels takes about 50 GB. Sentences are
@@ -14,17 +15,18 @@ tokenised where the tokenisers are, in the experts.
 from __future__ import annotations
 
 import json
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any, BinaryIO, Literal
+from typing import Any, BinaryIO, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
 
+from knee_i2m2.data.left_out import check_limit, refuse_many, write_left_out
 from knee_i2m2.data.parallel import in_parallel
 from knee_i2m2.data.splits import SPLITS, sizes
 from knee_i2m2.data.writing import finish_prepared, finished, npy_header
@@ -34,7 +36,7 @@ from knee_i2m2.sources.nlvr2.arrow import read_arrow
 from knee_i2m2.sources.nlvr2.examples import Examples
 from knee_i2m2.sources.nlvr2.files import read_files
 from knee_i2m2.sources.nlvr2.nlvr import read_nlvr
-from knee_i2m2.sources.nlvr2.pictures import Fault, Picture, read_pictures
+from knee_i2m2.sources.nlvr2.pictures import Decoded, Fault, Look, Picture, missing, read_pictures
 from knee_i2m2.types import Progress, silent
 
 __all__ = ["Layout", "PrepareNLVR2", "left_out", "prepare_nlvr2", "read_examples"]
@@ -43,6 +45,9 @@ Layout = Literal["files", "arrow", "nlvr"]
 """NLVR2's own files, the arrow files of ViLT, METER and FIBER, or NLVR's own files."""
 
 _SIDES = (8, 1024)
+_MANY_SETS = 4
+"""Image sets are of different queries: a photograph that stands in so many of them is none of the benchmark's."""
+_FLAWS = {"tiny": "is smaller than 8 pixels", "one colour": "is of one colour"}
 _AT_ONCE = 512
 """Pairs under way: what several processes have finished waits in memory."""
 
@@ -58,6 +63,8 @@ class PrepareNLVR2:
         splits: Which are prepared: train val test.
         seed: Of NLVR's split by sentence; NLVR2's splits are its authors'.
         jobs: Processes; they do not change a byte.
+        quarantine_limit: The largest share of the examples that may lack a picture, and of the pictures that may look
+            like placeholders.
     """
 
     out: Path
@@ -66,6 +73,7 @@ class PrepareNLVR2:
     splits: list[str] = field(default_factory=lambda: list(SPLITS))
     seed: int = 0
     jobs: int = 1
+    quarantine_limit: float = 0.01
 
 
 SETTINGS = ("layout", "side", "splits", "seed")
@@ -96,19 +104,25 @@ def prepare_nlvr2(source: Path, /, config: PrepareNLVR2, progress: Progress = si
         return existing
     with writing(out):
         (out / "data.json").unlink(missing_ok=True)
+    gone = _missing(examples.pictures)
+    _check_left_out(source, examples, gone, config)  # before hours of work
     pictures = len(next(iter(examples.pictures.values())))
     shape = (3 * pictures, config.side, config.side)
     with whole(out / "image.npy") as path:
         with path.open("wb") as opened:
-            rows, faults = _fill(opened, examples, shape, progress, config.jobs)
-        index, table = _index(examples.index, rows), left_out(examples.index, faults, source)
-        _refuse_empty(source, index, table, config)
-    with whole(out / "left_out.csv") as path:
-        table.to_csv(path, index=False, lineterminator="\n")
+            filled = _fill(opened, examples.pictures, gone, shape, progress, config.jobs)
+        index = _index(examples.index, filled.rows)
+        table = _check_left_out(source, examples, filled.faults, config)
+        doubtful = _doubtful(filled.looks, examples, source, config)
+    unused = pd.DataFrame(examples.unused, columns=["picture", "why", "reason"])
+    write_left_out(out / "left_out.csv", pd.concat([table, unused])[list(table)])
+    write_left_out(out / "placeholders.csv", doubtful)
     image = {"shape": list(shape), "dtype": "uint8", "scale": 1 / 255, "pictures": pictures}
     counts = sizes(index, {"samples": "sample", "pairs": "pair", "clusters": "cluster"}, ["label"], config.splits)
-    data = {**wanted, "modalities": {"image": image}, "counts": counts, "beside": ["left_out.csv"]}
+    data = {**wanted, "modalities": {"image": image}, "counts": counts, "beside": ["left_out.csv", "placeholders.csv"]}
     data["left_out"] = dict(sorted(Counter(table["why"]).items()))
+    data["passed_over"] = dict(sorted(Counter(unused["why"]).items()))
+    data["placeholders"] = dict(sorted(Counter(doubtful["why"]).items()))
     finish_prepared(out, index, data)
     return data
 
@@ -122,8 +136,8 @@ def read_examples(source: Path, config: PrepareNLVR2) -> Examples:
     """
     _check(config)
     if config.layout == "nlvr":
-        return read_nlvr(source, config.seed)
-    return (read_files if config.layout == "files" else read_arrow)(source, config.splits)
+        return read_nlvr(source, config.seed, config.out)
+    return (read_files if config.layout == "files" else read_arrow)(source, config.splits, config.out)
 
 
 def left_out(index: pd.DataFrame, faults: Mapping[str, Fault], source: Path) -> pd.DataFrame:
@@ -143,6 +157,7 @@ def left_out(index: pd.DataFrame, faults: Mapping[str, Fault], source: Path) -> 
 
 def _check(config: PrepareNLVR2) -> None:
     check_seed(config.seed)
+    check_limit(config.quarantine_limit)
     low, high = _SIDES
     if not low <= config.side <= high:
         raise ConfigError(f"--side {config.side}: give {low} to {high} pixels, such as 384")
@@ -155,32 +170,76 @@ def _check(config: PrepareNLVR2) -> None:
         raise ConfigError("--splits does not go with --layout nlvr: its sentences are divided into all three")
 
 
+class _Filled(NamedTuple):
+    """What became of the pairs: their rows in the array, their faults, and how their pictures look."""
+
+    rows: dict[str, int]
+    faults: dict[str, Fault]
+    looks: dict[str, tuple[Look, ...]]
+
+
+def _missing(pictures: Mapping[str, tuple[Picture, ...]]) -> dict[str, Fault]:
+    """Returns pair -> fault, where a picture is not there."""
+    absent = ((pair, next((one for one in both if one.size() is None), None)) for pair, both in pictures.items())
+    return {pair: missing(picture) for pair, picture in absent if picture is not None}
+
+
 def _fill(
-    opened: BinaryIO, examples: Examples, shape: tuple[int, ...], progress: Progress, jobs: int
-) -> tuple[dict[str, int], dict[str, Fault]]:
-    """Writes the array and returns pair -> row, and pair -> its fault."""
-    opened.write(npy_header((len(examples.pictures), *shape), "uint8"))
-    rows, faults = {}, {}
-    for done, (pair, values) in enumerate(_read(examples.pictures, shape[-1], jobs), 1):
+    opened: BinaryIO,
+    pictures: Mapping[str, tuple[Picture, ...]],
+    gone: Mapping[str, Fault],
+    shape: tuple[int, ...],
+    progress: Progress,
+    jobs: int,
+) -> _Filled:
+    """Writes the array of the pairs that are not known to be gone."""
+    opened.write(npy_header((len(pictures), *shape), "uint8"))
+    filled = _Filled({}, dict(gone), {})
+    there = {pair: both for pair, both in pictures.items() if pair not in gone}
+    for done, (pair, values) in enumerate(_read(there, shape[-1], jobs), 1):
         if isinstance(values, Fault):
-            faults[pair] = values
+            filled.faults[pair] = values
         else:
-            rows[pair] = len(rows)
-            opened.write(values.tobytes())
-        progress("pictures", done, len(examples.pictures))
+            filled.rows[pair], filled.looks[pair] = len(filled.rows), values.looks
+            opened.write(values.pixels.tobytes())
+        progress("pictures", done, len(there))
     opened.seek(0)  # numpy's header has room for any number of rows
-    opened.write(npy_header((len(rows), *shape), "uint8"))
-    return rows, faults
+    opened.write(npy_header((len(filled.rows), *shape), "uint8"))
+    return filled
 
 
-def _read(
-    pictures: Mapping[str, tuple[Picture, ...]], side: int, jobs: int
-) -> Iterator[tuple[str, np.ndarray | Fault]]:
+def _read(pictures: Mapping[str, tuple[Picture, ...]], side: int, jobs: int) -> Iterator[tuple[str, Decoded | Fault]]:
     """Yields every pair with its pictures or its fault."""
     pairs = iter(pictures.items())
     while some := list(islice(pairs, _AT_ONCE)):
         worked = in_parallel(partial(read_pictures, side), [pair for _, pair in some], jobs)
         yield from zip((name for name, _ in some), worked, strict=True)
+
+
+def _doubtful(
+    looks: Mapping[str, tuple[Look, ...]], examples: Examples, source: Path, config: PrepareNLVR2
+) -> pd.DataFrame:
+    """Returns `picture,why,reason` of every picture that looks like the placeholder of one that is gone.
+
+    Raises:
+        DataError: They are too many.
+    """
+    cluster = examples.index.drop_duplicates("pair").set_index("pair")["cluster"]
+    sets = defaultdict(set)
+    for pair, both in looks.items() if not examples.drawn else ():
+        for look in both:
+            sets[look.digest].add(cluster[pair])
+    rows = []
+    for look in (look for both in looks.values() for look in both):
+        same = len(sets[look.digest])
+        if look.flaw:
+            rows.append((_relative(source, look.picture), look.flaw, _FLAWS[look.flaw]))
+        elif same >= _MANY_SETS:
+            rows.append((_relative(source, look.picture), "identical", f"the same picture stands in {same} image sets"))
+    fault = "pictures look like placeholders of pictures that are gone"
+    first = ", ".join(rows[0][::2]) if rows else ""
+    refuse_many(source, len(rows), sum(map(len, looks.values())), fault, config.quarantine_limit, first)
+    return pd.DataFrame(rows, columns=["picture", "why", "reason"])
 
 
 def _index(index: pd.DataFrame, rows: Mapping[str, int]) -> pd.DataFrame:
@@ -189,14 +248,24 @@ def _index(index: pd.DataFrame, rows: Mapping[str, int]) -> pd.DataFrame:
     return kept.assign(row=kept["pair"].map(rows).astype(np.int64))
 
 
-def _refuse_empty(source: Path, index: pd.DataFrame, table: pd.DataFrame, config: PrepareNLVR2) -> None:
-    """Raises DataError where a split has lost all its examples."""
+def _check_left_out(
+    source: Path, examples: Examples, faults: Mapping[str, Fault], config: PrepareNLVR2
+) -> pd.DataFrame:
+    """Returns the table of the examples that are left out.
+
+    Raises:
+        DataError: They are too many, or all of a split.
+    """
+    table, index = left_out(examples.index, faults, source), examples.index
+    first = ", ".join(table[["picture", "reason"]].iloc[0]) if len(table) else ""
     for split in config.splits:
-        lost = table[table["split"] == split]
-        if len(lost) and not (index["split"] == split).any():
-            first = f"the first, {lost['picture'].iloc[0]}, {lost['reason'].iloc[0]}"
-            reason = f"none of the {len(lost)} examples of {split} has its pictures ({first})"
+        lost = int((table["split"] == split).sum())
+        if lost and lost == (index["split"] == split).sum():
+            reason = f"none of the {lost} examples of {split} has its pictures (the first, {first})"
             raise DataError(source, reason, "put them where they belong, or leave the split out with --splits")
+    fault = "examples lack a picture that can be used"
+    refuse_many(source, len(table), len(index), fault, config.quarantine_limit, first)
+    return table
 
 
 def _relative(source: Path, picture: str) -> str:

@@ -96,7 +96,7 @@ def test_broken_and_missing_bytes_are_listed(source: Path, tmp_path: Path) -> No
     columns = table("test1")
     columns["image_1"][1], columns["image_0"][2] = None, b"no picture"
     write(source / "nlvr2_test1.arrow", columns)
-    data = prepare_nlvr2(source, replace(ARROW, out=tmp_path / "out"))
+    data = prepare_nlvr2(source, replace(ARROW, out=tmp_path / "out", quarantine_limit=1.0))
     rows = pd.read_csv(tmp_path / "out/left_out.csv")
     assert data["left_out"] == {"missing": 2, "unreadable": 3}
     assert list(rows["picture"].unique()) == ["nlvr2_test1.arrow/test1-1-0-img1", "nlvr2_test1.arrow/test1-2-0-img0"]

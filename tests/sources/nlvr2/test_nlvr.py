@@ -151,7 +151,7 @@ def test_a_broken_zip_is_a_sentence_and_a_missing_entry_is_listed(real: Path, tm
         for line in told[1:]:
             name = f"dev/dev-{line['identifier']}-0.png"
             written.writestr(name, whole.read(name))
-    data = prepare_nlvr2(tmp_path / "in", replace(NLVR, out=tmp_path / "out"))
+    data = prepare_nlvr2(tmp_path / "in", replace(NLVR, out=tmp_path / "out", quarantine_limit=0.1))
     assert data["left_out"] == {"missing": 1}
     assert list(pd.read_csv(tmp_path / "out/left_out.csv")["picture"]) == ["images_perm0.zip/dev/dev-1572-0-0.png"]
     (tmp_path / "in/images_perm0.zip").write_bytes(b"no zip")
