@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 from torch import Tensor, nn
 
 from knee_i2m2.errors import CheckpointError, ConfigError
+from knee_i2m2.experts.finite import refuse_not_finite
 
 __all__ = ["Pretrained", "config_of", "mask_of", "pretrained", "transformers"]
 
@@ -96,7 +97,8 @@ def pretrained(
     left = {name for name in info["unexpected_keys"] if not name.startswith(heads)}
     wrong = {f"{n} ({[*theirs]}, not {[*ours]})" for n, theirs, ours in info["mismatched_keys"] if n not in drawn}
     _refuse(folder, network, {"lacks": missing - drawn, f"has, beside a {network},": left, "has another": wrong})
-    return Pretrained(model.float(), drawn)
+    refuse_not_finite(model.float().state_dict(), folder)
+    return Pretrained(model, drawn)
 
 
 def _drawn(network: nn.Module, info: dict[str, Any], may_lack: tuple[str, ...]) -> frozenset[str]:

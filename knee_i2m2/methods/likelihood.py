@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from knee_i2m2.methods.method import Method, cross_entropy
+from knee_i2m2.methods.method import Method
 from knee_i2m2.types import Modalities, Opinions
 
 __all__ = ["Likelihood", "SeparateLikelihoods"]
@@ -22,7 +22,7 @@ class Likelihood(Method):
 
     def losses(self, x: Modalities, y: Int64[Tensor, "batch *targets"]) -> Mapping[str, Float[Tensor, ""]]:
         """Returns the class-weighted cross-entropy of the combined answer."""
-        return {"likelihood": cross_entropy(self.combine(self.opinions(x)), y, self.weights)}
+        return {"likelihood": self.loss(self.combine(self.opinions(x)), y, self.weights)}
 
 
 class SeparateLikelihoods(Method):

@@ -13,13 +13,26 @@ from torch import Tensor, nn
 from knee_i2m2.experts.experts import Experts
 from knee_i2m2.types import Modalities, Opinions
 
-__all__ = ["Gradients", "Mean", "Method", "class_weights", "cross_entropy", "overrides"]
+__all__ = [
+    "TARGET_LOSSES",
+    "Gradients",
+    "Loss",
+    "Mean",
+    "Method",
+    "class_weights",
+    "cross_entropy",
+    "overrides",
+    "summed_cross_entropy",
+]
 
 Gradients = Mapping[str, Tensor]
 """Parameter's name -> gradient."""
 
 Mean = Callable[[Tensor], Tensor]
 """Tensor -> its mean over the processes that train together."""
+
+Loss = Callable[[Tensor, Tensor, Tensor], Tensor]
+"""(log p, y, class weights) -> what is minimised."""
 
 
 def class_weights(y: Int64[Tensor, "samples *targets"], classes: int) -> Float[Tensor, "*targets classes"]:
@@ -36,10 +49,36 @@ def cross_entropy(
     logp: Float[Tensor, "*batch classes"], y: Int64[Tensor, "*batch"], weight: Float[Tensor, "*targets classes"]
 ) -> Float[Tensor, ""]:
     r"""Returns :math:`-\sum_i w_{y_i} \log p(y_i) / \sum_i w_{y_i}` over the known labels; 0 if none is known."""
-    known = y >= 0
+    surprise, w = _weighted(logp, y, weight)
+    return _ratio(surprise.sum(), w.sum())
+
+
+def summed_cross_entropy(
+    logp: Float[Tensor, "batch *targets classes"],
+    y: Int64[Tensor, "batch *targets"],
+    weight: Float[Tensor, "*targets classes"],
+) -> Float[Tensor, ""]:
+    r"""Returns :math:`-\sum_t \sum_i w_{y_{it}} \log p(y_{it}) / \sum_i w_{y_{it}}`: every target weighs the same.
+
+    Unknown labels are not counted; a target of which none is known adds 0.
+    """
+    surprise, w = _weighted(logp, y, weight)
+    return _ratio(surprise.sum(dim=0), w.sum(dim=0)).sum()
+
+
+TARGET_LOSSES: Mapping[str, Loss] = {"mean": cross_entropy, "sum": summed_cross_entropy}
+"""How the targets' losses become one -> loss."""
+
+
+def _weighted(logp: Tensor, y: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+    """Returns each label's weighted -log p, and its weight; 0 where it is unknown."""
     chosen = y.clamp(min=0).unsqueeze(-1)
-    w = weight.expand_as(logp).gather(-1, chosen).squeeze(-1) * known
-    return -(w * logp.gather(-1, chosen).squeeze(-1)).sum() / w.sum().clamp(min=torch.finfo(w.dtype).tiny)
+    w = weight.expand_as(logp).gather(-1, chosen).squeeze(-1) * (y >= 0)
+    return -w * logp.gather(-1, chosen).squeeze(-1), w
+
+
+def _ratio(total: Tensor, w: Tensor) -> Tensor:
+    return total / w.clamp(min=torch.finfo(w.dtype).tiny)
 
 
 class Method(nn.Module, ABC):
@@ -53,6 +92,7 @@ class Method(nn.Module, ABC):
         combine: Opinions -> log p; it owns no parameters.
         weights: Class weights of the loss, of shape (*targets, classes). The shift of the log-odds that weighting
             causes is undone in the answer.
+        loss: What an answer is judged by in training.
 
     Attributes:
         combiner: The combiner of the method's own rival.
@@ -70,10 +110,14 @@ class Method(nn.Module, ABC):
     weights: Tensor
 
     def __init__(
-        self, experts: Experts, combine: Callable[..., Tensor], weights: Float[Tensor, "*targets classes"]
+        self,
+        experts: Experts,
+        combine: Callable[..., Tensor],
+        weights: Float[Tensor, "*targets classes"],
+        loss: Loss = cross_entropy,
     ) -> None:
         super().__init__()
-        self.experts, self.combine = experts, combine
+        self.experts, self.combine, self.loss = experts, combine, loss
         self.register_buffer("weights", weights)
 
     def forward(self, x: Modalities) -> Float[Tensor, "batch *targets classes"]:
@@ -99,8 +143,7 @@ class Method(nn.Module, ABC):
     def each(self, x: Modalities, y: Int64[Tensor, "batch *targets"]) -> dict[str, Float[Tensor, ""]]:
         """Returns every expert's own class-weighted cross-entropy."""
         return {
-            name: cross_entropy(logits.log_softmax(dim=-1), y, self.weights)
-            for name, logits in self.opinions(x).items()
+            name: self.loss(logits.log_softmax(dim=-1), y, self.weights) for name, logits in self.opinions(x).items()
         }
 
     def direction(self, gradients: Mapping[str, Gradients]) -> Gradients:

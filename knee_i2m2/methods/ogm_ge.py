@@ -19,7 +19,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from knee_i2m2.methods.method import Mean, Method, cross_entropy
+from knee_i2m2.methods.method import Mean, Method
 from knee_i2m2.types import Modalities
 
 __all__ = ["OGMGE", "coefficients"]
@@ -49,7 +49,7 @@ class OGMGE(Method):
         if torch.is_grad_enabled():
             batch = {name: _score(part.detach(), y) for name, part in parts.items()}
             self.scores = {name: self.scores.get(name, 0) + score for name, score in batch.items()}
-        return {"likelihood": cross_entropy(logits.log_softmax(dim=-1), y, self.weights)}
+        return {"likelihood": self.loss(logits.log_softmax(dim=-1), y, self.weights)}
 
     def modulate(self, mean: Mean, generator: torch.Generator) -> None:
         """Scales the gradients of every encoder, and adds the noise."""

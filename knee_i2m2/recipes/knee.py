@@ -42,7 +42,7 @@ from knee_i2m2.errors import DataError
 from knee_i2m2.evaluation.statistics.auroc import auroc
 from knee_i2m2.experts.experts import Experts
 from knee_i2m2.experts.knee import NETWORKS, knee_expert, knee_shared
-from knee_i2m2.methods.method import class_weights
+from knee_i2m2.methods.method import TARGET_LOSSES, class_weights
 from knee_i2m2.modalities.augmentation import Augmentation, check_modalities
 from knee_i2m2.recipes.progress import progress
 from knee_i2m2.recipes.training import (
@@ -87,6 +87,7 @@ class Knee(TrainingOptions):
         schedule: Learning rate over a stage: warm_cosine (up, then down to 0) or constant.
         augment: Flip, shift, rotate, add noise and smooth phase to the training slices.
         class_weighting: Whether both classes of a target weigh the same in the loss; undone in the answer.
+        target_loss: The weighted mean over all labels, or the sum of each target's own, as in the original.
     """
 
     rivals: list[str] = field(default_factory=lambda: list(STANDARD))
@@ -100,6 +101,7 @@ class Knee(TrainingOptions):
     schedule: Literal["warm_cosine", "constant"] = "warm_cosine"
     augment: bool = False
     class_weighting: bool = True
+    target_loss: Literal["mean", "sum"] = "mean"
 
 
 def prepare(fastmri: Path, /, config: PrepareKnee) -> dict[str, Any]:
@@ -134,6 +136,7 @@ def train(config: Knee) -> dict[str, Any]:
         RIVALS,
         experts=fresh_experts(config, samples["train"].task.answers, samples["train"].matrix),
         weights=loss_weights(samples["train"], config.class_weighting),
+        loss=TARGET_LOSSES[config.target_loss],
         score=mean_auroc,
         budgets=budgets,
         augment=augmentation(samples["train"]) if config.augment else None,

@@ -11,11 +11,12 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_model, save_model
+from safetensors.torch import load_file, load_model, save_model
 from torch import nn
 
 from knee_i2m2.errors import CheckpointError
 from knee_i2m2.experts.fingerprint import fingerprint
+from knee_i2m2.experts.finite import refuse_not_finite
 from knee_i2m2.files import sha256
 
 __all__ = ["exists", "load_state", "load_weights", "save"]
@@ -59,12 +60,13 @@ def load_weights(folder: Path, model: nn.Module) -> None:
     Checkpoints without a fingerprint are of the first weeks; they load if names and shapes agree.
 
     Raises:
-        CheckpointError: Files are missing, their checksums differ, or they belong to another model.
+        CheckpointError: Files are missing or damaged, belong to another model, or hold a weight that is not finite.
     """
     _verify(folder)
     try:
         reason = _difference(folder / _WEIGHTS, model)
         if not reason:
+            refuse_not_finite(load_file(folder / _WEIGHTS), folder / _WEIGHTS)
             load_model(model, str(folder / _WEIGHTS))
     except (RuntimeError, SafetensorError) as error:
         reason = str(error).strip().splitlines()[-1].strip()

@@ -21,7 +21,7 @@ from knee_i2m2.experts.by_shape import Positional, expert_by_shape, shared_by_sh
 from knee_i2m2.experts.experts import Experts
 from knee_i2m2.experts.shared import Shared
 from knee_i2m2.methods import METHODS
-from knee_i2m2.methods.method import Method, class_weights
+from knee_i2m2.methods.method import TARGET_LOSSES, Loss, Method, class_weights
 from knee_i2m2.training.batches import Shuffled, loader
 from knee_i2m2.training.fit import Answers, Epoch, Stage, fit_combiner, warm_cosine
 from knee_i2m2.training.fit import fit as train_stage
@@ -121,6 +121,7 @@ def fit(
     weight_decay: float = 0.01,
     patience: int = 8,
     score: Callable[[np.ndarray, np.ndarray], float] = log_likelihood,
+    target_loss: str = "mean",
     device: str = "auto",
     folder: Path | None = None,
     progress: Progress = silent,
@@ -139,14 +140,21 @@ def fit(
         weight_decay: AdamW's.
         patience: Epochs without a better validation score.
         score: (log p, truth) -> what is raised on validation; the log-likelihood by default.
+        target_loss: mean over all labels, or the sum of each target's own mean. A method has its own loss.
         device: auto, cpu, cuda or one card such as cuda:0.
         folder: Where checkpoints are kept; a temporary one by default.
         progress: Called after every epoch.
 
     Raises:
+        ConfigError: There is no such loss, or the method has another one.
         DataError: The training diverges, or validation cannot choose an epoch.
     """
-    stages = _Stages(launch(device), train, val, batch_size, seed, weight_decay, patience, score, progress)
+    if target_loss not in TARGET_LOSSES:
+        raise ConfigError(f"there is no target_loss {target_loss}; {suggestion(target_loss, TARGET_LOSSES)}")
+    if isinstance(plan, Method) and plan.loss is not TARGET_LOSSES[target_loss]:
+        raise ConfigError(f"the method has a loss of its own, not target_loss {target_loss}; give it the same")
+    loss = TARGET_LOSSES[target_loss]
+    stages = _Stages(launch(device), train, val, batch_size, seed, weight_decay, patience, score, progress, loss)
     with nullcontext(folder) if folder else tempfile.TemporaryDirectory() as place:
         method = plan if isinstance(plan, Method) else stages.model(plan, plan.rival)
         if isinstance(plan, Plan) and plan.rival.warm:
@@ -171,11 +179,12 @@ class _Stages:
     patience: int
     score: Callable[[np.ndarray, np.ndarray], float]
     progress: Progress
+    loss: Loss
 
     def model(self, plan: Plan, identity: Rival) -> Method:
         """Returns a rival with fresh networks."""
         weights = class_weights(self.train.y, self.train.task.classes)
-        return learning(identity, plan.experts(identity, self.seed), weights)
+        return learning(identity, plan.experts(identity, self.seed), weights, self.loss)
 
     def start(self, method: Method, plan: Plan, place: Path, epochs: int, lr: float) -> None:
         """Fits each expert alone and loads it into the method."""

@@ -13,7 +13,7 @@ from knee_i2m2.fusion import COMBINERS
 from knee_i2m2.fusion.product import product_of_experts
 from knee_i2m2.methods import METHODS
 from knee_i2m2.methods.likelihood import Likelihood
-from knee_i2m2.methods.method import Method
+from knee_i2m2.methods.method import Loss, Method, cross_entropy
 from knee_i2m2.training import checkpoint
 from knee_i2m2.training.runner import seed_all
 from knee_i2m2.types import Rival
@@ -112,7 +112,7 @@ def separate(expert: Callable[[str], nn.Module], rival: Rival, seed: int) -> Sep
     return Separate(networks)
 
 
-def learning(rival: Rival, experts: Experts, weights: Tensor) -> Method:
+def learning(rival: Rival, experts: Experts, weights: Tensor, loss: Loss = cross_entropy) -> Method:
     """Returns a rival's experts with the way in which they learn and answer together.
 
     Raises:
@@ -125,7 +125,7 @@ def learning(rival: Rival, experts: Experts, weights: Tensor) -> Method:
         raise ConfigError(
             f"method {rival.method} needs experts that share an encoder per modality, and these have none"
         )
-    return method(experts, COMBINERS[rival.combiner], weights)
+    return method(experts, COMBINERS[rival.combiner], weights, loss)
 
 
 def warm_start(method: Method, folders: Mapping[str, Path]) -> None:

@@ -24,7 +24,7 @@ from knee_i2m2.data.prepared import Compute, Prepared, described_by, read_data
 from knee_i2m2.data.splits import SPLITS
 from knee_i2m2.errors import ConfigError
 from knee_i2m2.experts.experts import Experts
-from knee_i2m2.methods.method import Method
+from knee_i2m2.methods.method import Loss, Method, cross_entropy
 from knee_i2m2.training import checkpoint
 from knee_i2m2.training.batches import InOrder, Samples, Shuffled, loader, on_device
 from knee_i2m2.training.fit import Answers, Augment, Epoch, Stage, fit, fit_combiner, predict
@@ -126,6 +126,7 @@ class Session:
         resume: Whether to go on with an interrupted training.
         augment: What changes the training batches, on the device.
         together: Column of the index whose equal values follow each other in training.
+        loss: What is minimised.
     """
 
     fabric: Fabric
@@ -141,6 +142,7 @@ class Session:
     resume: bool
     augment: Augment | None = None
     together: str | None = None
+    loss: Loss = cross_entropy
 
     def train(self, wanted: list[str], seeds: list[int], progress: Progress = silent) -> None:
         """Trains what is not finished, single experts before the products that start from them; writes predictions."""
@@ -149,7 +151,7 @@ class Session:
         if self.fabric.is_global_zero and (more := [name for name in ordered if name not in wanted]):
             _LOG.warning("also trained, because a product starts from it: %s", ", ".join(more))
         for number, (name, rival, seed) in enumerate(pending, 1):
-            method = learning(rival, self.experts(rival, seed), self.weights)
+            method = learning(rival, self.experts(rival, seed), self.weights, self.loss)
             if not self.run.finished(name, seed):
                 watch = _watched(self.run, name, seed, progress, f"[{number}/{len(pending)}] {name}, seed {seed}")
                 self._fit(method, name, rival, seed, watch)

@@ -14,7 +14,7 @@ from torch.testing import assert_close
 from knee_i2m2.experts.experts import Separate, Stacked
 from knee_i2m2.fusion.product import product_of_experts
 from knee_i2m2.methods.likelihood import Likelihood, SeparateLikelihoods
-from knee_i2m2.methods.method import Method, class_weights, cross_entropy
+from knee_i2m2.methods.method import Method, class_weights, cross_entropy, summed_cross_entropy
 from knee_i2m2.types import modalities_of
 
 METHODS = [Likelihood, SeparateLikelihoods]
@@ -76,6 +76,29 @@ def test_every_target_has_its_own_weights() -> None:
     each = [functional.cross_entropy(logp[:, t], y[:, t], weight[t], reduction="sum") for t in range(3)]
     weights = [weight[t][y[:, t]].sum() for t in range(3)]
     assert_close(cross_entropy(logp, y, weight), sum(each) / sum(weights))
+
+
+@pytest.mark.parametrize("shape", [(16, 4), (1, 4), (16, 1), (5, 2, 3)])
+@pytest.mark.parametrize("classes", [2, 3])
+def test_the_sum_over_targets_is_separate_weighted_means_of_torch(shape: tuple[int, ...], classes: int) -> None:
+    y = torch.randint(0, classes, shape)
+    y[1:3] = -1
+    logp = torch.randn(*shape, classes, dtype=torch.float64).log_softmax(-1)
+    weight = 0.1 + torch.rand(*shape[1:], classes, dtype=torch.float64)
+    targets = zip(
+        logp.flatten(1, -2).unbind(1), y.flatten(1).unbind(1), weight.reshape(-1, classes).unbind(), strict=True
+    )
+    separate = [functional.cross_entropy(*target, ignore_index=-1).item() for target in targets]
+    assert abs(summed_cross_entropy(logp, y, weight).item() - sum(separate)) < 1e-12
+
+
+def test_a_target_of_which_nothing_is_known_adds_nothing_to_the_sum() -> None:
+    y, weight = torch.tensor([[0, -1], [1, -1]]), torch.ones(2, 2)
+    logits = torch.zeros(2, 2, 2, requires_grad=True)
+    loss = summed_cross_entropy(logits.log_softmax(-1), y, weight)
+    loss.backward()
+    assert_close(loss.detach(), torch.tensor(2.0).log())
+    assert logits.grad[:, 1].abs().max() == 0 and logits.grad[:, 0].abs().min() > 0
 
 
 def test_an_unknown_label_changes_nothing_whatever_is_answered() -> None:

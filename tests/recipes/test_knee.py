@@ -492,6 +492,7 @@ def test_the_original_s_protocol_is_read_into_these_options() -> None:
         rival_lr={"magnitude": 1e-5, "phase": 1e-4, "inter": 1e-4, "i2m2": 1e-6},
         rival_weight_decay={"magnitude": 1e-3, "phase": 1e-1, "inter": 1e-2, "i2m2": 1e-2},
         schedule="constant",
+        target_loss="sum",
     )
 
 
@@ -506,6 +507,8 @@ def test_a_training_takes_its_section_of_a_file_and_what_is_typed_before_it_wins
     written = yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())
     assert (written["network"], written["epochs"], written["seeds"]) == ("small", 1, [1])
     assert (written["batch_size"], written["phase"], written["rival_lr"]["i2m2"]) == (16, "angle", 1e-6)
+    first = next(map(json.loads, (tmp_path / "run" / "metrics.jsonl").open()))
+    assert first["losses"]["train"]["likelihood"] == pytest.approx(4 * np.log(2), abs=1)  # one for each target
     for rival in ("magnitude", "phase", "intra", "inter", "i2m2"):
         assert predictions.experts(read(tmp_path / "run", rival, 1)) == STANDARD[rival].experts
 

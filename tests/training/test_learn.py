@@ -51,6 +51,17 @@ def test_the_combiner_of_a_method_that_is_handed_in_is_fitted_as_well() -> None:
     assert fit(method, TRAIN, VAL, **QUICK).beta.tolist() != [1, 1, 1]
 
 
+def test_the_losses_of_targets_are_averaged_or_summed_and_a_method_has_its_own() -> None:
+    plan, both = rival("inter", TRAIN), ("mean", "sum")
+    mean, summed = (predict(fit(plan, TRAIN, VAL, target_loss=loss, **QUICK), TEST).logp for loss in both)
+    assert np.abs(mean - summed).max() > 1e-6
+    with pytest.raises(ConfigError, match="there is no target_loss summed; did you mean sum"):
+        fit(plan, TRAIN, VAL, target_loss="summed", **QUICK)
+    method = learning(plan.rival, plan.experts(plan.rival, 0), torch.ones(2, 2))
+    with pytest.raises(ConfigError, match="has a loss of its own, not target_loss sum; give it the same"):
+        fit(method, TRAIN, VAL, target_loss="sum", **QUICK)
+
+
 def test_a_seed_gives_the_same_bits_again_and_another_does_not() -> None:
     first, again, other = (
         predict(fit(rival("i2m2", TRAIN), TRAIN, VAL, seed=s, **QUICK), TEST).logp for s in (0, 0, 1)

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from knee_i2m2.errors import CheckpointError
 from knee_i2m2.experts.fiber.fiber import Fiber
+from knee_i2m2.experts.finite import refuse_not_finite
 
 __all__ = ["HEADS", "QUEUES", "Loaded", "fill", "load_fiber", "read_tensors", "resized_table", "without_buffers"]
 
@@ -120,7 +121,7 @@ def fill(module: nn.Module, state: Mapping[str, Tensor], path: Path, may_lack: C
         may_lack: Names that need not be there.
 
     Raises:
-        CheckpointError: The names or the shapes differ.
+        CheckpointError: The names or the shapes differ, or a value is not finite.
     """
     own = module.state_dict()
     missing, unknown = own.keys() - state.keys() - set(may_lack), state.keys() - own.keys()
@@ -134,6 +135,7 @@ def fill(module: nn.Module, state: Mapping[str, Tensor], path: Path, may_lack: C
             reason = f"{name} has the shape {list(t.shape)}, not {list(own[name].shape)}"
             raise CheckpointError(path, reason, _FROM_ANOTHER_SIZE)
     module.load_state_dict(fitted, strict=False)
+    refuse_not_finite(module.state_dict(), path)
 
 
 def resized_table(table: Float[Tensor, "rows heads"], window: int) -> Float[Tensor, "resized heads"]:
