@@ -131,6 +131,15 @@ def _help() -> str:
     return f"usage: knee-i2m2 VERB ...\n\n{about}\n\n{verbs}\n\n{more}"
 
 
+_COUNTS = {
+    "left_out": "left out",
+    "passed_over": "passed over",
+    "placeholders": "like placeholders, but kept",
+    "cut": "sentences cut at --longest",
+}
+"""Counts in a verb's result, each by reason or split -> their title."""
+
+
 def _text(name: str, result: dict[str, Any]) -> str:
     """Returns a verb's result for a person."""
     if name == "audit":
@@ -159,8 +168,7 @@ def _text(name: str, result: dict[str, Any]) -> str:
         parts = (headline_table(evaluation), verdict_lines(effects), *result.get("notes", ()), _text("", result))
         return "\n\n".join(part for part in parts if part)
     plain = {key: value for key, value in result.items() if value is not None and not isinstance(value, dict | list)}
-    titles = {"left_out": "left out", "passed_over": "passed over", "placeholders": "like placeholders, but kept"}
-    counts = {title: result.get(name) for name, title in titles.items()}
+    counts = {title: result.get(name) for name, title in _COUNTS.items()}
     notes = [f"{title}: {n} {why}" for title, reasons in counts.items() for why, n in (reasons or {}).items()]
     return "\n".join([*notes, *(f"{key}: {value}" for key, value in plain.items())])
 

@@ -27,6 +27,8 @@ from.
 
 from __future__ import annotations
 
+import json
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -40,8 +42,9 @@ from torch.optim import AdamW
 
 from knee_i2m2.data.prepared import Prepared
 from knee_i2m2.errors import ConfigError
-from knee_i2m2.experts.pairs.inputs import Colours, normalised
+from knee_i2m2.experts.pairs.inputs import Colours, Vocabulary, normalised
 from knee_i2m2.experts.shared import Shared
+from knee_i2m2.files import write_text
 from knee_i2m2.methods import METHODS
 from knee_i2m2.methods.method import Method
 from knee_i2m2.modalities.picture_augmentation import SIDED, PictureAugmentation
@@ -56,6 +59,11 @@ from knee_i2m2.training.session import Budget, open_samples
 from knee_i2m2.types import Batch, Rival, Task
 
 __all__ = ["NLVR2", "RIVALS", "TokenisedPairs", "train"]
+
+_LOG = logging.getLogger(__name__)
+
+VOCABULARY = "vocabulary.json"
+"""In the run folder: the words of a text encoder that was trained from nothing, in the order of their ids."""
 
 MODALITIES = ("images", "sentence")
 STANDARD = standard_rivals(MODALITIES, warm=False)
@@ -173,7 +181,8 @@ def train(config: NLVR2) -> dict[str, Any]:
     backbone = backbone_of(config, prepared["train"])
     backbone.experts([name for rival in config.rivals for name in RIVALS[rival].experts])  # shows that it can be made
     samples = tokenised(prepared, config, backbone)
-    return train_rivals(
+    cut = cut_sentences(prepared, config, backbone)
+    result = train_rivals(
         config,
         fabric,
         samples,
@@ -184,8 +193,36 @@ def train(config: NLVR2) -> dict[str, Any]:
         budgets=dict.fromkeys(order(config.rivals, RIVALS), budget(config)),
         augment=PictureAugmentation() if config.augment else None,
         together="cluster" if config.sets_together else None,
+        write_first=partial(write_texts, config, cut, backbone),
         write_others=partial(write_untrained, config, samples),
     )
+    return {**result, "cut": {split: int((cut["split"] == split).sum()) for split in samples}}
+
+
+def cut_sentences(prepared: Mapping[str, Prepared], config: NLVR2, backbone: Backbone) -> pd.DataFrame:
+    """Returns `split,sample,tokens` of every sentence that has more than `--longest` tokens."""
+    lengths = {split: backbone.tokenise.lengths(sentences_of(samples)) for split, samples in prepared.items()}
+    rows = {
+        split: pd.DataFrame({"split": split, "sample": prepared[split].index["sample"], "tokens": tokens})
+        for split, tokens in lengths.items()
+    }
+    return pd.concat([table[table["tokens"] > config.longest] for table in rows.values()], ignore_index=True)
+
+
+def write_texts(config: NLVR2, cut: pd.DataFrame, backbone: Backbone, run: RunFolder) -> None:
+    """Writes the vocabulary and `cut_sentences.csv`, and says how many sentences have lost their end."""
+    if isinstance(backbone.tokenise, Vocabulary):
+        write_text(run.path / VOCABULARY, json.dumps(backbone.tokenise.words) + "\n")
+    write_text(run.path / "cut_sentences.csv", cut.to_csv(index=False, lineterminator="\n"))
+    run.tell(f"--longest {config.longest} cuts {len(cut)} sentences")
+    if len(cut):
+        advice = f"the longest has {cut['tokens'].max()} tokens, see cut_sentences.csv"
+        _LOG.warning("--longest %d cuts %d sentences: %s", config.longest, len(cut), advice)
+
+
+def sentences_of(samples: Prepared) -> list[str]:
+    """Returns the sentence of every sample."""
+    return samples.index["sentence"].astype(str).tolist()
 
 
 def write_untrained(config: NLVR2, samples: Mapping[str, TokenisedPairs], run: RunFolder) -> None:
@@ -199,7 +236,7 @@ def tokenised(prepared: Mapping[str, Prepared], config: NLVR2, backbone: Backbon
     sided = torch.from_numpy(prepared["train"].index["sided"].to_numpy(dtype=bool, copy=True))
     found = {}
     for split, samples in prepared.items():
-        tokens = backbone.tokenise(samples.index["sentence"].astype(str).tolist(), config.longest)
+        tokens = backbone.tokenise(sentences_of(samples), config.longest)
         augmented = config.augment and split == "train"
         found[split] = TokenisedPairs(samples, tokens, backbone.colours, sided if augmented else None)
     return found

@@ -6,14 +6,11 @@ image tower, which meet in the heads alone.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection
 from dataclasses import fields, replace
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple, Protocol, runtime_checkable
-
-from jaxtyping import Int64
-from torch import Tensor
 
 from knee_i2m2.data.prepared import Prepared
 from knee_i2m2.errors import ConfigError
@@ -23,7 +20,15 @@ from knee_i2m2.experts.fiber.fiber import BASE, TINY, FiberSize
 from knee_i2m2.experts.fiber.huggingface import load_roberta, load_swin
 from knee_i2m2.experts.local import config_of
 from knee_i2m2.experts.pairs.flava import flava_experts
-from knee_i2m2.experts.pairs.inputs import IMAGENET, Colours, local_colours, local_tokeniser, vocabulary_of
+from knee_i2m2.experts.pairs.inputs import (
+    IMAGENET,
+    Colours,
+    Tokeniser,
+    Vocabulary,
+    local_colours,
+    local_tokeniser,
+    vocabulary_of,
+)
 from knee_i2m2.experts.pairs.nlvr2 import nlvr2_experts
 from knee_i2m2.experts.pairs.sentences import late_experts, minilm_folder
 from knee_i2m2.experts.pairs.vilt import vilt_experts
@@ -64,12 +69,12 @@ class Backbone(NamedTuple):
     """A backbone before its weights are drawn or read.
 
     Attributes:
-        tokenise: Sentences, and the most tokens of one -> token ids.
+        tokenise: Sentences, and the most tokens of one -> token ids; it also knows their lengths where nothing is cut.
         colours: With which pictures are normalised.
         experts: Names of experts -> these, on fresh or pre-trained weights.
     """
 
-    tokenise: Callable[[Sequence[str], int], Int64[Tensor, "sentences tokens"]]
+    tokenise: Vocabulary | Tokeniser
     colours: Colours
     experts: Callable[[Collection[str]], Shared]
 

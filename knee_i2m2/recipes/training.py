@@ -87,6 +87,7 @@ def train_rivals(
     samples: Mapping[str, Asked],
     rivals: Mapping[str, Rival],
     *,
+    write_first: Callable[[RunFolder], None] = lambda run: None,
     write_others: Callable[[RunFolder], None] = lambda run: None,
     **about: Any,
 ) -> dict[str, Any]:
@@ -97,6 +98,7 @@ def train_rivals(
         fabric: Launched.
         samples: Split -> samples.
         rivals: All rivals of the task by name.
+        write_first: Writes what is known before the training; called on one process.
         write_others: Writes predictions of rivals that are not trained; called on one process.
         about: The session's other fields.
 
@@ -105,6 +107,8 @@ def train_rivals(
     """
     with fabric.rank_zero_first():
         run = open_run(config)
+    if fabric.is_global_zero:
+        write_first(run)
     shared = {name: getattr(config, name) for name in ("batch_size", "workers", "resume")}
     with progress() as bars:
         Session(fabric, run, samples, rivals, **shared, **about).train(config.rivals, config.seeds, bars)

@@ -187,3 +187,20 @@ def test_vilt_alone_with_one_modality_is_refused_before_a_folder_is_made(data: P
     with pytest.raises(ConfigError, match="ViLT reads pictures and sentence together only"):
         train(NLVR2(data, tmp_path / "run", rivals=["inter", "i2m2"], vilt=tmp_path / "vilt", longest=40, device="cpu"))
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("longest", [3, 6, 7, 8, 9, 50])
+def test_sentences_that_are_cut_are_counted_by_train_and_listed_in_the_run(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], longest: int
+) -> None:
+    options = [f"--{name.replace('_', '-')}={value}" for name, value in SMALL.items()]
+    arguments = ["--data", str(data), "--out", str(tmp_path / "run"), "--rivals", "sentence", "--longest", str(longest)]
+    assert main(["train", "nlvr2", *arguments, *options]) == 0
+    index = pd.read_parquet(data / "index.parquet")
+    tokens = 2 + index["sentence"].str.count(r"\w+|[^\w\s]")
+    wanted = index.assign(tokens=tokens)[tokens > longest][["split", "sample", "tokens"]]
+    assert pd.read_csv(tmp_path / "run/cut_sentences.csv").to_numpy().tolist() == wanted.to_numpy().tolist()
+    said = capsys.readouterr().out
+    for split in ("train", "val", "test"):
+        assert f"sentences cut at --longest: {(wanted['split'] == split).sum()} {split}" in said
+    assert f"cuts {len(wanted)} sentences" in (tmp_path / "run/events.log").read_text()

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
@@ -93,6 +94,10 @@ class Vocabulary:
             row[: len(words) + 2] = torch.tensor([_START, *words, _END])
         return tokens
 
+    def lengths(self, sentences: Sequence[str]) -> Int64[np.ndarray, " sentences"]:
+        """Returns how many tokens each sentence has where nothing is cut."""
+        return np.array([len(_split(sentence)) + 2 for sentence in sentences], dtype=np.int64)
+
 
 def vocabulary_of(sentences: Iterable[str], least: int = 1) -> Vocabulary:
     """Returns the words that occur at least so often, the most frequent first, those that tie by the alphabet."""
@@ -123,6 +128,11 @@ class Tokeniser:
         """Returns token ids, cut to `longest` and padded to the longest of these."""
         options = {"truncation": True, "max_length": longest, "padding": "longest", "return_tensors": "pt"}
         return self.tokeniser(list(sentences), **options)["input_ids"]
+
+    def lengths(self, sentences: Sequence[str]) -> Int64[np.ndarray, " sentences"]:
+        """Returns how many tokens each sentence has where nothing is cut."""
+        ids = self.tokeniser(list(sentences), truncation=False, verbose=False)["input_ids"]
+        return np.array(list(map(len, ids)), dtype=np.int64)
 
 
 def local_tokeniser(folder: Path, padding: int = PADDING) -> Tokeniser:

@@ -79,3 +79,31 @@ def test_a_tokeniser_is_read_from_its_folder_and_must_be_the_network_s(tmp_path:
         local_tokeniser(tmp_path / "bert")
     with pytest.raises(CheckpointError, match="there is no folder of a tokeniser"):
         local_tokeniser(tmp_path / "gone")
+
+
+TEXTS = [
+    "",
+    "one",
+    "one two three",
+    "Left, right! (and) so-on…",
+    "antidisestablishmentarianism",
+    "a " * 60,
+    "word. " * 300,
+    "ein Öl",
+]
+
+
+@pytest.mark.parametrize("longest", [3, 5, 6, 8, 40])
+@pytest.mark.parametrize("kind", ["vocabulary", "bert"])
+def test_a_text_is_cut_where_it_is_longer_than_allowed_and_nowhere_else(
+    kind: str, longest: int, tmp_path: Path
+) -> None:
+    tokenise, padding = vocabulary_of(TEXTS), PADDING
+    if kind == "bert":
+        tiny.bert(tmp_path)
+        tokenise, padding = local_tokeniser(tmp_path, 0), 0
+    lengths, whole = tokenise.lengths(TEXTS), tokenise(TEXTS, 10_000)
+    assert lengths.tolist() == [(row != padding).sum().item() for row in whole]
+    for length, row, text in zip(lengths, whole, TEXTS, strict=True):
+        same = tokenise([text], longest)[0].tolist() == row[:length].tolist()
+        assert same is bool(length <= longest)
