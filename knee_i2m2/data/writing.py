@@ -22,6 +22,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from knee_i2m2.data.clusters import CLUSTERS, ClusterRecord
 from knee_i2m2.data.prepared import Compute, open_arrays, read_data, read_index
 from knee_i2m2.errors import ConfigError, DataError
 from knee_i2m2.files import sweep, whole, write_text, writing
@@ -70,7 +71,7 @@ def finish_prepared(
     schema: pa.Schema | None = None,
     last: Callable[[], None] = lambda: None,
 ) -> None:
-    """Writes the index and, when `last` has done what else belongs to the folder, `data.json`.
+    """Writes index, clusters and, when `last` has done what else belongs to the folder, `data.json`.
 
     Args:
         out: The folder, which holds the arrays or gets them by `last`.
@@ -85,6 +86,7 @@ def finish_prepared(
     with whole(out / "index.parquet") as path:
         index.to_parquet(path, index=False, schema=schema)
     last()
+    ClusterRecord.of(index).write(out)
     sweep(out)
     write_text(out / "data.json", json.dumps(data, indent=2) + "\n")
 
@@ -126,7 +128,7 @@ def finished(out: Path, wanted: Mapping[str, Any], compute: Compute | None = Non
 
 def _refuse_occupied(out: Path) -> None:
     """Raises ConfigError if a folder holds anything but what an interrupted `prepare` leaves."""
-    ours = {"index.parquet", "split.csv", "left_out.csv", "placeholders.csv", "volumes.json", "ideal.parquet"}
+    ours = {"index.parquet", "split.csv", "left_out.csv", "placeholders.csv", "volumes.json", "ideal.parquet", CLUSTERS}
     for entry in out.iterdir() if out.is_dir() else ():
         if entry.name not in ours and entry.suffix != ".npy" and not entry.name.startswith("."):
             raise ConfigError(f"{out}: holds {entry.name} and is no prepared folder; choose another --out")
@@ -138,7 +140,7 @@ def _is_whole(out: Path, data: Mapping[str, Any], compute: Compute | None) -> bo
         open_arrays(out, data, read_index(out / "index.parquet"), compute)
     except DataError:
         return False
-    return all((out / name).is_file() for name in data.get("beside", ()))
+    return all((out / name).is_file() for name in (*data.get("beside", ()), CLUSTERS))
 
 
 def _refuse_other(out: Path, name: str, before: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:

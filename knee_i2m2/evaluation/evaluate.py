@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from knee_i2m2.data.clusters import CLUSTERS
 from knee_i2m2.errors import ConfigError, check_seed, suggestion
 from knee_i2m2.evaluation.accelerated import read_accelerated
 from knee_i2m2.evaluation.closed_form import closed_form, with_p_values
@@ -69,7 +70,7 @@ def evaluate(
     cannot be estimated is empty, never 0 or .5. Thresholds, aggregators and recalibrations are fitted on val.
 
     Args:
-        run: The run folder; its `predictions` are read, and what `data.json` says of leaks.
+        run: The run folder; its `predictions` are read, and `clusters.json`, which shows leaks from train.
         replicates: Bootstrap replicates.
         seed: Of the resampling.
         recalibration: How answers are changed before evaluation.
@@ -100,8 +101,10 @@ def evaluate(
     effects = [row for unit in test for row in unit.effects(answers.test[0].identities, reference, margin)]
     notes = [note for unit in (*val, *test) for note in not_estimable_notes(unit.answers, unit.split)]
     notes += _unknown_identities(answers.test[0].identities)
+    train_known = (run / CLUSTERS).is_file()
+    notes += [] if train_known else [f"without {CLUSTERS} it is not known whether train holds clusters of val or test"]
     settings = {"replicates": replicates, "seed": seed, "margin": margin, "reference": reference}
-    settings["least_positive_clusters"] = LEAST_POSITIVE
+    settings |= {"least_positive_clusters": LEAST_POSITIVE, "train_known": train_known}
     fitted = {"aggregators": answers.aggregators, "thresholds": threshold_entries(thresholds), "fitted": answers.fitted}
     content = {**settings, **asdict(recalibration), "leaks": leaks, "notes": notes, **fitted}
     write_text(run / "evaluation.json", json.dumps(content, indent=2) + "\n")

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
+from knee_i2m2.data.clusters import ClusterRecord
 from knee_i2m2.errors import DataError
 from knee_i2m2.evaluation.draws import positive_clusters
 from knee_i2m2.evaluation.split_answers import SplitAnswers
 from knee_i2m2.evaluation.statistics.bootstrap import LEAST_POSITIVE
+from knee_i2m2.identity import named
 
 __all__ = ["check_leaks", "not_estimable_notes"]
-
-_NAMED = 5
 
 
 def check_leaks(run: Path, val: SplitAnswers, test: SplitAnswers, allow_leaks: bool) -> list[str]:
@@ -26,27 +25,22 @@ def check_leaks(run: Path, val: SplitAnswers, test: SplitAnswers, allow_leaks: b
     """
     for split, answers in (("val", val), ("test", test)):
         _refuse_one_cluster(answers, split, run)
-    leaks = sorted({*val.index["cluster"].astype(str)} & {*test.index["cluster"].astype(str)} | {*_recorded(run)})
+    clusters = {"val": {*val.index["cluster"].astype(str)}, "test": {*test.index["cluster"].astype(str)}}
+    leaks = clusters["val"] & clusters["test"]
+    if record := ClusterRecord.read(run):
+        for split, names in clusters.items():
+            leaks |= {*record.leaks(split, names)}
+            if strangers := [name for name in record.strangers(split, names) if name not in leaks]:
+                reason = f"{split} has predictions of clusters that `prepare` did not put there: {named(strangers)}"
+                raise DataError(run, reason, "bring back the run's own prediction files, or train again")
     if leaks and not allow_leaks:
-        raise _leak(leaks, run)
-    return leaks
-
-
-def _recorded(run: Path) -> list[str]:
-    """Returns the clusters that the preparation found in more than one split, train included."""
-    path = run / "data.json"
-    try:
-        data = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    except (OSError, ValueError) as error:
-        raise DataError(path, f"cannot be read ({error})", "bring it back from the prepared folder") from error
-    names = data.get("patients_in_more_than_one_split") if isinstance(data, dict) else None
-    return [str(name) for name in names] if isinstance(names, list) else []
+        raise _leak(sorted(leaks), run)
+    return sorted(leaks)
 
 
 def _leak(clusters: list[str], where: Path) -> DataError:
-    more = f" and {len(clusters) - _NAMED} more" if len(clusters) > _NAMED else ""
-    verb = "stands" if len(clusters) == 1 else "stand"
-    reason = f"{', '.join(clusters[:_NAMED])}{more} {verb} in more than one split: test is not independent"
+    verb = "is" if len(clusters) == 1 else "are"
+    reason = f"{named(clusters)} {verb} in more than one split: test is not independent"
     hint = "divide by patient and train again; --allow-leaks shows the numbers that such a split would give"
     return DataError(where, reason, hint)
 

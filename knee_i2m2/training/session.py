@@ -20,9 +20,10 @@ from torch.utils.data import DataLoader
 from torch.utils.flop_counter import FlopCounterMode
 
 from knee_i2m2 import predictions
+from knee_i2m2.data.clusters import ClusterRecord
 from knee_i2m2.data.prepared import Compute, Prepared, described_by, read_data
 from knee_i2m2.data.splits import SPLITS
-from knee_i2m2.errors import ConfigError
+from knee_i2m2.errors import ConfigError, DataError
 from knee_i2m2.experts.experts import Experts
 from knee_i2m2.methods.method import Loss, Method, cross_entropy
 from knee_i2m2.training import checkpoint
@@ -56,12 +57,17 @@ def open_samples(data: Path, task: str, compute: Compute | None = None) -> dict[
 
     Raises:
         ConfigError: The data were prepared for another task.
-        DataError: The prepared data are missing or damaged.
+        DataError: The prepared data are missing or damaged, or their clusters are not those that `prepare` recorded.
     """
     if read_data(data)["task"] != task:
         hint = f"give --data the folder that `knee-i2m2 prepare {task}` wrote"
         raise ConfigError(f"{data}: holds the data of task {read_data(data)['task']}; {hint}")
-    return {split: Prepared.open(data, split, compute) for split in SPLITS}
+    if (record := ClusterRecord.read(data)) is None:
+        raise DataError(data, "does not record who is in which split", f"run `knee-i2m2 prepare {task}` again")
+    samples = {split: Prepared.open(data, split, compute) for split in SPLITS}
+    for split, part in samples.items():
+        record.refuse_other(split, part.clusters, data / "index.parquet")
+    return samples
 
 
 def options(config: Any) -> dict[str, Any]:
@@ -77,7 +83,10 @@ def open_run(config: Any) -> RunFolder:
     """
     optional = [f for f in fields(config) if f.default is not MISSING or f.default_factory is not MISSING]
     defaults = {f.name: f.default if f.default is not MISSING else f.default_factory() for f in optional}
-    return RunFolder.open(config.out, options(config), read_data(config.data), defaults)
+    run = RunFolder.open(config.out, options(config), read_data(config.data), defaults)
+    if record := ClusterRecord.read(config.data):
+        record.write(run.path)
+    return run
 
 
 @runtime_checkable

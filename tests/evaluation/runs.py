@@ -10,6 +10,7 @@ import pandas as pd
 from scipy.special import log_softmax
 
 from knee_i2m2 import predictions
+from knee_i2m2.data.clusters import ClusterRecord, cluster_hash
 from knee_i2m2.types import Rival
 
 TARGETS = ("acl", "meniscus")
@@ -59,7 +60,10 @@ def make_run(
     targets: tuple[str, ...] = TARGETS,
     patients: int = 12,
 ) -> Path:
-    """Writes val and test predictions of the rivals; `ideal` has one seed."""
+    """Writes val and test predictions of the rivals, `ideal` of one seed, and the clusters of all splits."""
+    record = pd.concat([index(split, patients).assign(split=split) for split in ("train", "val", "test")])
+    run.mkdir(parents=True, exist_ok=True)
+    ClusterRecord.of(record).write(run)
     for number, split in enumerate(("val", "test")):
         asked = index(split, patients)
         truth = np.random.default_rng(number).integers(2, size=(len(asked), len(targets)))
@@ -69,6 +73,13 @@ def make_run(
                 table = prediction_table(asked, truth, experts, generator, targets)
                 predictions.write(table, run / "predictions" / rival / str(seed) / f"{split}.parquet")
     return run
+
+
+def leak_into_train(run: Path, clusters: int) -> None:
+    """Records some clusters of test in train as well."""
+    record = ClusterRecord.read(run)
+    planted = [cluster_hash(f"testp{number:03d}") for number in range(clusters)]
+    ClusterRecord({**record.splits, "train": record.splits["train"].union(planted)}).write(run)
 
 
 def make_ten_classes(run: Path, rivals: Sequence[str] = ("i2m2", "magnitude")) -> Path:

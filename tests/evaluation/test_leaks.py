@@ -6,11 +6,12 @@ import pandas as pd
 import pytest
 
 from knee_i2m2 import predictions
+from knee_i2m2.data.clusters import ClusterRecord
 from knee_i2m2.errors import DataError
 from knee_i2m2.evaluation.evaluate import evaluate
 from knee_i2m2.evaluation.leaks import not_estimable_notes
 from knee_i2m2.evaluation.split_answers import read_split_answers
-from tests.evaluation.runs import make_run
+from tests.evaluation.runs import index, make_run
 
 
 def rewrite(run: Path, split: str, **columns) -> None:
@@ -27,21 +28,39 @@ def leaked(run: Path, patients: int) -> Path:
 
 
 def test_a_patient_in_val_and_test_stops_the_evaluation_and_is_named(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"valp000, valp001 stand in more than one split.*--allow-leaks"):
+    with pytest.raises(DataError, match=r"valp000, valp001 are in more than one split.*--allow-leaks"):
         evaluate(leaked(make_run(tmp_path, seeds=1), 2), replicates=10)
     assert not list(tmp_path.glob("*.csv"))
 
 
 def test_of_many_leaking_patients_some_are_named_and_all_counted(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"valp004 and 3 more stand"):
+    with pytest.raises(DataError, match=r"valp004 and 3 more are"):
         evaluate(leaked(make_run(tmp_path, seeds=1), 8), replicates=10)
 
 
-def test_a_leak_into_train_that_the_preparation_found_stops_it_too(tmp_path: Path) -> None:
+@pytest.mark.parametrize("split", ["val", "test"])
+@pytest.mark.parametrize("spelling", ["{}", " {}", "{} ", "\t{}"])
+def test_a_patient_of_train_stops_it_too_however_it_is_spelt(tmp_path: Path, split: str, spelling: str) -> None:
     run = make_run(tmp_path, seeds=1)
-    (run / "data.json").write_text(json.dumps({"patients_in_more_than_one_split": ["patient7"]}))
-    with pytest.raises(DataError, match="patient7 stands in more than one split"):
+    asked = pd.concat([index(s).assign(split=s) for s in ("train", "val", "test")])
+    planted = index(split).head(1).assign(split="train", cluster=spelling.format(f"{split.upper()}p000"))
+    ClusterRecord.of(pd.concat([asked, planted])).write(run)
+    with pytest.raises(DataError, match=f"{split}p000 is in more than one split"):
         evaluate(run, replicates=10)
+
+
+def test_predictions_of_other_patients_than_the_runs_are_refused(tmp_path: Path) -> None:
+    run = make_run(tmp_path, seeds=1)
+    rewrite(run, "test", cluster=lambda f: f["cluster"].replace({"testp000": "stranger"}))
+    with pytest.raises(DataError, match="did not put there: stranger"):
+        evaluate(run, replicates=10)
+
+
+def test_without_a_record_of_train_the_evaluation_says_so(tmp_path: Path) -> None:
+    run = make_run(tmp_path, seeds=1)
+    (run / "clusters.json").unlink()
+    assert any("whether train holds clusters" in note for note in evaluate(run, replicates=10).notes)
+    assert not json.loads((run / "evaluation.json").read_text())["train_known"]
 
 
 def test_a_leak_that_is_allowed_is_written_down(tmp_path: Path) -> None:

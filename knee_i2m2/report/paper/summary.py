@@ -66,12 +66,12 @@ def leak_warning(record: Record) -> str:
 
 
 def train_known(record: Record) -> bool:
-    """Returns whether `data.json` records which clusters train shares with another split."""
-    return isinstance(record.data.get("patients_in_more_than_one_split"), list)
+    """Returns whether the clusters of train were known to `evaluate`."""
+    return bool(record.settings.get("train_known"))
 
 
 def disjoint_splits(record: Record) -> tuple[str, ...]:
-    """Returns which splits share no cluster, as far as predictions and `data.json` show."""
+    """Returns which splits share no cluster, as far as the run shows."""
     if record.settings["leaks"]:
         return (leak_warning(record),)
     splits = "train, val and test" if train_known(record) else "val and test"

@@ -32,7 +32,7 @@ import pandas as pd
 import pyarrow as pa
 
 from knee_i2m2.data.parallel import in_parallel
-from knee_i2m2.data.splits import SplitKind, leaks, sizes, write_split
+from knee_i2m2.data.splits import SplitKind, sizes, write_split
 from knee_i2m2.data.writing import Filling, finish_prepared, finished, forget
 from knee_i2m2.errors import DataError
 from knee_i2m2.files import locked, sha256, whole, write_text, writing
@@ -294,7 +294,6 @@ def _described(config: PrepareKnee, archive: Archive, index: pd.DataFrame) -> di
         "volumes": len(archive.volumes),
         "simulated": sum(volume.simulated for volume in archive.volumes),
         "left_out": dict(Counter(why for _, why, _ in archive.left_out)),
-        "patients_in_more_than_one_split": leaks(archive.places, {v.name: v.patient for v in archive.volumes}),
         "counts": sizes(index, {"samples": "sample", "series": "series", "clusters": "cluster"}, TARGETS),
         "beside": ["split.csv", "left_out.csv", "volumes.json"],
     }

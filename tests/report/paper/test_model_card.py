@@ -12,7 +12,7 @@ from knee_i2m2.evaluation.evaluate import evaluate
 from knee_i2m2.report.elements.inputs import read_record
 from knee_i2m2.report.elements.verdicts import sentences
 from knee_i2m2.report.paper.model_card import model_card
-from tests.evaluation.runs import EXPERTS, make_run
+from tests.evaluation.runs import EXPERTS, leak_into_train, make_run
 from tests.report.page_parts import NASTY
 from tests.report.paper.test_reporting_sheet import told
 
@@ -121,13 +121,13 @@ def test_what_is_not_estimable_is_a_limitation(tmp_path: Path) -> None:
 
 def test_a_leak_is_told_loudly_and_nobody_is_named(tmp_path: Path) -> None:
     run = told(make_run(tmp_path, seeds=1))
-    (run / "data.json").write_text(json.dumps({"patients_in_more_than_one_split": ["Jane Doe"]}))
+    leak_into_train(run, 1)
     card = card_of(run)
     loud = "THE SPLIT LEAKS: 1 cluster, such as a patient, is in more than one split"
     assert f"**{loud}" in card.split("## ")[0]
     assert f"**{loud}" in chapters(card)["Limitations"]
     assert loud in chapters(card)["Data"]
-    assert "Doe" not in card
+    assert "testp000" not in card
 
 
 def test_names_are_escaped(tmp_path: Path) -> None:

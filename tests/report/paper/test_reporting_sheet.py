@@ -10,7 +10,7 @@ import yaml
 from knee_i2m2.evaluation.evaluate import evaluate
 from knee_i2m2.report.elements.inputs import read_record
 from knee_i2m2.report.paper.reporting_sheet import reporting_sheet
-from tests.evaluation.runs import EXPERTS, make_run, make_ten_classes
+from tests.evaluation.runs import EXPERTS, leak_into_train, make_run, make_ten_classes
 from tests.report.page_parts import NASTY
 
 HEADINGS = {
@@ -35,7 +35,6 @@ DATA = {
     "sources": {"a": "0" * 64, "b": "1" * 64},
     "modalities": {"magnitude": {"shape": [1, 8, 8], "unit": "RMS of the volume", "array": "magnitude+phase"}},
     "left_out": {"unusable": 2},
-    "patients_in_more_than_one_split": [],
     "counts": {split: {"samples": 72, "clusters": 12, "positives": {"acl": 30}} for split in ("train", "val", "test")},
 }
 FROM_PREDICTIONS = {27, 28, 29, 30, 31, 37, 38}
@@ -141,11 +140,11 @@ def test_an_ideal_observer_tells_that_the_data_are_simulated(sheet: str) -> None
 
 def test_a_leak_is_told_loudly_and_nobody_is_named(tmp_path: Path) -> None:
     run = told(make_run(tmp_path, seeds=1))
-    (run / "data.json").write_text(json.dumps(DATA | {"patients_in_more_than_one_split": ["Jane Doe", "John Doe"]}))
+    leak_into_train(run, 2)
     sheet = sheet_of(run)
     assert "**THE SPLIT LEAKS: 2 clusters, such as patients, are in more than one split" in sheet.split("##")[0]
     assert all("THE SPLIT LEAKS" in items(sheet)[number] for number in (20, 40))
-    assert "Doe" not in sheet
+    assert "testp000" not in sheet
 
 
 def test_names_are_escaped(tmp_path: Path) -> None:
