@@ -23,6 +23,7 @@ GENERATORS = {"sources/phantom": {"sources/fastmri"}, "sources/scenes": {"source
 ARROWS: dict[str, set[str]] = {
     "errors": set(),
     "identity": set(),
+    "clusters": set(),
     "types": set(),
     "files": set(),
     "options": set(),
@@ -50,7 +51,7 @@ ARROWS: dict[str, set[str]] = {
 }
 """Room -> the rooms that it may import, beside itself and what all may."""
 JOINERS = {"", "__init__", "__main__", "cli", "recipes"}
-FOR_ALL = {"errors", "types", "files", "identity"}
+FOR_ALL = {"errors", "types", "files", "identity", "clusters"}
 OWNERS = {"h5py": {"sources"}, "monai": {"experts"}, "transformers": {"experts"}, "rich": {"report"}}
 AGNOSTIC = {"fusion", "methods", "training", "evaluation/statistics", "evaluation", "data"}
 SPECIFIC = re.compile(r"knee(?![-_]i2m2|Error)|k-?space|monai|h5py", re.IGNORECASE)

@@ -22,7 +22,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from knee_i2m2.data.clusters import CLUSTERS, ClusterRecord
+from knee_i2m2.clusters import CLUSTERS, ClusterRecord
 from knee_i2m2.data.prepared import Compute, open_arrays, read_data, read_index
 from knee_i2m2.errors import ConfigError, DataError
 from knee_i2m2.files import sweep, whole, write_text, writing

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from knee_i2m2.data.clusters import CLUSTERS
+from knee_i2m2.clusters import CLUSTERS
 from knee_i2m2.errors import ConfigError, check_seed, suggestion
 from knee_i2m2.evaluation.accelerated import read_accelerated
 from knee_i2m2.evaluation.closed_form import closed_form, with_p_values

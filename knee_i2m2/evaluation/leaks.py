@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from knee_i2m2.data.clusters import ClusterRecord
+from knee_i2m2.clusters import ClusterRecord
 from knee_i2m2.errors import DataError
 from knee_i2m2.evaluation.draws import positive_clusters
 from knee_i2m2.evaluation.split_answers import SplitAnswers

@@ -20,7 +20,7 @@ from torch.utils.data import DataLoader
 from torch.utils.flop_counter import FlopCounterMode
 
 from knee_i2m2 import predictions
-from knee_i2m2.data.clusters import ClusterRecord
+from knee_i2m2.clusters import ClusterRecord
 from knee_i2m2.data.prepared import Compute, Prepared, described_by, read_data
 from knee_i2m2.data.splits import SPLITS
 from knee_i2m2.errors import ConfigError, DataError

@@ -10,7 +10,7 @@ import pandas as pd
 from scipy.special import log_softmax
 
 from knee_i2m2 import predictions
-from knee_i2m2.data.clusters import ClusterRecord, cluster_hash
+from knee_i2m2.clusters import ClusterRecord, cluster_hash
 from knee_i2m2.types import Rival
 
 TARGETS = ("acl", "meniscus")

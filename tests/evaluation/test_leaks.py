@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from knee_i2m2 import predictions
-from knee_i2m2.data.clusters import ClusterRecord
+from knee_i2m2.clusters import ClusterRecord
 from knee_i2m2.errors import DataError
 from knee_i2m2.evaluation.evaluate import evaluate
 from knee_i2m2.evaluation.leaks import not_estimable_notes

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from knee_i2m2.data.clusters import ClusterRecord, cluster_hash
+from knee_i2m2.clusters import ClusterRecord, cluster_hash
 from knee_i2m2.errors import DataError
 
 INDEX = pd.DataFrame({"cluster": ["a", "b", "b", "7", "d"], "split": ["train", "train", "val", "test", "test"]})
