@@ -59,6 +59,15 @@ COMMANDS = {
 }
 """Command -> module and function in the package."""
 
+_ORIGINS = {
+    "new": "{} new patients",
+    "test": "{} patients of the run's test split",
+    "val": "{} patients of the run's validation split, which chose its epochs",
+    "train": "{} patients that the run was trained on: no evaluation",
+    "unknown": "{} patients of whom it is not known whether the run was trained on them",
+}
+"""Where the patients of a prediction come from, in words."""
+
 _ENVIRONMENT = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENAMETOOLONG, errno.EIO}
 """Errors of the file system that are no bug of ours, and that the user can mend."""
 
@@ -156,7 +165,9 @@ def _text(name: str, result: dict[str, Any]) -> str:
     if "auroc" in result:
         from knee_i2m2.report.elements.words import interval, number
 
-        areas = [f"AUROC of {t}: {number(a[0])} {interval(*a[1:])}" for t, a in result["auroc"].items()]
+        whose = {origin: _ORIGINS[origin].format(n) for origin, n in result["patients"].items()}
+        rows = [(origin, target, a) for origin, areas in result["auroc"].items() for target, a in areas.items()]
+        areas = [f"{whose[origin]}: AUROC of {target} {number(a[0])} {interval(*a[1:])}" for origin, target, a in rows]
         return "\n".join([_text("", {k: v for k, v in result.items() if k != "auroc"}), *areas])
     if name in ("evaluate", "demo"):
         import pandas as pd

@@ -22,6 +22,7 @@ from scipy.special import log_softmax
 from torch import Tensor
 
 from knee_i2m2 import predictions
+from knee_i2m2.clusters import ClusterRecord
 from knee_i2m2.data.parallel import counted
 from knee_i2m2.data.prepared import read_data
 from knee_i2m2.data.splits import read_split
@@ -31,6 +32,7 @@ from knee_i2m2.evaluation.split_answers import answers_from_table
 from knee_i2m2.evaluation.statistics.bootstrap import Estimate, cluster_weights, estimate
 from knee_i2m2.experts.knee import NETWORKS
 from knee_i2m2.files import write_text
+from knee_i2m2.identity import canonical_id
 from knee_i2m2.methods.method import Method
 from knee_i2m2.modalities.undersampling import MaskKind
 from knee_i2m2.recipes.knee import RIVALS, Knee, fresh_experts
@@ -51,6 +53,9 @@ from knee_i2m2.training.runner import launch
 from knee_i2m2.types import Batch, Rival
 
 __all__ = ["PredictOptions", "as_in_training", "averaged", "finished_seeds", "predict", "restored", "trained_as"]
+
+UNKNOWN = "unknown"
+"""Patients of whom it cannot be said whether the run has seen them."""
 
 
 @dataclass
@@ -115,11 +120,13 @@ def predict(run: Path, inputs: list[Path], /, config: PredictOptions) -> dict[st
                 tables.append(preparation.answer(volume, index, methods, device))
             except DataError as error:
                 quarantine.add(volume.name, error)
-    return _write(tables, quarantine, passed, config, len(methods))
+    origins = _origins(known, ClusterRecord.read(run))
+    return _write(tables, origins, quarantine, passed, config, len(methods))
 
 
 def _write(
     tables: list[pd.DataFrame],
+    origins: Mapping[str, str],
     quarantine: Quarantine,
     passed: list[tuple[str, str, str]],
     config: PredictOptions,
@@ -129,6 +136,7 @@ def _write(
     if not tables:
         raise DataError(quarantine.folder, "none of the volumes can be used", "mend them, or give others")
     table = pd.concat(tables, ignore_index=True)
+    table.insert(3, "patient_of", table["series"].map(origins))
     table.attrs.update(tables[0].attrs, rival=config.rival)
     if left_out := [*quarantine.rows(), *passed]:
         write_left_out(config.out / "left_out.csv", left_out)
@@ -136,11 +144,20 @@ def _write(
     write_text(config.out / "predictions.csv", table.to_csv(index=False))
     counted = {"volumes": len(tables), "seeds": seeds, "quarantined": len(quarantine.errors)}
     counted["passed_over"] = dict(Counter(why for _, why, _ in passed))
+    counted["patients"] = table.groupby("patient_of")["cluster"].nunique().to_dict()
     result = {"predictions": str(config.out / "predictions.parquet"), **counted}
     if config.annotations is None:
         return result
     reviewed = int(table.loc[table["truth"] >= 0, "series"].nunique())
-    return {**result, "reviewed": reviewed, "auroc": aurocs(table, config.rival)}
+    areas = {origin: aurocs(rows, config.rival) for origin, rows in table.groupby("patient_of")}
+    return {**result, "reviewed": reviewed, "auroc": areas}
+
+
+def _origins(known: Sequence[tuple[Volume, pd.DataFrame]], record: ClusterRecord | None) -> dict[str, str]:
+    """Returns volume -> the split of the run that holds its patient; else whether the patient is new or unknown."""
+    clusters = {volume: index["cluster"].iloc[0] for volume, index in known}
+    new = {volume: "new" if record and canonical_id(volume.patient) else UNKNOWN for volume in clusters}
+    return {v.name: (record and record.split_of(cluster)) or new[v] for v, cluster in clusters.items()}
 
 
 def aurocs(table: pd.DataFrame, rival: str) -> dict[str, Estimate]:

@@ -18,6 +18,7 @@ from knee_i2m2.errors import ConfigError, DataError
 from knee_i2m2.recipes.knee import Knee, PrepareKnee, prepare, train
 from knee_i2m2.recipes.knee_predict import PredictOptions, aurocs, predict
 from knee_i2m2.sources.phantom import Phantom, make_phantom
+from knee_i2m2.training.folder import read_config
 from tests.evaluation.runs import index, prediction_table
 
 
@@ -86,8 +87,38 @@ def test_with_annotations_the_truth_stands_beside_the_answers_and_auroc_is_told(
     pd.testing.assert_series_equal(
         table.set_index(keys)["truth"].sort_index(), own.set_index(keys)["truth"].sort_index()
     )
-    assert set(found) == set(table["target"])
-    assert all(np.isnan(estimate).all() for estimate in found.values())  # of two patients nothing can be estimated
+    assert set(found) == {"test"} and set(found["test"]) == set(table["target"])
+
+
+def with_patient(volume: Path, folder: Path, patient: str | None, name: str) -> Path:
+    """Returns a copy of a volume under another name, of another patient or of none."""
+    copied = Path(shutil.copy(volume, folder / f"{name}.h5"))
+    with h5py.File(copied, "a") as file:
+        del file.attrs["patient_id"]
+        file.attrs.update({} if patient is None else {"patient_id": patient})
+    return copied
+
+
+@pytest.mark.parametrize("spelling", ["{}", " {}", "{} ", "\t{}\n"])
+@pytest.mark.parametrize("split", ["train", "val", "test"])
+def test_another_volume_of_a_patient_counts_as_the_split_that_holds_the_patient(
+    phantom: Path, run: Path, tmp_path: Path, split: str, spelling: str
+) -> None:
+    rows = pd.read_csv(Path(read_config(run)["data"]) / "split.csv", dtype=str)
+    patient = rows.loc[rows["split"] == split, "patient"].iloc[0]
+    volume = with_patient(held_out(phantom, run)[0], tmp_path, spelling.format(patient.upper()), "another")
+    answers(run, [volume], tmp_path / "out")
+    assert set(predictions.read(tmp_path / "out" / "predictions.parquet")["patient_of"]) == {split}
+
+
+def test_new_and_unknown_patients_and_those_of_the_run_are_never_pooled(phantom, run, tmp_path) -> None:
+    volumes = held_out(phantom, run)
+    more = [with_patient(volumes[0], tmp_path, "somebody", "new"), with_patient(volumes[0], tmp_path, None, "nobody")]
+    config = PredictOptions(tmp_path / "out", rival="inter", device="cpu", annotations=phantom / "knee.csv")
+    patients = predictions.read(run / "predictions/inter/0/test.parquet")["cluster"].nunique()
+    result = predict(run, [*volumes, *more], config)
+    assert result["patients"] == {"new": 1, "test": patients, "unknown": 1}
+    assert set(result["auroc"]) == {"new", "test", "unknown"}
 
 
 def test_auroc_is_that_of_sklearn_where_ten_patients_are_positive() -> None:
