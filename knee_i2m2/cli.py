@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import errno
 import importlib
+import inspect
 import json
+import shlex
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -99,6 +101,8 @@ def _run(arguments: list[str]) -> int:
     if not arguments or arguments[0] in ("-h", "--help"):
         print(_help())
         return 0 if arguments else 2
+    if arguments[0] == "help":
+        return _run([*arguments[1:], "--help"])
     if arguments[0] == "--version":
         print(importlib.import_module("knee_i2m2").__version__)
         return 0
@@ -123,8 +127,17 @@ def _call(command: str, arguments: list[str]) -> int:
     function = getattr(importlib.import_module(f"knee_i2m2.{module}"), name)
     positional, options, as_json = parse(f"knee-i2m2 {command}", function, arguments, VERBS)
     result = function(*positional, **options)
-    print(json.dumps(result, indent=2, default=str) if as_json else _text(command, result))
+    about = {**dict(zip(inspect.signature(function).parameters, positional, strict=False)), **options}
+    print(json.dumps(result, indent=2, default=str) if as_json else _text(command, result) + _closing(command, about))
     return 0
+
+
+def _closing(command: str, given: dict[str, Any]) -> str:
+    """Returns where a verb's folder lies, if its result does not say so, and the command that may follow."""
+    values = {**given, **(vars(given["config"]) if "config" in given else {})}
+    quoted = {name: shlex.quote(str(value)) for name, value in values.items()}
+    written = f"written: {values['out']}\n" if command.startswith("prepare") else ""
+    return f"\n{written}next: {_NEXT[command].format(**quoted)}" if command in _NEXT else ""
 
 
 def _known(given: str, names: list[str], noun: str) -> str:
@@ -136,9 +149,23 @@ def _known(given: str, names: list[str], noun: str) -> str:
 def _help() -> str:
     verbs = "\n".join(f"  {name:<10}{about}" for name, (about, _) in VERBS.items())
     about = "Products of experts over the magnitude and phase of raw knee MRI (I2M2)."
-    more = "`knee-i2m2 VERB --help` shows a verb's options; every verb has --json."
+    more = "`knee-i2m2 VERB --help`, or `knee-i2m2 help VERB`, shows a verb's options; every verb has --json."
     return f"usage: knee-i2m2 VERB ...\n\n{about}\n\n{verbs}\n\n{more}"
 
+
+_NEXT = {
+    "demo": "open {out}/report.html in a browser",
+    "phantom": "knee-i2m2 prepare knee {out} --annotations {out}/knee.csv --out DATA",
+    "scenes": "knee-i2m2 prepare nlvr2 {out} --out DATA --config nlvr2_scenes.yaml",
+    "audit": "knee-i2m2 prepare knee {fastmri} --annotations {annotations} --out DATA",
+    **{f"prepare {task}": f"knee-i2m2 train {task} --data {{out}} --out RUN" for task in ("knee", "avmnist", "nlvr2")},
+    **{f"train {task}": "knee-i2m2 evaluate {out}" for task in ("knee", "avmnist", "nlvr2")},
+    "evaluate": "knee-i2m2 report {run}",
+    "report": "open {run}/report.html in a browser",
+    "compare": "open {out}/compare.html in a browser",
+    "predict": "read {out}/predictions.csv; with --annotations the truth stands beside the answers",
+}
+"""Command -> what may follow it."""
 
 _COUNTS = {
     "left_out": "left out",
@@ -156,7 +183,10 @@ def _text(name: str, result: dict[str, Any]) -> str:
 
         return describe(result)
     if name.startswith("prepare"):
+        from knee_i2m2.data.classes import class_sentences
+
         parts = [f"{split}: {_counted(counts)}" for split, counts in result["counts"].items()]
+        parts += class_sentences(result.get("class_clusters", {}))
         return "\n".join([*parts, _text("", result)])
     if name.startswith("bench"):
         from knee_i2m2.report.console import bench_table

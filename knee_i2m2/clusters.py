@@ -19,10 +19,13 @@ from knee_i2m2.files import write_text
 from knee_i2m2.identity import canonical_text, named
 from knee_i2m2.types import SPLITS
 
-__all__ = ["CLUSTERS", "ClusterRecord", "cluster_hash"]
+__all__ = ["CLUSTERS", "LEAST_CLUSTERS", "ClusterRecord", "cluster_hash"]
 
 CLUSTERS = "clusters.json"
 """The record, in a prepared folder and in a run."""
+
+LEAST_CLUSTERS = 10
+"""Clusters of either class that an interval needs."""
 
 _AGAIN = "prepare the data again, and train again in a new folder"
 

@@ -15,13 +15,14 @@ import difflib
 import inspect
 import re
 import typing
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from importlib.util import find_spec
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import yaml
-from jsonargparse import ActionConfigFile, ArgumentParser, Namespace
+from jsonargparse import ActionConfigFile, ArgumentParser, DefaultHelpFormatter, Namespace
 
 from knee_i2m2.errors import ConfigError
 
@@ -47,7 +48,8 @@ def parse(
     """
     config = typing.get_type_hints(target).get("config")
     source, positionals = config or target, _positionals(target)
-    parser = _Parser(prog=name, description=_summary(source), exit_on_error=False, allow_abbrev=False)
+    about = {"description": _summary(source), "formatter_class": _Formatter}
+    parser = _Parser(prog=name, **about, exit_on_error=False, allow_abbrev=False)
     for argument, hint in positionals.items():
         many = typing.get_origin(hint) is list
         kind = typing.get_args(hint)[0] if many else hint
@@ -85,15 +87,43 @@ class _Parser(ArgumentParser):
         self.sections: Collection[str] = ()
 
     def error(self, message: str, ex: Exception | None = None) -> typing.NoReturn:
-        hint = self._suggestion(message) or self._where_to_put(message)
-        raise ConfigError(f"{_plain(message)}{hint} (see {self.prog} --help)")
+        hint = self._suggestion(message) or self._where_to_put(message) or self._what_is_missing(message)
+        raise ConfigError(f"{_plain(message)}{hint}{self._file_at_fault(message)} (see {self.prog} --help)")
 
     def parse_string(self, content: str, *arguments: Any, **options: Any) -> Namespace:
         """Returns the options in a file's content."""
-        return super().parse_string(_section(content, self.prog, self.sections), *arguments, **options)
+        file = next((path for path in self._files if Path(path).name == options.get("path")), "the file")
+        content = _section(content, self.prog, self.sections, file)
+        return super().parse_string(content, *arguments, **options)
 
     def format_help(self) -> str:
-        return re.sub(r"--[\w.]+", lambda option: option[0].replace("_", "-"), super().format_help())
+        text = re.sub(r", --[\w.]+\+ \[ITEM,\.\.\.\]| \{true,false\}", "", super().format_help())
+        return re.sub(r"--[\w.]+", lambda option: option[0].replace("_", "-"), text.replace("[ITEM,...]", "ITEM ..."))
+
+    @property
+    def _files(self) -> list[str]:
+        return [value for option, value in pairwise(self.typed) if option == "--config" and Path(value).is_file()]
+
+    def _file_at_fault(self, message: str) -> str:
+        """Returns the file that cannot be read, or that names an option of the message which was not typed."""
+        typed = {argument.partition("=")[0][2:] for argument in self.typed}
+        named = {name.replace("-", "_") for name in re.findall(r"(?:--|[\"'])([\w.-]+)", message)} - typed
+        for path in self._files:
+            try:
+                keys = {*_keys(yaml.safe_load(Path(path).read_text(encoding="utf-8")), self.sections)}
+            except (yaml.YAMLError, UnicodeDecodeError, ValueError):
+                return f", in {path}"
+            if named & keys:
+                return f", in {path}"
+        return ""
+
+    def _what_is_missing(self, message: str) -> str:
+        """Returns what the options are that are required."""
+        if "required" not in message:
+            return ""
+        asked = {a.dest: " ".join(a.help.split()).rstrip(".") for a in self._actions if a.option_strings}
+        missing = {name: about for name, about in asked.items() if re.search(rf"[ ,]{re.escape(name)}\b", message)}
+        return "".join(f"; --{name.replace('_', '-')}: {about}" for name, about in missing.items())
 
     def _suggestion(self, message: str) -> str:
         known = [name for action in self._actions for name in action.option_strings if name[-1] != "+"]
@@ -113,7 +143,30 @@ class _Parser(ArgumentParser):
         return f"; {option.replace('_', '-')} has taken {values}: put {' '.join(places)} before the options"
 
 
-def _section(content: str, command: str, verbs: Collection[str]) -> str:
+class _Formatter(DefaultHelpFormatter):
+    """Help without the types of Python."""
+
+    def _expand_help(self, action: Any) -> str:
+        text = re.sub(r"\((required, )?type: .*?(, default: (.*))?\)$", _default, super()._expand_help(action))
+        return text.replace("(default: null)", "").rstrip()
+
+
+def _default(match: re.Match[str]) -> str:
+    values = re.sub(r"[\[\]',]", "", match[3] or "")
+    return "(required)" if match[1] else f"(default: {values})" if values else ""
+
+
+def _keys(content: Any, sections: Collection[str]) -> Iterator[str]:
+    """Yields the options in a file, at all depths; raises ValueError where there is something else."""
+    if not isinstance(content, dict):
+        raise ValueError
+    for key, value in content.items():
+        yield str(key).replace("-", "_")
+        if isinstance(value, dict) or key in sections:
+            yield from _keys(value, ())
+
+
+def _section(content: str, command: str, verbs: Collection[str], file: str) -> str:
     """Returns the section of a file for a command such as `knee-i2m2 train knee`, as YAML; all where none has one."""
     try:
         root = yaml.compose(content)
@@ -127,17 +180,17 @@ def _section(content: str, command: str, verbs: Collection[str]) -> str:
     verb = command.split()[1]
     for name in nodes:
         if name not in sections:
-            raise ConfigError(f"--config: {name} stands beside the sections {', '.join(sections)}; put it into one")
+            beside = f"{name} stands beside the sections {', '.join(sections)}"
+            raise ConfigError(f"--config: {beside}; put it into one, in {file}")
     if verb not in sections:
-        raise ConfigError(
-            f"--config: the file has sections for {', '.join(sections)}, but none for {verb}; add {verb}:"
-        )
+        others = f"the file has sections for {', '.join(sections)}, but none for {verb}"
+        raise ConfigError(f"--config: {others}; add {verb}: to {file}")
     return yaml.serialize(nodes[verb])
 
 
 def _plain(message: str) -> str:
     """Returns a parser's message on one line, with options as they are typed."""
-    text = re.sub(r"\s+", " ", message.strip()).rstrip(".")
+    text = re.sub(r"\s+", " ", message.strip()).rstrip(".").replace(' in "<unicode string>",', " in")
     text = re.sub(r'Parser key "([\w.]+)"', r"--\1", text).replace("<class '", "").replace("'>", "")
     text = re.sub(r"(?<=Expected )a typing\.Literal\[(.*?)\]", r"one of \1", text)
     text = re.sub(r"Does not validate .*? Subtypes: \[(.*?)\] .* (?=Given value: )", r"Expected one of \1. ", text)

@@ -72,6 +72,12 @@ def test_one_file_holds_the_options_of_several_verbs_in_sections(knee, tmp_path:
     assert (code, errors, json.loads(out)["examples"]) == (0, [], 16)
 
 
+@pytest.mark.parametrize("asked", [["help"], ["help", "train"], ["help", "train", "knee"], ["help", "evaluate"]])
+def test_help_is_a_verb(knee, asked: list[str]) -> None:
+    assert knee(*asked) == knee(*asked[1:], "--help")
+    assert knee(*asked)[0] == 0
+
+
 def test_without_a_verb_the_help_is_shown_as_wrong_usage(knee) -> None:
     code, out, _ = knee()
     assert code == 2
@@ -164,6 +170,21 @@ def test_a_good_archive_is_audited_and_prepared(knee, archive: Path) -> None:
     assert (code, errors, json.loads(out)["volumes"]) == (0, [], PATIENTS)
     assert prepare(knee, archive)[0] == 0
     assert json.loads((archive / "data" / "data.json").read_text())["matrix"] == [8, 8]
+
+
+def test_verbs_say_what_they_wrote_and_what_follows(knee, archive: Path) -> None:
+    folder, csv = archive / "fastmri", archive / "knee.csv"
+    for verb in ("audit", "prepare"):
+        command = [verb, *(["knee"] if verb == "prepare" else []), folder, "--annotations", csv]
+        code, out, _ = knee(*command, *(["--out", archive / "data"] if verb == "prepare" else []))
+        assert code == 0
+        *_, before, last = out.splitlines()
+        follows = {
+            "audit": f"knee-i2m2 prepare knee {folder} --annotations {csv} --out DATA",
+            "prepare": f"knee-i2m2 train knee --data {archive / 'data'} --out RUN",
+        }
+        assert last == f"next: {follows[verb]}"
+        assert verb == "audit" or before == f"written: {archive / 'data'}"
 
 
 def noisy(value: complex) -> np.ndarray:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
 from typing import Literal
 
 import pytest
 
-from knee_i2m2.cli import VERBS
+from knee_i2m2.cli import COMMANDS, VERBS
 from knee_i2m2.errors import ConfigError
 from knee_i2m2.options import parse
 from knee_i2m2.recipes import knee
@@ -298,7 +300,41 @@ def test_a_file_that_does_not_fit_is_one_sentence(tmp_path: Path, content: str, 
     with pytest.raises(ConfigError) as caught:
         options("--config", str(tmp_path / "c.yaml"))
     assert str(caught.value).startswith(sentence)
-    assert "\n" not in str(caught.value)
+    assert str(tmp_path / "c.yaml") in str(caught.value) and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "key", ["sedes: [1]", "batch_size: many", "batch-size: many", "strengths: {shif: 3}", "phase: x"]
+)
+@pytest.mark.parametrize("content", ["{}", "train:\n  {}"])
+def test_of_several_files_that_with_the_fault_is_named(tmp_path: Path, key: str, content: str) -> None:
+    for name, text in (("good.yaml", "threads: 1"), ("bad.yaml", content.format(key)), ("fine.yaml", "resume: true")):
+        (tmp_path / name).write_text(text)
+    files = [part for name in ("good", "bad", "fine") for part in ("--config", str(tmp_path / f"{name}.yaml"))]
+    with pytest.raises(ConfigError, match=r"bad\.yaml") as caught:
+        options(*files)
+    assert "good.yaml" not in str(caught.value) and "fine.yaml" not in str(caught.value)
+
+
+def test_a_fault_that_was_typed_blames_no_file(tmp_path: Path) -> None:
+    (tmp_path / "c.yaml").write_text("batch_size: 3")
+    with pytest.raises(ConfigError) as caught:
+        options("--config", str(tmp_path / "c.yaml"), "--batch-size", "many")
+    assert "c.yaml" not in str(caught.value)
+
+
+def test_what_is_required_is_explained() -> None:
+    with pytest.raises(ConfigError, match=r"required: annotations.*knee\.csv.*github\.com/microsoft/fastmri-plus"):
+        parse("knee-i2m2 prepare knee", knee.prepare, ["FOLDER", "--out", "O"], VERBS)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_has_no_types_of_python(command: str, capsys: pytest.CaptureFixture) -> None:
+    module, _, name = COMMANDS[command].partition(":")
+    with pytest.raises(SystemExit):
+        parse(f"knee-i2m2 {command}", getattr(import_module(f"knee_i2m2.{module}"), name), ["--help"], VERBS)
+    shown = " ".join(capsys.readouterr().out.split())
+    assert not re.search(r"type:|<class|NoneType|\| null|Literal|list\[|\['|ITEM,", shown)
 
 
 def test_the_help_is_the_documentation_with_dashes(capsys: pytest.CaptureFixture) -> None:

@@ -36,6 +36,7 @@ from scipy.special import log_softmax
 from torch.optim import AdamW
 
 from knee_i2m2 import predictions
+from knee_i2m2.data.classes import class_clusters, class_sentences
 from knee_i2m2.data.prepared import Prepared
 from knee_i2m2.data.splits import SPLITS, refuse_one_sided
 from knee_i2m2.errors import DataError
@@ -86,7 +87,7 @@ class Knee(TrainingOptions):
         rival_weight_decay: AdamW's of single rivals.
         schedule: Learning rate over a stage: warm_cosine (up, then down to 0) or constant.
         augment: Flip, shift, rotate, add noise and smooth phase to the training slices.
-        class_weighting: Whether both classes of a target weigh the same in the loss; undone in the answer.
+        class_weighting: Whether both classes of a target weigh the same in the loss, undone in the answer; or false.
         target_loss: The weighted mean over all labels, or the sum of each target's own, as in the original.
     """
 
@@ -140,6 +141,7 @@ def train(config: Knee) -> dict[str, Any]:
         score=mean_auroc,
         budgets=budgets,
         augment=augmentation(samples["train"]) if config.augment else None,
+        early_warnings=class_sentences(class_clusters(pd.concat([s.index for s in samples.values()]), TARGETS)),
         write_others=partial(write_ideal, config.data, samples),
     )
 

@@ -71,7 +71,7 @@ class PredictOptions:
         acceleration: Keep one column of k-space in so many; by default as the run was trained, 1 keeps all.
         mask: Which columns are kept: fastMRI's random (the default), equispaced or equispaced_fraction mask.
         center_fraction: Share of the columns, in the centre, that are all kept; .32 / acceleration by default.
-        annotations: fastMRI+'s knee.csv, for the truth beside the predictions and for AUROC.
+        annotations: fastMRI+'s knee.csv (github.com/microsoft/fastmri-plus), for the truth and for AUROC.
         file_list: Reviewed volumes; beside the CSV by default.
         device: auto, cpu, cuda or one card such as cuda:0.
         on_error: At a volume that cannot be used, stop, or quarantine it: go on without it and list it.

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import logging
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -73,6 +74,8 @@ class TrainingOptions:
     resume: bool = False
 
 
+_LOG = logging.getLogger(__name__)
+
 Options = TypeVar("Options", bound=TrainingOptions)
 
 
@@ -88,6 +91,7 @@ def train_rivals(
     rivals: Mapping[str, Rival],
     *,
     write_first: Callable[[RunFolder], None] = lambda run: None,
+    early_warnings: Iterable[str] = (),
     write_others: Callable[[RunFolder], None] = lambda run: None,
     **about: Any,
 ) -> dict[str, Any]:
@@ -99,6 +103,7 @@ def train_rivals(
         samples: Split -> samples.
         rivals: All rivals of the task by name.
         write_first: Writes what is known before the training; called on one process.
+        early_warnings: Sentences that one process logs before anything is trained.
         write_others: Writes predictions of rivals that are not trained; called on one process.
         about: The session's other fields.
 
@@ -109,6 +114,9 @@ def train_rivals(
         run = open_run(config)
     if fabric.is_global_zero:
         write_first(run)
+    if fabric.is_global_zero:
+        for line in early_warnings:
+            _LOG.warning(line)
     shared = {name: getattr(config, name) for name in ("batch_size", "workers", "resume")}
     with progress() as bars:
         Session(fabric, run, samples, rivals, **shared, **about).train(config.rivals, config.seeds, bars)

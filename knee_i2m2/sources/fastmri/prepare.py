@@ -31,6 +31,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from knee_i2m2.data.classes import class_clusters
 from knee_i2m2.data.parallel import in_parallel
 from knee_i2m2.data.splits import SplitKind, sizes, write_split
 from knee_i2m2.data.writing import Filling, finish_prepared, finished, forget
@@ -80,7 +81,8 @@ class PrepareKnee:
     """Turns k-space into magnitude and phase, labels them and splits the patients.
 
     Attributes:
-        annotations: fastMRI+'s knee.csv.
+        annotations: fastMRI+'s knee.csv, the findings that radiologists marked, from
+            github.com/microsoft/fastmri-plus (Annotations/knee.csv, beside it knee_file_list.csv).
         out: Folder to write.
         file_list: Reviewed volumes, without which a volume without a row is unknown; beside the CSV by default.
         split: By patient, fastMRI's own (official), or by volume as the original did (which leaks patients).
@@ -294,6 +296,7 @@ def _described(config: PrepareKnee, archive: Archive, index: pd.DataFrame) -> di
         "volumes": len(archive.volumes),
         "simulated": sum(volume.simulated for volume in archive.volumes),
         "left_out": dict(Counter(why for _, why, _ in archive.left_out)),
+        "class_clusters": class_clusters(index, TARGETS),
         "counts": sizes(index, {"samples": "sample", "series": "series", "clusters": "cluster"}, TARGETS),
         "beside": ["split.csv", "left_out.csv", "volumes.json"],
     }
