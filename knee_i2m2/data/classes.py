@@ -49,4 +49,5 @@ def class_sentences(counted: ClassClusters, noun: str = "patients") -> Iterator[
                 if n < LEAST_CLUSTERS
             ]
             if few:
-                yield f"{split} has {' and '.join(few)}, {LEAST_CLUSTERS} are needed: no interval can be given"
+                unit = " per patient" if sides[0] >= LEAST_CLUSTERS else ""  # a positive patient has negative slices
+                yield f"{split} has {' and '.join(few)}, {LEAST_CLUSTERS} are needed: no interval{unit} can be given"
