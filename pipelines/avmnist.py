@@ -38,7 +38,7 @@ def encoder() -> nn.Module:
 
 def main(mnist: Path, fsdd: Path, noise: Path, data: Path, epochs: int = 10, **sizes: int) -> None:
     """Prints each rival's accuracy; recordings, of which a pair holds one, are resampled."""
-    prepare(PrepareAVMNIST(mnist, fsdd, noise, data, **sizes))
+    prepare(PrepareAVMNIST(data, mnist, fsdd, noise, **sizes))
     train, val, test = (ki.Prepared.open(data, split) for split in ("train", "val", "test"))
     for name in RIVALS:
         model = ki.fit(ki.rival(name, train, Network), train, val, epochs=epochs, lr=3e-3, batch_size=64)

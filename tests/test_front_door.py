@@ -86,7 +86,7 @@ def pairs(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Prepar
     """600 real AV-MNIST pairs."""
     out = tmp_path_factory.mktemp("avmnist") / "data"
     inputs = (shared_data / "mnist", shared_data / "fsdd/recordings.zip", shared_data / "noise")
-    prepare(PrepareAVMNIST(*inputs, out, train=600, val=1, test=1, components=40, snr=(0.0, 10.0)))
+    prepare(PrepareAVMNIST(out, *inputs, train=600, val=1, test=1, components=40, snr=(0.0, 10.0)))
     return Prepared.open(out, "train")
 
 

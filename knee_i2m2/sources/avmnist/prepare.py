@@ -9,8 +9,8 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from knee_i2m2.data.splits import SPLITS, sizes
 from knee_i2m2.data.writing import finished, write_prepared
 from knee_i2m2.errors import ConfigError, check_seed
 from knee_i2m2.files import sha256
+from knee_i2m2.sources.avmnist.arrays import read_arrays
 from knee_i2m2.sources.avmnist.digits import mnist_files, read_digits
 from knee_i2m2.sources.avmnist.modalities import audio, fit_components, images
 from knee_i2m2.sources.avmnist.pairs import draw_pairs
@@ -37,10 +38,11 @@ class PrepareAVMNIST:
     """Pairs digits with spoken digits in noise; no digit, recording or second of noise is in two splits.
 
     Attributes:
+        out: Folder to write.
         mnist: Folder with MNIST's four IDX files, plain or gzipped.
         fsdd: Free Spoken Digit Dataset, a folder or a zip.
         noise: Folder of noise, 8 kHz mono WAV.
-        out: Folder to write.
+        arrays: Pairs that are made already, instead: AV-MNIST's folder of npy files, or npz of image, audio, label.
         components: Principal components kept of each digit, 1 to 784; 4 hold 28 % of the energy.
         snr: Lowest and highest ratio of speech to noise in dB, drawn uniformly.
         train: Pairs for training.
@@ -50,10 +52,11 @@ class PrepareAVMNIST:
         quarantine_limit: The largest share of the sounds in `--fsdd` that may be named as no recording.
     """
 
-    mnist: Path
-    fsdd: Path
-    noise: Path
     out: Path
+    mnist: Path | None = None
+    fsdd: Path | None = None
+    noise: Path | None = None
+    arrays: Path | None = None
     components: int = 4
     snr: tuple[float, float] = (-18.0, -1.0)
     train: int = 20000
@@ -65,6 +68,8 @@ class PrepareAVMNIST:
 
 SETTINGS = ("components", "snr", "train", "val", "test", "seed")
 """The options that the content depends on."""
+
+_OF_ARRAYS = ("out", "arrays", "seed", "quarantine_limit")
 
 
 def prepare_avmnist(config: PrepareAVMNIST, progress: Progress = silent) -> dict[str, Any]:
@@ -81,11 +86,14 @@ def prepare_avmnist(config: PrepareAVMNIST, progress: Progress = silent) -> dict
         ConfigError: An option is out of range, or `out` was prepared otherwise.
         DataError: An input is missing or damaged, or `out` cannot be written.
     """
+    check_seed(config.seed)
+    check_limit(config.quarantine_limit)
+    if config.arrays:
+        return _prepare_arrays(config, progress)
     _check(config)
     mnist, fsdd, noise, out = config.mnist, config.fsdd, config.noise, config.out
     settings = {name: getattr(config, name) for name in SETTINGS}
-    about = {"task": "avmnist", "targets": ["label"], "classes": 10, "settings": settings}
-    wanted = json.loads(json.dumps({**about, "sources": _fingerprints(mnist, fsdd, noise)}))
+    wanted = _wanted(settings, _fingerprints(mnist, fsdd, noise))
     if existing := finished(out, wanted):
         return existing
     unused = unused_files(mnist, fsdd, noise, config.quarantine_limit)
@@ -94,18 +102,55 @@ def prepare_avmnist(config: PrepareAVMNIST, progress: Progress = silent) -> dict
     pairs = draw_pairs(digits, recordings, noises, pairs_of, config.snr, config.seed)
     components = fit_components(digits["train"].images, config.components)
     made = {"image": images(pairs, digits, components), "audio": audio(pairs, recordings, noises)}
-    units = {"samples": "sample", "series": "series", "clusters": "cluster"}
-    data = {**wanted, "modalities": _modalities(components.explained_variance_ratio_), "counts": sizes(pairs, units)}
+    data = {**wanted, "modalities": _modalities(components.explained_variance_ratio_)}
+    return _write(out, pairs, made, data, unused, progress)
+
+
+def _prepare_arrays(config: PrepareAVMNIST, progress: Progress) -> dict[str, Any]:
+    """Writes pairs that are made already."""
+    _refuse_idle(config)
+    pairs = read_arrays(config.arrays, config.seed)
+    wanted = _wanted({"seed": config.seed}, pairs.sources)
+    if existing := finished(config.out, wanted):
+        return existing
+    made = {name: pairs.values(name) for name in pairs.modalities}
+    data = {**wanted, "modalities": pairs.modalities, **pairs.notes}
+    return _write(config.out, pairs.index, made, data, pairs.unused, progress)
+
+
+def _wanted(settings: Mapping[str, Any], sources: Mapping[str, str]) -> dict[str, Any]:
+    about = {"task": "avmnist", "targets": ["label"], "classes": 10, "settings": settings, "sources": sources}
+    return json.loads(json.dumps(about))
+
+
+def _write(
+    out: Path,
+    pairs: pd.DataFrame,
+    made: Mapping[str, Iterator[np.ndarray]],
+    data: Mapping[str, Any],
+    unused: Sequence[PassedOver],
+    progress: Progress,
+) -> dict[str, Any]:
+    """Writes the prepared folder and returns its `data.json`."""
     table = pd.DataFrame(unused, columns=PassedOver._fields)
-    data |= {"beside": ["left_out.csv"], "passed_over": dict(Counter(table["why"]))}
+    counts = sizes(pairs, {"samples": "sample", "series": "series", "clusters": "cluster"})
+    data = {**data, "counts": counts, "beside": ["left_out.csv"], "passed_over": dict(Counter(table["why"]))}
     parts = ({name: part} for name in made for part in _counted(name, made[name], len(pairs), progress))
     write_prepared(out, pairs, parts, data, lambda: write_left_out(out / "left_out.csv", table))
     return data
 
 
+def _refuse_idle(config: PrepareAVMNIST) -> None:
+    """Raises ConfigError for an option of how pairs are made, where they are made already."""
+    for option in fields(config):
+        if option.name not in _OF_ARRAYS and getattr(config, option.name) != option.default:
+            raise ConfigError(f"--{option.name} does not go with --arrays: its pairs are made already; leave it out")
+
+
 def _check(config: PrepareAVMNIST) -> None:
-    check_seed(config.seed)
-    check_limit(config.quarantine_limit)
+    for name in ("mnist", "fsdd", "noise"):
+        if getattr(config, name) is None:
+            raise ConfigError(f"--{name}: give --mnist, --fsdd and --noise, or --arrays with pairs that are made")
     low, high = config.snr
     if not (math.isfinite(low) and math.isfinite(high) and low <= high):
         raise ConfigError(f"--snr {low} {high} is no range in dB; give the lower end first, as in --snr -18 -1")

@@ -141,7 +141,7 @@ def test_a_bad_input_is_refused_in_a_sentence_and_nothing_is_written(
     folder = inputs.mnist.parent
     damage(folder)
     with pytest.raises(DataError) as caught:
-        prepare_avmnist(PrepareAVMNIST(*inputs, folder / "out", **SMALL))
+        prepare_avmnist(PrepareAVMNIST(folder / "out", *inputs, **SMALL))
     assert sentence in str(caught.value)
     assert "\n" not in str(caught.value)
     assert not (folder / "out").exists()
@@ -150,14 +150,14 @@ def test_a_bad_input_is_refused_in_a_sentence_and_nothing_is_written(
 def test_a_file_that_is_no_zip_is_refused(inputs: Inputs, tmp_path: Path) -> None:
     (tmp_path / "speech.zip").write_bytes(b"<html>not found</html>")
     with pytest.raises(DataError, match=r"speech\.zip: is neither a folder nor a readable zip \(.*\); point --fsdd"):
-        prepare_avmnist(PrepareAVMNIST(inputs.mnist, tmp_path / "speech.zip", inputs.noise, tmp_path / "out", **SMALL))
+        prepare_avmnist(PrepareAVMNIST(tmp_path / "out", inputs.mnist, tmp_path / "speech.zip", inputs.noise, **SMALL))
 
 
 def test_a_damaged_entry_of_a_zip_is_named(inputs: Inputs, tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "speech.zip", "w") as zipped:
         zipped.writestr("recordings/4_anna_0.wav", hiss(900, rate=44_100))
     with pytest.raises(DataError, match=r"speech\.zip/4_anna_0\.wav: has 44100 samples a second, not 8000"):
-        prepare_avmnist(PrepareAVMNIST(inputs.mnist, tmp_path / "speech.zip", inputs.noise, tmp_path / "out", **SMALL))
+        prepare_avmnist(PrepareAVMNIST(tmp_path / "out", inputs.mnist, tmp_path / "speech.zip", inputs.noise, **SMALL))
 
 
 OPTIONS = {
@@ -176,18 +176,18 @@ def test_a_bad_option_is_refused_in_a_sentence(
     sound_inputs: Inputs, tmp_path: Path, sentence: str, options: dict
 ) -> None:
     with pytest.raises(ConfigError) as caught:
-        prepare_avmnist(PrepareAVMNIST(*sound_inputs, tmp_path / "out", **SMALL | options))
+        prepare_avmnist(PrepareAVMNIST(tmp_path / "out", *sound_inputs, **SMALL | options))
     assert str(caught.value).startswith(sentence)
     assert not (tmp_path / "out").exists()
 
 
 def test_a_folder_prepared_otherwise_is_left_as_it_is(inputs: Inputs, tmp_path: Path) -> None:
-    prepare_avmnist(PrepareAVMNIST(*inputs, tmp_path / "out", **SMALL))
+    prepare_avmnist(PrepareAVMNIST(tmp_path / "out", *inputs, **SMALL))
     with pytest.raises(ConfigError, match="out: was prepared with components 4, not 3; choose another --out"):
-        prepare_avmnist(PrepareAVMNIST(*inputs, tmp_path / "out", **SMALL | {"components": 3}))
+        prepare_avmnist(PrepareAVMNIST(tmp_path / "out", *inputs, **SMALL | {"components": 3}))
     (inputs.noise / "rain.wav").write_bytes(hiss(50_000))
     with pytest.raises(ConfigError, match=r"out: was prepared with another rain\.wav; choose another --out"):
-        prepare_avmnist(PrepareAVMNIST(*inputs, tmp_path / "out", **SMALL))
+        prepare_avmnist(PrepareAVMNIST(tmp_path / "out", *inputs, **SMALL))
 
 
 @pytest.mark.parametrize(
@@ -203,15 +203,15 @@ def test_another_task_s_folder_and_a_broken_one_are_left_as_they_are(
     (tmp_path / "out").mkdir()
     (tmp_path / "out/data.json").write_text(content)
     with pytest.raises(error, match=sentence):
-        prepare_avmnist(PrepareAVMNIST(*sound_inputs, tmp_path / "out", **SMALL))
+        prepare_avmnist(PrepareAVMNIST(tmp_path / "out", *sound_inputs, **SMALL))
 
 
 def test_an_out_that_cannot_be_written_is_told(sound_inputs: Inputs, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigError, match="file: is a file; give --out a folder"):
-        prepare_avmnist(PrepareAVMNIST(*sound_inputs, tmp_path / "file", **SMALL))
+        prepare_avmnist(PrepareAVMNIST(tmp_path / "file", *sound_inputs, **SMALL))
     with pytest.raises(DataError, match=r"out: cannot be written \(Not a directory\); choose another place"):
-        prepare_avmnist(PrepareAVMNIST(*sound_inputs, tmp_path / "file/out", **SMALL))
+        prepare_avmnist(PrepareAVMNIST(tmp_path / "file/out", *sound_inputs, **SMALL))
 
 
 def test_a_second_of_silence_is_never_drawn() -> None:

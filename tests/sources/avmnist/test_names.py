@@ -60,7 +60,7 @@ def prepared(tmp_path: Path, change: Change, **options: float) -> Path:
     folder.mkdir()
     inputs = write_inputs(folder)
     change(folder)
-    prepare_avmnist(PrepareAVMNIST(*inputs, tmp_path / "out", **SMALL, **options))
+    prepare_avmnist(PrepareAVMNIST(tmp_path / "out", *inputs, **SMALL, **options))
     return tmp_path / "out"
 
 
@@ -157,7 +157,7 @@ def test_inputs_may_lie_in_one_another_and_a_file_that_one_uses_is_not_listed(tm
     inputs = write_inputs(tmp_path)
     (tmp_path / "notes.txt").write_text("text")
     out = tmp_path.with_name(f"{tmp_path.name}-out")
-    prepare_avmnist(PrepareAVMNIST(tmp_path, inputs.fsdd, inputs.noise, out, **SMALL))
+    prepare_avmnist(PrepareAVMNIST(out, tmp_path, inputs.fsdd, inputs.noise, **SMALL))
     assert pd.read_csv(out / "left_out.csv")["file"].tolist() == [f"{tmp_path.name}/notes.txt"]
 
 

@@ -23,7 +23,7 @@ from knee_i2m2.sources.avmnist.digits import mnist_files, read_digits
 from knee_i2m2.sources.avmnist.modalities import audio, fit_components, images
 from knee_i2m2.sources.avmnist.sounds import read_noises, read_recordings
 
-SHARED = Path(os.environ.get("KNEE_I2M2_DATA", Path(__file__).parents[2] / "../shared/data")).resolve()
+SHARED = Path(os.environ.get("KNEE_I2M2_DATA", Path(__file__).parents[3] / "../shared/data")).resolve()
 SMALL = {"train": 200, "val": 20, "test": 60}
 WRITTEN = ("index.parquet", "image.npy", "audio.npy", "data.json", "left_out.csv")
 real = pytest.mark.skipif(not (SHARED / "mnist").is_dir(), reason=f"there is no shared data at {SHARED}")
@@ -77,7 +77,7 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> Inputs:
 @pytest.fixture(scope="module")
 def made(inputs: Inputs, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("made") / "data"
-    prepare_avmnist(PrepareAVMNIST(*inputs, out, **SMALL))
+    prepare_avmnist(PrepareAVMNIST(out, *inputs, **SMALL))
     return out
 
 
@@ -118,7 +118,7 @@ def test_no_digit_recording_or_second_of_noise_stands_in_two_splits(inputs: Inpu
 
 @real
 def test_no_real_digit_recording_or_second_of_noise_stands_in_two_splits(tmp_path: Path) -> None:
-    data = prepare_avmnist(PrepareAVMNIST(*REAL, tmp_path, train=900, val=300, test=300))
+    data = prepare_avmnist(PrepareAVMNIST(tmp_path, *REAL, train=900, val=300, test=300))
     index = pd.read_parquet(tmp_path / "index.parquet")
     assert_disjoint(index, REAL)
     assert_of_one_class(index, REAL)
@@ -192,8 +192,8 @@ def test_ratios_and_places_fill_their_ranges(made: Path) -> None:
 
 
 def test_one_seed_makes_the_same_bytes_and_another_seed_others(inputs: Inputs, made: Path, tmp_path: Path) -> None:
-    prepare_avmnist(PrepareAVMNIST(*inputs, tmp_path / "same", **SMALL))
-    prepare_avmnist(PrepareAVMNIST(*inputs, tmp_path / "other", **SMALL | {"seed": 1}))
+    prepare_avmnist(PrepareAVMNIST(tmp_path / "same", *inputs, **SMALL))
+    prepare_avmnist(PrepareAVMNIST(tmp_path / "other", *inputs, **SMALL | {"seed": 1}))
     assert contents(tmp_path / "same") == contents(made)
     assert all(contents(tmp_path / "other")[name] != contents(made)[name] for name in WRITTEN[:4])
 
@@ -207,7 +207,7 @@ def test_the_number_of_threads_changes_no_bit(inputs: Inputs) -> None:
 
 
 def test_the_size_of_one_split_does_not_change_another(inputs: Inputs, made: Path, tmp_path: Path) -> None:
-    prepare_avmnist(PrepareAVMNIST(*inputs, tmp_path, **SMALL | {"train": 50}))
+    prepare_avmnist(PrepareAVMNIST(tmp_path, *inputs, **SMALL | {"train": 50}))
     tails = [pd.read_parquet(folder / "index.parquet")[-80:].reset_index(drop=True) for folder in (tmp_path, made)]
     pd.testing.assert_frame_equal(*tails)
 
@@ -217,14 +217,14 @@ def test_a_zip_gives_the_pairs_of_the_folder(inputs: Inputs, made: Path, tmp_pat
         zipped.writestr("README.md", "not a recording")
         for path in inputs.fsdd.iterdir():
             zipped.write(path, f"recordings/{path.name}")
-    prepare_avmnist(PrepareAVMNIST(inputs.mnist, tmp_path / "speech.zip", inputs.noise, tmp_path / "out", **SMALL))
+    prepare_avmnist(PrepareAVMNIST(tmp_path / "out", inputs.mnist, tmp_path / "speech.zip", inputs.noise, **SMALL))
     same = [contents(tmp_path / "out")[name] == contents(made)[name] for name in WRITTEN]
     assert same == [True, True, True, False, False]  # data.json names the zip, left_out.csv its README
 
 
 def test_what_is_finished_is_not_made_again(inputs: Inputs, made: Path) -> None:
     before, told = {path: path.stat().st_mtime_ns for path in made.iterdir()}, []
-    data = prepare_avmnist(PrepareAVMNIST(*inputs, made, **SMALL), progress=lambda *news: told.append(news))
+    data = prepare_avmnist(PrepareAVMNIST(made, *inputs, **SMALL), progress=lambda *news: told.append(news))
     assert data == json.loads((made / "data.json").read_text())
     assert (before, told) == ({path: path.stat().st_mtime_ns for path in made.iterdir()}, [])
 
@@ -237,13 +237,13 @@ def test_an_interrupted_run_does_not_look_finished_and_the_next_ends_it(
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        prepare_avmnist(PrepareAVMNIST(*inputs, tmp_path, **SMALL), progress=interrupt)
+        prepare_avmnist(PrepareAVMNIST(tmp_path, *inputs, **SMALL), progress=interrupt)
     assert list(tmp_path.iterdir()) == []
-    prepare_avmnist(PrepareAVMNIST(*inputs, tmp_path, **SMALL))
+    prepare_avmnist(PrepareAVMNIST(tmp_path, *inputs, **SMALL))
     assert contents(tmp_path) == contents(made)
 
 
 def test_progress_ends_at_all_pairs(inputs: Inputs, tmp_path: Path) -> None:
     told: list[tuple[str, int, int]] = []
-    prepare_avmnist(PrepareAVMNIST(*inputs, tmp_path, **SMALL), progress=lambda *news: told.append(news))
+    prepare_avmnist(PrepareAVMNIST(tmp_path, *inputs, **SMALL), progress=lambda *news: told.append(news))
     assert [news for news in told if news[1] == news[2]] == [("pairs, image", 280, 280), ("pairs, audio", 280, 280)]
