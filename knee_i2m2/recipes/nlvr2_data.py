@@ -5,6 +5,7 @@ Command::
     knee-i2m2 prepare nlvr2 NLVR2 --out DATA --jobs 8                       (official folder, scenes)
     knee-i2m2 prepare nlvr2 ARROWS --layout arrow --out DATA --jobs 8       (nlvr2_{train,dev,test1}.arrow)
     knee-i2m2 prepare nlvr2 NLVR --layout nlvr --side 64 --out DATA         (version 1: one picture)
+    knee-i2m2 prepare nlvr2 NLVR --layout nlvr --split official --side 64 --out DATA       (its own test stays the test)
 
 Cost: all of NLVR2 at 384 pixels takes about 50 GB; scenes (15,000 examples of 48 pixels) 12 s and 104 MB.
 """

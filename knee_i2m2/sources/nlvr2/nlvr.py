@@ -3,9 +3,12 @@
 ::
 
     SOURCE/{train,dev,test}.json         one example a line; also in a folder of the split's name
-    SOURCE/images_perm0.zip              {train,dev,test}/<split>-<identifier>-0.png; or the same as folders
+    SOURCE/hidden_final.json             the test that was hidden; also hidden.json or hidden2.json
+    SOURCE/images_perm0.zip              {train,dev,...}/<split>-<identifier>-0.png; or the same as folders
 
-The authors' splits share their directories and 23 sentences. Here all examples of a sentence are in one split.
+The authors' splits share their directories and 23 sentences. Here all examples of a sentence are in one split: all are
+divided by sentence, or the authors' test and hidden files are the test, and what they share with train is left out of
+train.
 """
 
 from __future__ import annotations
@@ -15,45 +18,108 @@ from pathlib import Path
 
 import pandas as pd
 
-from knee_i2m2.data.splits import split_by_patient
+from knee_i2m2.data.left_out import PassedOver
+from knee_i2m2.data.splits import SPLITS, split_by_patient
 from knee_i2m2.errors import DataError
 from knee_i2m2.files import sha256
 from knee_i2m2.sources.nlvr2.examples import Example, Examples, Line, examples, read_lines
 from knee_i2m2.sources.nlvr2.folder import SourceFolder
 from knee_i2m2.sources.nlvr2.pictures import Picture, listing
 
-__all__ = ["read_nlvr", "sentence_key", "split_by_sentence"]
+__all__ = ["read_nlvr", "sentence_key", "split_by_sentence", "split_officially"]
 
-_PARTS = ("train", "dev", "test")
+_FILES = {"train": ("train",), "dev": ("dev",), "test": ("test",), "hidden": ("hidden", "hidden_final", "hidden2")}
+"""Part -> names of its file of examples, of which the first that is there is read."""
+_TESTS = ("test", "hidden")
 _LABELS = {"true": 1, "false": 0}
 _ZIP = "images_perm0.zip"
 
 
-def read_nlvr(source: Path, seed: int, out: Path | None = None) -> Examples:
-    """Returns the examples of all parts that are there, split by sentence; pictures are not opened.
+def read_nlvr(source: Path, seed: int, out: Path | None = None, official: bool = False) -> Examples:
+    """Returns the examples of all parts that are there; pictures are not opened.
 
     Args:
         source: The folder.
         seed: Of the split.
         out: What is written, whose files do not count where it lies in the source.
+        official: Whether the authors' test and hidden files are the test; otherwise all are divided by sentence.
 
     Raises:
-        DataError: There is no JSON file, one is damaged, or there are fewer than three sentences.
+        DataError: There is no JSON file, one is damaged, or there are too few sentences.
     """
     folder = SourceFolder.of(source, out, _ZIP)
-    files = {part: path for part in _PARTS if (path := folder.json(part, part))}
+    named_files = {
+        part: [path for name in names if (path := folder.json(name, part))] for part, names in _FILES.items()
+    }
+    files = {part: paths[0] for part, paths in named_files.items() if paths}
     if not files:
         hint = "point at NLVR's folder, or give the --layout it has"
-        raise DataError(source, f"has none of {', '.join(f'{part}.json' for part in _PARTS)}", hint)
+        raise DataError(source, f"has none of {', '.join(f'{part}.json' for part in _FILES)}", hint)
     lines = {part: read_lines(path, r"\d+-\d+", _LABELS) for part, path in files.items()}
     named = {f"{part}-{line.identifier}": (part, line) for part in lines for line in lines[part]}
-    split = split_by_sentence({name: line.sentence for name, (_, line) in named.items()}, seed, source)
     pictures = {name: (_picture(folder, part, line),) for name, (part, line) in named.items()}
-    rows = [_example(name, line, split[name]) for name, (_, line) in named.items()]
+    unused = folder.unused(files.values(), pictures)
+    sentences = {name: line.sentence for name, (_, line) in named.items()}
+    if official:
+        split, notes = split_officially({name: part for name, (part, _) in named.items()}, sentences, seed, source)
+        shared = [name for name in named if name not in split]
+        unused += [PassedOver(name, "sentence of test", "its sentence also stands in test") for name in shared]
+    else:
+        split, notes = split_by_sentence(sentences, seed, source), {}
+    rows = [_example(name, line, split[name]) for name, (_, line) in named.items() if name in split]
+    pictures = {name: pictures[name] for name in split}
     listed = listing([picture for one in pictures.values() for picture in one])
     hashes = {path.name: sha256(path) for path in (*files.values(), *folder.zips)}
     sources = hashes if folder.zips else {**hashes, "images/": listed}
-    return examples(rows, pictures, sources, unused=folder.unused(files.values(), pictures), drawn=True)
+    return examples(rows, pictures, sources, notes, unused, drawn=True)
+
+
+def split_officially(
+    parts: Mapping[str, str], sentences: Mapping[str, str], seed: int, where: Path
+) -> tuple[dict[str, str], dict[str, str]]:
+    """Returns the split of each example that is used, and what was done to get it.
+
+    Test and hidden are the test. Where train or dev is missing, the other is divided: 15 % of its sentences are for
+    validation. Examples of train and dev whose sentence also stands in the test are left out.
+
+    Args:
+        parts: Example -> the authors' part.
+        sentences: Example -> its sentence.
+        seed: Of a division.
+        where: What an error names.
+
+    Raises:
+        DataError: There is no test, or nothing to train on.
+    """
+    keys = {name: sentence_key(sentence) for name, sentence in sentences.items()}
+    tested = {keys[name] for name, part in parts.items() if part in _TESTS}
+    kept = {name: part for name, part in parts.items() if part in _TESTS or keys[name] not in tested}
+    learned = {part for part in kept.values() if part not in _TESTS}
+    if not tested or not learned:
+        missing = "test.json or hidden.json" if not tested else "train.json or dev.json with other sentences than test"
+        raise DataError(where, f"has no {missing}, which --split official needs", "add it, or use --split sentence")
+    names = {"train": "train", "dev": "val", **dict.fromkeys(_TESTS, "test")}
+    split, notes = {name: names[part] for name, part in kept.items()}, {}
+    if len(learned) == 1:
+        split |= _train_and_val({name: keys[name] for name, part in kept.items() if part not in _TESTS}, seed, where)
+        notes["division"] = f"{learned.pop()} is divided by sentence into train (85 %) and val, seed {seed}"
+    lost = [name for name in parts if name not in kept]
+    reason = f"of test {len({keys[name] for name in lost})} also stand in train or dev, whose {len(lost)} examples"
+    notes["shared sentences"] = f"{reason} are left out; of val {_common(split, keys)} also stand in train"
+    return split, notes
+
+
+def _common(split: Mapping[str, str], keys: Mapping[str, str]) -> int:
+    """Returns how many sentences train and val share."""
+    return len(set.intersection(*({keys[name] for name, s in split.items() if s == which} for which in SPLITS[:2])))
+
+
+def _train_and_val(keys: Mapping[str, str], seed: int, where: Path) -> dict[str, str]:
+    """Returns train or val for each example, by its sentence."""
+    if len(set(keys.values())) < 3:
+        raise DataError(where, "has fewer than 3 sentences to train and validate on", "add more")
+    table = pd.DataFrame(keys.items(), columns=["name", "patient"])
+    return {name: "val" if split == "val" else "train" for name, split in split_by_patient(table, seed).items()}
 
 
 def split_by_sentence(sentences: Mapping[str, str], seed: int, where: Path) -> dict[str, str]:

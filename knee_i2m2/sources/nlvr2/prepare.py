@@ -61,7 +61,9 @@ class PrepareNLVR2:
         layout: files: NLVR2's own folder; arrow: the files of ViLT, METER and FIBER; nlvr: version 1, one picture.
         side: Rows and columns of a picture in pixels, resized without a crop.
         splits: Which are prepared: train val test.
-        seed: Of NLVR's split by sentence; NLVR2's splits are its authors'.
+        split: Of NLVR: by sentence (the default), or official, whose test and hidden files stay the test; NLVR2's
+            splits are its authors'.
+        seed: Of a split by sentence.
         jobs: Processes; they do not change a byte.
         quarantine_limit: The largest share of the examples that may lack a picture, and of the pictures that may look
             like placeholders.
@@ -71,12 +73,13 @@ class PrepareNLVR2:
     layout: Layout = "files"
     side: int = 384
     splits: list[str] = field(default_factory=lambda: list(SPLITS))
+    split: Literal["sentence", "official"] | None = None
     seed: int = 0
     jobs: int = 1
     quarantine_limit: float = 0.01
 
 
-SETTINGS = ("layout", "side", "splits", "seed")
+SETTINGS = ("layout", "side", "splits", "split", "seed")
 """The options that the content depends on."""
 
 
@@ -136,7 +139,7 @@ def read_examples(source: Path, config: PrepareNLVR2) -> Examples:
     """
     _check(config)
     if config.layout == "nlvr":
-        return read_nlvr(source, config.seed, config.out)
+        return read_nlvr(source, config.seed, config.out, config.split == "official")
     return (read_files if config.layout == "files" else read_arrow)(source, config.splits, config.out)
 
 
@@ -166,6 +169,8 @@ def _check(config: PrepareNLVR2) -> None:
             raise ConfigError(f"--splits {split}: there is no such split; {suggestion(split, SPLITS)}")
     if not config.splits or len(set(config.splits)) < len(config.splits):
         raise ConfigError(f"--splits {' '.join(config.splits)}: name each split once, and at least one")
+    if config.layout != "nlvr" and config.split == "sentence":
+        raise ConfigError("--split sentence goes with --layout nlvr: NLVR2's splits are its authors'; leave it out")
     if config.layout == "nlvr" and set(config.splits) != set(SPLITS):
         raise ConfigError("--splits does not go with --layout nlvr: its sentences are divided into all three")
 

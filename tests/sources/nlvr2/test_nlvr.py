@@ -157,3 +157,99 @@ def test_a_broken_zip_is_a_sentence_and_a_missing_entry_is_listed(real: Path, tm
     (tmp_path / "in/images_perm0.zip").write_bytes(b"no zip")
     with pytest.raises(DataError, match="is no readable zip"):
         prepare_nlvr2(tmp_path / "in", replace(NLVR, out=tmp_path / "other"))
+
+
+OFFICIAL = replace(NLVR, split="official")
+
+
+def test_the_authors_test_stays_the_test_and_what_train_shares_with_it_is_left_out(real: Path, tmp_path: Path) -> None:
+    data = prepare_nlvr2(real, replace(OFFICIAL, out=tmp_path / "out", side=8))
+    index, told = pd.read_parquet(tmp_path / "out/index.parquet"), lines(real)
+    tested = index[index["split"] == "test"]
+    assert list(tested["sample"]) == [name for name in told if name.startswith("test-")]
+    keys = {name: sentence_key(line["sentence"]) for name, line in told.items()}
+    of_test = {keys[name] for name in tested["sample"]}
+    shared = [name for name in told if name.startswith("dev-") and keys[name] in of_test]
+    assert set(index["sample"]) == set(told) - set(shared) and len({keys[name] for name in shared}) == 23
+    splits = [set(rows) for _, rows in index.groupby("split")["cluster"]]
+    assert len(splits) == 3 and all(not one & other for one, other in combinations(splits, 2))
+    rows = pd.read_csv(tmp_path / "out/left_out.csv").query("why == 'sentence of test'")
+    assert sorted(rows["picture"]) == sorted(shared) and data["passed_over"]["sentence of test"] == len(shared)
+    assert data["shared sentences"].startswith(f"of test 23 also stand in train or dev, whose {len(shared)} examples")
+
+
+def text(identifier: str, sentence: str) -> str:
+    return json.dumps({"identifier": identifier, "sentence": sentence, "label": "true"}) + "\n"
+
+
+WHOLE = [text(f"{n}-0", f"Sentence {n}") for n in range(6)]
+PARTS: dict[str, tuple[dict[str, list[str]], dict[str, str]]] = {
+    "all four": (
+        {"train.json": WHOLE[:2], "dev.json": WHOLE[2:3], "test.json": WHOLE[3:4], "hidden.json": WHOLE[4:]},
+        {"train-0-0": "train", "train-1-0": "train", "dev-2-0": "val", "test-3-0": "test"}
+        | {"hidden-4-0": "test", "hidden-5-0": "test"},
+    ),
+    "folders of parts": (
+        {"train/train.json": WHOLE[:2], "dev/dev.json": WHOLE[2:3], "hidden/hidden_final.json": WHOLE[3:4]},
+        {"train-0-0": "train", "train-1-0": "train", "dev-2-0": "val", "hidden-3-0": "test"},
+    ),
+    "two that were hidden": (
+        {"train.json": WHOLE[:1], "dev.json": WHOLE[1:2], "hidden2.json": WHOLE[:4], "hidden_final.json": WHOLE[4:5]},
+        {"train-0-0": "train", "dev-1-0": "val", "hidden-4-0": "test"},
+    ),
+    "shared with train": (
+        {"train.json": WHOLE[:3], "dev.json": WHOLE[3:4], "test.json": [text("9-0", " sentence 1 ."), WHOLE[5]]},
+        {"train-0-0": "train", "train-2-0": "train", "dev-3-0": "val", "test-9-0": "test", "test-5-0": "test"},
+    ),
+    "shared with dev": (
+        {"train.json": WHOLE[:3], "dev.json": WHOLE[3:5], "hidden.json": [text("9-0", "SENTENCE 4")]},
+        {f"train-{n}-0": "train" for n in range(3)} | {"dev-3-0": "val", "hidden-9-0": "test"},
+    ),
+    "in upper case": (
+        {"TRAIN.JSON": WHOLE[:2], "Dev.json": WHOLE[2:3], "Test.JSON": WHOLE[3:4]},
+        {"train-0-0": "train", "train-1-0": "train", "dev-2-0": "val", "test-3-0": "test"},
+    ),
+}
+
+
+@pytest.mark.parametrize(("files", "wanted"), PARTS.values(), ids=PARTS.keys())
+def test_the_authors_parts_are_kept_and_no_sentence_of_test_is_learned(
+    tmp_path: Path, files: dict[str, list[str]], wanted: dict[str, str]
+) -> None:
+    for name, content in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("".join(content))
+    found = read_examples(tmp_path, OFFICIAL)
+    assert (
+        found.index.set_index("sample")["split"].to_dict() == wanted == {name: wanted[name] for name in found.pictures}
+    )
+    left = [row.file for row in found.unused if row.why == "sentence of test"]
+    every = sum(map(len, files.values())) - (len(files["hidden2.json"]) if "hidden2.json" in files else 0)
+    assert len(wanted) + len(left) == every and "shared sentences" in found.notes
+
+
+@pytest.mark.parametrize("part", ["train", "dev"])
+def test_a_part_that_is_alone_beside_the_test_is_divided_by_sentence(tmp_path: Path, part: str) -> None:
+    (tmp_path / f"{part}.json").write_text(
+        "".join(text(f"{n}-{m}", f"Sentence {n}") for n in range(40) for m in (0, 1))
+    )
+    (tmp_path / "test.json").write_text(text("99-0", "Sentence 99"))
+    found = read_examples(tmp_path, OFFICIAL)
+    table = found.index.groupby("split")["cluster"].nunique()
+    assert table.to_dict() == {"train": 34, "val": 6, "test": 1} and "is divided by sentence" in found.notes["division"]
+    assert found.index.groupby("cluster")["split"].nunique().max() == 1
+
+
+@pytest.mark.parametrize(
+    ("names", "sentence"),
+    [
+        (["train", "dev"], "has no test.json or hidden.json, which --split official needs; add it, or use --split"),
+        (["test"], "has no train.json or dev.json with other sentences than test"),
+        (["test", "hidden"], "has no train.json or dev.json with other sentences than test"),
+    ],
+)
+def test_without_a_test_or_anything_to_learn_there_is_no_official_split(tmp_path, names, sentence) -> None:
+    for name in names:
+        (tmp_path / f"{name}.json").write_text("".join(WHOLE))
+    with pytest.raises(DataError, match=sentence):
+        read_examples(tmp_path, OFFICIAL)
