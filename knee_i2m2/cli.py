@@ -46,7 +46,7 @@ VERBS: dict[str, tuple[str, str | dict[str, str]]] = {
         "Compare two or more runs on the same test samples: paired differences, on one page.",
         "recipes.compare:compare",
     ),
-    "predict": ("Predict volumes with a trained rival, log p averaged over its seeds.", "recipes.knee_predict:predict"),
+    "predict": ("Predict new data with a trained rival, log p averaged over its seeds.", "recipes.predict:predict"),
     "bench": (
         "Time data, a training step or statistics against their peers and the machine's limits.",
         {"data": "recipes.bench:data", "step": "recipes.bench:step", "statistics": "recipes.bench:statistics"},
@@ -192,13 +192,17 @@ def _text(name: str, result: dict[str, Any]) -> str:
         from knee_i2m2.report.console import bench_table
 
         return bench_table(result["rows"]) + "\n" + _text("", result)
-    if "auroc" in result:
+    if metric := next((metric for metric in ("auroc", "accuracy") if metric in result), None):
         from knee_i2m2.report.elements.words import interval, number
 
-        whose = {origin: _ORIGINS[origin].format(n) for origin, n in result["patients"].items()}
-        rows = [(origin, target, a) for origin, areas in result["auroc"].items() for target, a in areas.items()]
-        areas = [f"{whose[origin]}: AUROC of {target} {number(a[0])} {interval(*a[1:])}" for origin, target, a in rows]
-        return "\n".join([_text("", {k: v for k, v in result.items() if k != "auroc"}), *areas])
+        noun = "patients" if metric == "auroc" else "clusters"
+        whose = {o: _ORIGINS[o].format(n).replace("patients", noun) for o, n in result[noun].items()}
+        rows = [(origin, target, a) for origin, areas in result[metric].items() for target, a in areas.items()]
+        title = {"auroc": "AUROC", "accuracy": "accuracy"}[metric]
+        areas = [
+            f"{whose[origin]}: {title} of {target} {number(a[0])} {interval(*a[1:])}" for origin, target, a in rows
+        ]
+        return "\n".join([_text("", {k: v for k, v in result.items() if k != metric}), *areas])
     if name in ("evaluate", "demo"):
         import pandas as pd
 

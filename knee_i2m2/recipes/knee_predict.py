@@ -38,21 +38,30 @@ from knee_i2m2.modalities.undersampling import MaskKind
 from knee_i2m2.recipes.knee import RIVALS, Knee, fresh_experts
 from knee_i2m2.recipes.progress import progress
 from knee_i2m2.recipes.training import check_names
+from knee_i2m2.recipes.training import restored as trained_method
 from knee_i2m2.sources.fastmri.annotations import Annotations, read_annotations
 from knee_i2m2.sources.fastmri.archive import OnError, Quarantine, write_left_out
 from knee_i2m2.sources.fastmri.folder import passed_over
 from knee_i2m2.sources.fastmri.modalities import MODALITIES, Transform, volume_modalities
 from knee_i2m2.sources.fastmri.prepare import SETTINGS, volume_index
 from knee_i2m2.sources.fastmri.volumes import Volume, find_volumes, volume_or_error
-from knee_i2m2.training import checkpoint
 from knee_i2m2.training.fit import Answers
 from knee_i2m2.training.fit import predict as answers_to
 from knee_i2m2.training.folder import RunFolder, read_config
-from knee_i2m2.training.rivals import learning
 from knee_i2m2.training.runner import launch
 from knee_i2m2.types import Batch, Rival
 
-__all__ = ["PredictOptions", "as_in_training", "averaged", "finished_seeds", "predict", "restored", "trained_as"]
+__all__ = [
+    "PredictOptions",
+    "as_in_training",
+    "averaged",
+    "finished_seeds",
+    "predict",
+    "refuse_silence",
+    "refuse_written",
+    "restored",
+    "trained_as",
+]
 
 UNKNOWN = "unknown"
 """Patients of whom it cannot be said whether the run has seen them."""
@@ -60,22 +69,24 @@ UNKNOWN = "unknown"
 
 @dataclass
 class PredictOptions:
-    """Predicts volumes with a trained rival, log p averaged over its seeds.
+    """Predicts new data with a trained rival, log p averaged over its seeds.
 
     Attributes:
         out: Folder for predictions.parquet and predictions.csv; it holds none yet.
         rival: Which rival answers.
         seed: Seeds whose best checkpoints are averaged; all by default.
         modalities: Modalities to use, such as magnitude; experts that need another one stay silent.
-        split: Only the volumes of this split of the data that the run was trained on.
+        split: Only the volumes of this split of the data that the run was trained on; of pairs, of the new data.
         acceleration: Keep one column of k-space in so many; by default as the run was trained, 1 keeps all.
         mask: Which columns are kept: fastMRI's random (the default), equispaced or equispaced_fraction mask.
         center_fraction: Share of the columns, in the centre, that are all kept; .32 / acceleration by default.
         annotations: fastMRI+'s knee.csv (github.com/microsoft/fastmri-plus), for the truth and for AUROC.
         file_list: Reviewed volumes; beside the CSV by default.
         device: auto, cpu, cuda or one card such as cuda:0.
-        on_error: At a volume that cannot be used, stop, or quarantine it: go on without it and list it.
-        quarantine_limit: The largest share of the volumes that may be quarantined.
+        on_error: At a volume that cannot be used, stop, or quarantine it: go on without it and list it. Pairs of
+            pictures that cannot be used are always listed, up to the limit.
+        quarantine_limit: The largest share of the volumes, or of the examples, that may be left out.
+        layout: Of new pictures and sentences: files, arrow or nlvr; by default as the run's own data were.
     """
 
     out: Path
@@ -91,6 +102,7 @@ class PredictOptions:
     device: str = "auto"
     on_error: OnError = "stop"
     quarantine_limit: float = 0.01
+    layout: Literal["files", "arrow", "nlvr"] | None = None
 
 
 def predict(run: Path, inputs: list[Path], /, config: PredictOptions) -> dict[str, Any]:
@@ -176,14 +188,21 @@ def _methods(run: Path, config: PredictOptions) -> tuple[list[Method], torch.dev
     trained = trained_as(run)
     check_names([config.rival], RIVALS, "rival")
     check_names(config.modalities or [], {"magnitude": 0, "phase": 0, "position": 0}, "modalities")
-    written = [config.out / name for name in ("predictions.parquet", "predictions.csv", "left_out.csv")]
-    if any(path.exists() for path in written) or (config.out.exists() and not config.out.is_dir()):
-        raise ConfigError(f"{config.out} holds predictions already or is a file; choose another --out")
+    if config.layout is not None:
+        raise ConfigError(f"--layout goes with a run of nlvr2, and {run} is one of knee; leave it out")
+    refuse_written(config.out)
     device, data = launch(config.device).device, read_data(run)
     seeds = config.seed or finished_seeds(run, config.rival)
     methods = [restored(run, trained, config.rival, seed, data, device) for seed in seeds]
-    _refuse_silence(methods[0], config.modalities, config.rival)
+    refuse_silence(methods[0], config.modalities, config.rival)
     return methods, device
+
+
+def refuse_written(out: Path) -> None:
+    """Raises ConfigError where a folder holds predictions, or is none."""
+    written = [out / name for name in ("predictions.parquet", "predictions.csv", "left_out.csv")]
+    if any(path.exists() for path in written) or (out.exists() and not out.is_dir()):
+        raise ConfigError(f"{out} holds predictions already or is a file; choose another --out")
 
 
 def trained_as(run: Path) -> Knee:
@@ -218,12 +237,11 @@ def restored(run: Path, config: Knee, rival: str, seed: int, data: dict, device:
     """Returns a trained method, ready to answer."""
     answers, matrix = (len(data["targets"]), data["classes"]), tuple(data["matrix"])
     experts = fresh_experts(config, answers, matrix)(RIVALS[rival], seed)
-    method = learning(RIVALS[rival], experts, torch.ones(answers))
-    checkpoint.load_weights(run / "experts" / rival / str(seed) / "best", method)
-    return method.to(device)
+    return trained_method(run, rival, RIVALS[rival], seed, experts, answers).to(device)
 
 
-def _refuse_silence(method: Method, modalities: Sequence[str] | None, rival: str) -> None:
+def refuse_silence(method: Method, modalities: Sequence[str] | None, rival: str) -> None:
+    """Raises ConfigError where no expert of a rival can answer from the modalities."""
     if modalities is not None and not any(needs <= set(modalities) for needs in method.experts.sees.values()):
         raise ConfigError(f"no expert of {rival} can answer from {' and '.join(modalities)}; name more --modalities")
 

@@ -233,13 +233,13 @@ def write_untrained(config: NLVR2, samples: Mapping[str, TokenisedPairs], run: R
 
 def tokenised(prepared: Mapping[str, Prepared], config: NLVR2, backbone: Backbone) -> dict[str, TokenisedPairs]:
     """Returns the samples of every split as the backbone must have them."""
-    sided = torch.from_numpy(prepared["train"].index["sided"].to_numpy(dtype=bool, copy=True))
-    found = {}
+    asked = {}
     for split, samples in prepared.items():
         tokens = backbone.tokenise(sentences_of(samples), config.longest)
+        sided = torch.from_numpy(samples.index["sided"].to_numpy(dtype=bool, copy=True))
         augmented = config.augment and split == "train"
-        found[split] = TokenisedPairs(samples, tokens, backbone.colours, sided if augmented else None)
-    return found
+        asked[split] = TokenisedPairs(samples, tokens, backbone.colours, sided if augmented else None)
+    return asked
 
 
 def experts_of(config: NLVR2, backbone: Backbone, rival: Rival, seed: int) -> Shared:

@@ -92,8 +92,8 @@ def check_backbone(config: BackboneOptions) -> None:
                 raise ConfigError(f"--{name} has no use for --{option}; leave it out")
 
 
-def backbone_of(config: BackboneOptions, train: Prepared) -> Backbone:
-    """Returns the backbone that the options name, for pictures and words of the training samples.
+def backbone_of(config: BackboneOptions, train: Prepared, words: Vocabulary | None = None) -> Backbone:
+    """Returns the backbone that the options name, for pictures and words of the training samples, or those words.
 
     Raises:
         ConfigError: It is not installed, or does not fit the pictures.
@@ -108,7 +108,7 @@ def backbone_of(config: BackboneOptions, train: Prepared) -> Backbone:
         return _from_folder(config.flava, partial(flava_experts, config.flava, **whole), _CLIP)
     if config.sentences:
         return _late(config, train.matrix[0], pictures)
-    return _fiber(config, train, pictures)
+    return _fiber(config, train, pictures, words)
 
 
 def _check_longest(config: BackboneOptions) -> None:
@@ -139,10 +139,10 @@ def _late(config: BackboneOptions, side: int, pictures: int) -> Backbone:
     return Backbone(local_tokeniser(folder, padding), IMAGENET, experts)
 
 
-def _fiber(config: BackboneOptions, train: Prepared, pictures: int) -> Backbone:
+def _fiber(config: BackboneOptions, train: Prepared, pictures: int, words: Vocabulary | None) -> Backbone:
     """Returns FIBER's backbone; without a folder of RoBERTa the words are those of the training sentences."""
-    said = train.index["sentence"].astype(str)
-    tokenise = local_tokeniser(config.roberta, PADDING) if config.roberta else vocabulary_of(said)
+    words = words or vocabulary_of(train.index["sentence"].astype(str))
+    tokenise = local_tokeniser(config.roberta, PADDING) if config.roberta else words
     size = _size_of(config, train.matrix[0], len(tokenise))
 
     def experts(names: Collection[str]) -> Shared:

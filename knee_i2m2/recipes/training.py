@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
+import torch
 from lightning_fabric import Fabric
 from torch import nn
 
@@ -16,9 +17,11 @@ from knee_i2m2.errors import ConfigError, check_seed, suggestion
 from knee_i2m2.evaluation.statistics.accuracy import accuracy
 from knee_i2m2.experts.experts import Experts
 from knee_i2m2.methods import METHODS
+from knee_i2m2.methods.method import Method
 from knee_i2m2.recipes.progress import progress
+from knee_i2m2.training import checkpoint
 from knee_i2m2.training.folder import RunFolder
-from knee_i2m2.training.rivals import separate, trained_together
+from knee_i2m2.training.rivals import learning, separate, trained_together
 from knee_i2m2.training.runner import launch, seed_all
 from knee_i2m2.training.session import Asked, Session, open_run
 from knee_i2m2.types import Rival
@@ -30,6 +33,7 @@ __all__ = [
     "checked",
     "experts_of",
     "launched",
+    "restored",
     "train_rivals",
     "validation_accuracy",
 ]
@@ -133,6 +137,25 @@ def experts_of(
         return separate(expert, rival, seed)
     seed_all(seed, "weights", "shared")
     return shared(rival.experts)
+
+
+def restored(run: Path, name: str, rival: Rival, seed: int, experts: Experts, answers: tuple[int, ...]) -> Method:
+    """Returns a trained method of a run, ready to answer.
+
+    Args:
+        run: Run folder.
+        name: The rival's name.
+        rival: What it is.
+        seed: Whose weights answer.
+        experts: Fresh ones.
+        answers: Shape of an answer: (*targets, classes).
+
+    Raises:
+        CheckpointError: There is no checkpoint, it is damaged, or it does not fit.
+    """
+    method = learning(rival, experts, torch.ones(answers))
+    checkpoint.load_weights(RunFolder(run).checkpoints(name, seed) / "best", method)
+    return method
 
 
 def validation_accuracy(logp: np.ndarray, truth: np.ndarray) -> float:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from knee_i2m2.errors import CheckpointError
@@ -93,6 +93,11 @@ class Vocabulary:
         for row, words in zip(tokens, ids, strict=True):
             row[: len(words) + 2] = torch.tensor([_START, *words, _END])
         return tokens
+
+    def strange(self, sentences: Sequence[str]) -> Bool[np.ndarray, " sentences"]:
+        """Returns whether each sentence has a word that is unknown."""
+        known = set(self.words)
+        return np.array([not known.issuperset(_split(sentence)) for sentence in sentences], dtype=bool)
 
     def lengths(self, sentences: Sequence[str]) -> Int64[np.ndarray, " sentences"]:
         """Returns how many tokens each sentence has where nothing is cut."""

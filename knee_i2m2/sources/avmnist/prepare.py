@@ -49,6 +49,7 @@ class PrepareAVMNIST:
         val: Pairs for validation.
         test: Pairs for the test.
         seed: Of everything random.
+        unlabelled: Labels and splits of `--arrays` may be missing, as of new data.
         quarantine_limit: The largest share of the sounds in `--fsdd` that may be named as no recording.
     """
 
@@ -63,13 +64,14 @@ class PrepareAVMNIST:
     val: int = 2500
     test: int = 3000
     seed: int = 0
+    unlabelled: bool = False
     quarantine_limit: float = 0.01
 
 
 SETTINGS = ("components", "snr", "train", "val", "test", "seed")
 """The options that the content depends on."""
 
-_OF_ARRAYS = ("out", "arrays", "seed", "quarantine_limit")
+_OF_ARRAYS = ("out", "arrays", "seed", "unlabelled", "quarantine_limit")
 
 
 def prepare_avmnist(config: PrepareAVMNIST, progress: Progress = silent) -> dict[str, Any]:
@@ -109,7 +111,7 @@ def prepare_avmnist(config: PrepareAVMNIST, progress: Progress = silent) -> dict
 def _prepare_arrays(config: PrepareAVMNIST, progress: Progress) -> dict[str, Any]:
     """Writes pairs that are made already."""
     _refuse_idle(config)
-    pairs = read_arrays(config.arrays, config.seed)
+    pairs = read_arrays(config.arrays, config.seed, not config.unlabelled)
     wanted = _wanted({"seed": config.seed}, pairs.sources)
     if existing := finished(config.out, wanted):
         return existing
@@ -133,7 +135,8 @@ def _write(
 ) -> dict[str, Any]:
     """Writes the prepared folder and returns its `data.json`."""
     table = pd.DataFrame(unused, columns=PassedOver._fields)
-    counts = sizes(pairs, {"samples": "sample", "series": "series", "clusters": "cluster"})
+    splits = [split for split in SPLITS if (pairs["split"] == split).any()]
+    counts = sizes(pairs, {"samples": "sample", "series": "series", "clusters": "cluster"}, splits=splits)
     data = {**data, "counts": counts, "beside": ["left_out.csv"], "passed_over": dict(Counter(table["why"]))}
     parts = ({name: part} for name in made for part in _counted(name, made[name], len(pairs), progress))
     write_prepared(out, pairs, parts, data, lambda: write_left_out(out / "left_out.csv", table))
@@ -148,6 +151,8 @@ def _refuse_idle(config: PrepareAVMNIST) -> None:
 
 
 def _check(config: PrepareAVMNIST) -> None:
+    if config.unlabelled:
+        raise ConfigError("--unlabelled goes with --arrays: pairs that are made here have labels; leave it out")
     for name in ("mnist", "fsdd", "noise"):
         if getattr(config, name) is None:
             raise ConfigError(f"--{name}: give --mnist, --fsdd and --noise, or --arrays with pairs that are made")

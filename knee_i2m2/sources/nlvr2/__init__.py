@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from knee_i2m2.sources.nlvr2.prepare import PrepareNLVR2, prepare_nlvr2, read_examples
+from knee_i2m2.sources.nlvr2.prepare import PrepareNLVR2, prepare_nlvr2, read_examples, splits_in
 
-__all__ = ["PrepareNLVR2", "prepare_nlvr2", "read_examples"]
+__all__ = ["PrepareNLVR2", "prepare_nlvr2", "read_examples", "splits_in"]

@@ -32,7 +32,7 @@ class Example:
         sample: Its name.
         cluster: What may not stand in two splits, and what intervals resample: the image set, or the sentence.
         split: `train`, `val` or `test`.
-        label: 1 if the sentence is true, else 0.
+        label: 1 if the sentence is true, 0 if not, -1 if nobody says so.
         sentence: The claim about the pictures.
         pair: Name of the pictures, which several sentences may share.
     """
@@ -104,7 +104,7 @@ class Line(NamedTuple):
     Attributes:
         identifier: The example's name.
         sentence: The claim about the pictures.
-        label: 1 if it is true, else 0.
+        label: 1 if it is true, 0 if not, -1 if nobody says so.
         directory: Folder of its pictures, where one is named.
     """
 
@@ -114,13 +114,14 @@ class Line(NamedTuple):
     directory: str | None
 
 
-def read_lines(path: Path, identifier: str, labels: Mapping[str, int]) -> list[Line]:
+def read_lines(path: Path, identifier: str, labels: Mapping[str, int], labelled: bool = True) -> list[Line]:
     """Returns the examples of a file in its order; a byte order mark and Windows' line ends do not matter.
 
     Args:
         path: The file.
         identifier: A regular expression for identifiers.
         labels: How true and false are written.
+        labelled: Whether every line must have a label; one without is -1 otherwise.
 
     Raises:
         DataError: The file cannot be read, is empty, or a line is no JSON object, lacks a key, has another label or
@@ -129,7 +130,7 @@ def read_lines(path: Path, identifier: str, labels: Mapping[str, int]) -> list[L
     seen: dict[str, int] = {}
     lines = []
     for number, text in _texts(path):
-        line = _line(path, number, text, re.compile(identifier, re.ASCII), labels)
+        line = _line(path, number, text, re.compile(identifier, re.ASCII), labels, labelled)
         if line.identifier in seen:
             _refuse(path, number, f"{line.identifier} stood in line {seen[line.identifier]} already")
         seen[line.identifier] = number
@@ -150,19 +151,23 @@ def _texts(path: Path) -> Iterator[tuple[int, str]]:
     yield from ((number, text) for number, text in enumerate(content.split("\n"), 1) if text.strip())
 
 
-def _line(path: Path, number: int, text: str, pattern: re.Pattern[str], labels: Mapping[str, int]) -> Line:
+def _line(
+    path: Path, number: int, text: str, pattern: re.Pattern[str], labels: Mapping[str, int], labelled: bool
+) -> Line:
     try:
         fields = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise DataError(path, f"line {number} is no JSON ({error})", _AGAIN) from error
     if not isinstance(fields, dict):
         _refuse(path, number, "is no JSON object, one of which each line should be")
-    identifier, sentence, label = (_text(path, number, fields, key) for key in ("identifier", "sentence", "label"))
+    identifier, sentence = (_text(path, number, fields, key) for key in ("identifier", "sentence"))
     if not pattern.fullmatch(identifier):
         _refuse(path, number, f"has the identifier {identifier!r}, which is not of the form {_form(pattern)}")
-    if label not in labels:
+    unknown = not labelled and fields.get("label") is None
+    label = None if unknown else _text(path, number, fields, "label")
+    if not unknown and label not in labels:
         _refuse(path, number, f"has the label {label!r}, not {' or '.join(labels)}")
-    return Line(identifier, sentence, labels[label], _directory(path, number, fields.get("directory")))
+    return Line(identifier, sentence, labels.get(label, -1), _directory(path, number, fields.get("directory")))
 
 
 def _text(path: Path, number: int, fields: Mapping[str, Any], key: str) -> str:

@@ -26,13 +26,14 @@ NAMES = {"train": "train", "val": "dev", "test": "test1"}
 LABELS = {"True": 1, "False": 0}
 
 
-def read_files(source: Path, splits: Sequence[str], out: Path | None = None) -> Examples:
+def read_files(source: Path, splits: Sequence[str], out: Path | None = None, labelled: bool = True) -> Examples:
     """Returns the examples of a folder in the official layout; pictures are not opened.
 
     Args:
         source: The folder.
         splits: Which of train, val (`dev`) and test (`test1`).
         out: What is written, whose files do not count where it lies in the source.
+        labelled: Whether every example must have a label.
 
     Raises:
         DataError: A JSON file is missing or damaged, or a pair of pictures has two directories.
@@ -43,7 +44,7 @@ def read_files(source: Path, splits: Sequence[str], out: Path | None = None) -> 
     files = {split: official_file(folder, NAMES[split]) for split in splits}
     rows, pictures = [], {}
     for split, path in files.items():
-        lines = read_lines(path, rf"{NAMES[split]}-\d+-\d+-\d+", LABELS)
+        lines = read_lines(path, rf"{NAMES[split]}-\d+-\d+-\d+", LABELS, labelled)
         rows += [_example(line, split) for line in lines]
         folders = [source / "images" / NAMES[split], source / NAMES[split]]
         directories = _directories(path, lines).items()

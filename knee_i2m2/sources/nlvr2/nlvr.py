@@ -35,14 +35,17 @@ _LABELS = {"true": 1, "false": 0}
 _ZIP = "images_perm0.zip"
 
 
-def read_nlvr(source: Path, seed: int, out: Path | None = None, official: bool = False) -> Examples:
+def read_nlvr(
+    source: Path, seed: int, out: Path | None = None, split: str = "sentence", labelled: bool = True
+) -> Examples:
     """Returns the examples of all parts that are there; pictures are not opened.
 
     Args:
         source: The folder.
         seed: Of the split.
         out: What is written, whose files do not count where it lies in the source.
-        official: Whether the authors' test and hidden files are the test; otherwise all are divided by sentence.
+        split: By `sentence`; `official`, whose test and hidden files are the test; or `test`, which all examples are.
+        labelled: Whether every example must have a label.
 
     Raises:
         DataError: There is no JSON file, one is damaged, or there are too few sentences.
@@ -55,19 +58,20 @@ def read_nlvr(source: Path, seed: int, out: Path | None = None, official: bool =
     if not files:
         hint = "point at NLVR's folder, or give the --layout it has"
         raise DataError(source, f"has none of {', '.join(f'{part}.json' for part in _FILES)}", hint)
-    lines = {part: read_lines(path, r"\d+-\d+", _LABELS) for part, path in files.items()}
+    lines = {part: read_lines(path, r"\d+-\d+", _LABELS, labelled) for part, path in files.items()}
     named = {f"{part}-{line.identifier}": (part, line) for part in lines for line in lines[part]}
     pictures = {name: (_picture(folder, part, line),) for name, (part, line) in named.items()}
     unused = folder.unused(files.values(), pictures)
     sentences = {name: line.sentence for name, (_, line) in named.items()}
-    if official:
-        split, notes = split_officially({name: part for name, (part, _) in named.items()}, sentences, seed, source)
-        shared = [name for name in named if name not in split]
+    notes: dict[str, str] = {}
+    if split == "official":
+        place, notes = split_officially({name: part for name, (part, _) in named.items()}, sentences, seed, source)
+        shared = [name for name in named if name not in place]
         unused += [PassedOver(name, "sentence of test", "its sentence also stands in test") for name in shared]
     else:
-        split, notes = split_by_sentence(sentences, seed, source), {}
-    rows = [_example(name, line, split[name]) for name, (_, line) in named.items() if name in split]
-    pictures = {name: pictures[name] for name in split}
+        place = dict.fromkeys(named, "test") if split == "test" else split_by_sentence(sentences, seed, source)
+    rows = [_example(name, line, place[name]) for name, (_, line) in named.items() if name in place]
+    pictures = {name: pictures[name] for name in place}
     listed = listing([picture for one in pictures.values() for picture in one])
     hashes = {path.name: sha256(path) for path in (*files.values(), *folder.zips)}
     sources = hashes if folder.zips else {**hashes, "images/": listed}

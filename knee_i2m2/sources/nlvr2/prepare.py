@@ -26,7 +26,7 @@ from typing import Any, BinaryIO, Literal, NamedTuple
 import numpy as np
 import pandas as pd
 
-from knee_i2m2.data.left_out import check_limit, refuse_many, write_left_out
+from knee_i2m2.data.left_out import check_limit, files_in, refuse_many, write_left_out
 from knee_i2m2.data.parallel import in_parallel
 from knee_i2m2.data.splits import SPLITS, sizes
 from knee_i2m2.data.writing import finish_prepared, finished, npy_header
@@ -34,12 +34,12 @@ from knee_i2m2.errors import ConfigError, DataError, check_seed, suggestion
 from knee_i2m2.files import whole, writing
 from knee_i2m2.sources.nlvr2.arrow import read_arrow
 from knee_i2m2.sources.nlvr2.examples import Examples
-from knee_i2m2.sources.nlvr2.files import read_files
+from knee_i2m2.sources.nlvr2.files import NAMES, read_files
 from knee_i2m2.sources.nlvr2.nlvr import read_nlvr
 from knee_i2m2.sources.nlvr2.pictures import Decoded, Fault, Look, Picture, missing, read_pictures
 from knee_i2m2.types import Progress, silent
 
-__all__ = ["Layout", "PrepareNLVR2", "left_out", "prepare_nlvr2", "read_examples"]
+__all__ = ["Layout", "PrepareNLVR2", "left_out", "prepare_nlvr2", "read_examples", "splits_in"]
 
 Layout = Literal["files", "arrow", "nlvr"]
 """NLVR2's own files, the arrow files of ViLT, METER and FIBER, or NLVR's own files."""
@@ -65,6 +65,7 @@ class PrepareNLVR2:
             splits are its authors'.
         seed: Of a split by sentence.
         jobs: Processes; they do not change a byte.
+        unlabelled: Examples may lack a label, as new data do; with `--splits test`, all of NLVR's are the test.
         quarantine_limit: The largest share of the examples that may lack a picture, and of the pictures that may look
             like placeholders.
     """
@@ -76,6 +77,7 @@ class PrepareNLVR2:
     split: Literal["sentence", "official"] | None = None
     seed: int = 0
     jobs: int = 1
+    unlabelled: bool = False
     quarantine_limit: float = 0.01
 
 
@@ -139,8 +141,18 @@ def read_examples(source: Path, config: PrepareNLVR2) -> Examples:
     """
     _check(config)
     if config.layout == "nlvr":
-        return read_nlvr(source, config.seed, config.out, config.split == "official")
-    return (read_files if config.layout == "files" else read_arrow)(source, config.splits, config.out)
+        split = "test" if config.splits == ["test"] else config.split or "sentence"
+        return read_nlvr(source, config.seed, config.out, split, not config.unlabelled)
+    if config.layout == "arrow":
+        return read_arrow(source, config.splits, config.out)
+    return read_files(source, config.splits, config.out, not config.unlabelled)
+
+
+def splits_in(source: Path, layout: Layout) -> list[str]:
+    """Returns the splits of new data of which there are files; `test` where there are none, or of NLVR."""
+    files = {path.name.lower() for path in files_in(source)} if source.is_dir() else set()
+    named = {"files": "{}.json", "arrow": "nlvr2_{}.arrow", "nlvr": ""}[layout]
+    return [split for split, name in NAMES.items() if named.format(name) in files] or ["test"]
 
 
 def left_out(index: pd.DataFrame, faults: Mapping[str, Fault], source: Path) -> pd.DataFrame:
@@ -171,7 +183,8 @@ def _check(config: PrepareNLVR2) -> None:
         raise ConfigError(f"--splits {' '.join(config.splits)}: name each split once, and at least one")
     if config.layout != "nlvr" and config.split == "sentence":
         raise ConfigError("--split sentence goes with --layout nlvr: NLVR2's splits are its authors'; leave it out")
-    if config.layout == "nlvr" and set(config.splits) != set(SPLITS):
+    new = config.unlabelled and config.splits == ["test"]
+    if config.layout == "nlvr" and set(config.splits) != set(SPLITS) and not new:
         raise ConfigError("--splits does not go with --layout nlvr: its sentences are divided into all three")
 
 
@@ -267,7 +280,8 @@ def _check_left_out(
         lost = int((table["split"] == split).sum())
         if lost and lost == (index["split"] == split).sum():
             reason = f"none of the {lost} examples of {split} has its pictures (the first, {first})"
-            raise DataError(source, reason, "put them where they belong, or leave the split out with --splits")
+            hint = "" if config.layout == "nlvr" else ", or leave the split out with --splits"
+            raise DataError(source, reason, f"put them where they belong{hint}")
     fault = "examples lack a picture that can be used"
     refuse_many(source, len(table), len(index), fault, config.quarantine_limit, first)
     return table
