@@ -17,6 +17,7 @@ import pandas as pd
 
 from knee_i2m2.errors import ConfigError, DataError, check_seed
 from knee_i2m2.files import whole
+from knee_i2m2.identity import canonical_id, canonical_name
 from knee_i2m2.types import SPLITS
 
 __all__ = [
@@ -197,10 +198,11 @@ def refuse_one_sided(
             raise DataError(where, reason, hint)
 
 
-def unknown_patient(volume: str | Path) -> DataError:
-    """Returns the error of a volume that cannot be split by patient."""
-    hint = "add the attribute, or use --split volume, which may put one patient into train and test"
-    return DataError(volume, "has no attribute patient_id, so its patient is unknown", hint)
+def unknown_patient(volume: str | Path, patient_id: str | None = None) -> DataError:
+    """Returns the error of a volume of which nobody knows whether its patient is in another split, too."""
+    what = f"has {patient_id!r} as patient_id, which names nobody" if patient_id else "has no attribute patient_id"
+    hint = "add the id, or give --unknown-patients separate, which takes the volume for one of a patient of its own"
+    return DataError(volume, f"{what}, so its patient is unknown", hint)
 
 
 def write_split(
@@ -234,7 +236,7 @@ def read_split(path: Path) -> pd.DataFrame:
     for problem in _problems(table):
         raise DataError(path, problem, _AGAIN)
     table = table[_COLUMNS].astype(object)
-    return table.assign(patient=table["patient"].where(table["patient"] != "", None))
+    return table.assign(patient=[canonical_id(patient) for patient in table["patient"]]).astype(object)
 
 
 SplitKind = Literal["patient", "official", "volume"]
@@ -251,7 +253,7 @@ def _problems(table: pd.DataFrame) -> Iterator[str]:
         return
     if table.empty:
         yield "holds no volume"
-    for name in table.loc[table["volume"].duplicated(), "volume"]:
+    for name in table.loc[table["volume"].map(canonical_name).duplicated(), "volume"]:
         yield f"names {name} twice"
     for name, place in table.loc[~table["split"].isin(SPLITS), ["volume", "split"]].itertuples(index=False):
         yield f"puts {name} into {place!r}, which is none of train, val and test"

@@ -106,7 +106,7 @@ def test_fastmris_val_is_the_official_test_and_its_test_is_left_out() -> None:
 def test_an_unknown_patient_is_refused_and_never_guessed(split) -> None:
     volumes = _official()
     volumes.loc[4, "patient"] = None
-    with pytest.raises(DataError, match=r"train0002_0: has no attribute patient_id.*--split volume"):
+    with pytest.raises(DataError, match=r"train0002_0: has no attribute patient_id.*--unknown-patients separate"):
         split(volumes)
     assert len(split_by_volume(volumes)) == len(volumes)
 

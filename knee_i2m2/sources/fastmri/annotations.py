@@ -21,6 +21,7 @@ import pandas as pd
 from jaxtyping import Int64
 
 from knee_i2m2.errors import DataError
+from knee_i2m2.identity import canonical_id, canonical_name, canonical_text
 
 __all__ = [
     "TARGETS",
@@ -67,7 +68,8 @@ VOCABULARY = (
 
 _COLUMNS = ["file", "slice", "study_level", "x", "y", "width", "height", "label"]
 _BOX = ["x", "y", "width", "height"]
-_NO_FILE = "Knee data"
+_NAME = "give the volume's name"
+_NO_FILE = "knee data"
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,8 +80,8 @@ class Annotations:
         path: The CSV file.
         rows: One finding a row: its columns, typed, and `target`; the index is the line in the file. Exact duplicates
             and artifact rows are gone.
-        annotated: Names of the volumes with a row of any kind.
-        reviewed: Names in the file list; None where there is no list.
+        annotated: Names of the volumes with a row of any kind, in their one spelling.
+        reviewed: Names in the file list, in their one spelling; None where there is no list.
         quirks: How often each oddity occurs: `duplicates`, `artifact_rows`, `flat_boxes` (height 0), `negative_y`.
         file_list: The file list; None where there is none.
     """
@@ -93,11 +95,28 @@ class Annotations:
 
     def knows(self, name: str) -> bool:
         """Returns whether the volume was reviewed; if not, its labels are unknown."""
-        return name in self.annotated or name in (self.reviewed or ())
+        known = canonical_name(name)
+        return known in self.annotated or (known in (self.reviewed or ()) and known not in self.doubtful)
 
     def of(self, name: str) -> pd.DataFrame:
         """Returns the findings of one volume."""
-        return self.rows.iloc[self._positions.get(name, [])]
+        return self.rows.iloc[self._positions.get(canonical_name(name), [])]
+
+    @cached_property
+    def unlisted(self) -> list[str]:
+        """Annotated names that the file list lacks: whosever findings they are, that volume looks negative."""
+        return [] if self.reviewed is None else sorted(self.annotated - self.reviewed)
+
+    @cached_property
+    def doubtful(self) -> dict[str, str]:
+        """Listed volumes without a row, whose findings may be those of an unlisted name -> that name."""
+        bare = sorted((self.reviewed or frozenset()) - self.annotated)
+        return {near: name for name in self.unlisted for near in get_close_matches(name, bare, n=1)}
+
+    def why_unknown(self, name: str) -> str:
+        """Returns why the labels of a volume are unknown."""
+        theirs = self.doubtful.get(canonical_name(name))
+        return f"its findings may be those of {theirs}, which the file list lacks" if theirs else "nobody reviewed it"
 
     @cached_property
     def _positions(self) -> dict[str, np.ndarray]:
@@ -133,7 +152,8 @@ def read_annotations(csv: Path, file_list: Path | None = None) -> Annotations:
     table = _table(csv)
     for line, reason, hint in _problems(table):
         raise DataError(csv, f"line {line} {reason}", hint)
-    typed = table.astype({"slice": int}).assign(**{c: pd.to_numeric(table[c]) for c in _BOX})
+    names = table["file"].map(canonical_name)
+    typed = table.astype({"slice": int}).assign(file=names, **{c: pd.to_numeric(table[c]) for c in _BOX})
     single = typed.drop_duplicates()
     rows = single[single["label"] != "artifact"]
     quirks = {
@@ -143,7 +163,7 @@ def read_annotations(csv: Path, file_list: Path | None = None) -> Annotations:
         "negative_y": int((rows["y"] < 0).sum()),
     }
     rows = rows.assign(target=rows["label"].map(target_of))
-    return Annotations(csv, rows, frozenset(table["file"]), _names(listed) if listed else None, quirks, listed)
+    return Annotations(csv, rows, frozenset(names), _names(listed) if listed else None, quirks, listed)
 
 
 def slice_labels(
@@ -153,7 +173,7 @@ def slice_labels(
 
     Args:
         annotations: The findings.
-        volume_name: The volume's file name without `.h5`.
+        volume_name: The volume's file name, with or without `.h5`.
         slices: How many slices the volume has.
         abnormal: `reference`: a finding of none of the other targets; `any`: any finding. Artifacts count in neither.
 
@@ -223,7 +243,8 @@ def _problems(table: pd.DataFrame) -> Iterator[tuple[int, str, str]]:
     numbers = table[_BOX].apply(pd.to_numeric, errors="coerce")
     boxes, negative = np.isfinite(numbers).all(axis=1), (numbers[["width", "height"]] < 0).any(axis=1)
     checks = [
-        ("file", table["file"].str.strip() == "", "leaves the file empty", "give the volume's name"),
+        ("file", table["file"].map(canonical_name).map(canonical_id).isna(), "leaves the file empty", _NAME),
+        ("file", _elsewhere(table["file"]), "names {!r}, while other lines name it in another folder", _NAME),
         ("label", ~table["label"].isin(VOCABULARY), "has the unknown label {!r}", ""),
         ("slice", ~table["slice"].str.fullmatch(r"\d{1,6}"), "has {!r} as slice", "slices are counted from 0"),
         ("study_level", ~table["study_level"].isin(["Yes", "No"]), "has {!r} as study_level", "write Yes or No"),
@@ -236,6 +257,12 @@ def _problems(table: pd.DataFrame) -> Iterator[tuple[int, str, str]]:
             yield line, reason.format(value), hint or f"did you mean {_nearest(value)!r}?"
 
 
+def _elsewhere(files: pd.Series) -> pd.Series:
+    """Returns where a name is given in another folder than before: it may be another volume's."""
+    folders = files.map(lambda file: canonical_text(file).replace("\\", "/").rpartition("/")[0] or None)
+    return folders.notna() & (folders.groupby(files.map(canonical_name)).transform("first") != folders)
+
+
 def _nearest(label: str) -> str:
     return get_close_matches(label, VOCABULARY, n=1, cutoff=0)[0]
 
@@ -246,7 +273,9 @@ def _names(path: Path) -> frozenset[str]:
     for number, line in enumerate(lines, start=1):
         if "," in line:
             raise DataError(path, f"line {number} is no file name", "give a list of one name a line, or no list")
-    names = frozenset(lines) - {"", _NO_FILE}
+    for name in (name for name, twice in zip(lines, _elsewhere(pd.Series(lines, dtype=object)), strict=True) if twice):
+        raise DataError(path, f"lists {name}, and the same name in another folder", "give each volume its own name")
+    names = frozenset(map(canonical_name, lines)) - {"", _NO_FILE}
     if not names:
         raise DataError(path, "lists no volume", "give a list of one name a line, or no list")
     return names

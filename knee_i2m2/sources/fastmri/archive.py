@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -12,10 +12,11 @@ import pandas as pd
 
 from knee_i2m2.data.parallel import counted, in_parallel
 from knee_i2m2.data.prepared import read_data
-from knee_i2m2.data.splits import SPLITS, SPLITTERS, SplitKind, unknown_patient
+from knee_i2m2.data.splits import SPLITS, SPLITTERS, SplitKind
 from knee_i2m2.errors import ConfigError, DataError
 from knee_i2m2.files import sha256, whole
-from knee_i2m2.sources.fastmri.annotations import Annotations
+from knee_i2m2.identity import Identities, identities, own_cluster, subgroup_spellings
+from knee_i2m2.sources.fastmri.matching import Matching
 from knee_i2m2.sources.fastmri.modalities import read_volumes
 from knee_i2m2.sources.fastmri.volumes import Volume, volume_or_error, volume_table
 from knee_i2m2.types import Progress
@@ -24,9 +25,12 @@ __all__ = [
     "Archive",
     "OnError",
     "Quarantine",
+    "UnknownPatients",
     "killed",
     "known_before",
     "known_hashes",
+    "recognised",
+    "split_units",
     "survey",
     "without_quarantined",
     "write_left_out",
@@ -34,6 +38,9 @@ __all__ = [
 
 OnError = Literal["stop", "quarantine"]
 """At a volume that cannot be used: raise its error, or go on without it and list it."""
+
+UnknownPatients = Literal["refuse", "separate"]
+"""At volumes whose patient is unknown: raise an error that lists them, or take each for a patient of its own."""
 
 
 @dataclass
@@ -85,11 +92,13 @@ class Archive:
         volumes: Those that can be prepared, in the order of their paths.
         split: Name -> split, of these and of some that are left out: a volume that is left out moves no other one.
         left_out: Name, why in a word, and the reason, of those that are not.
+        notes: What was joined, may have to be, or does not match, in sentences.
     """
 
     volumes: list[Volume]
     split: Mapping[str, str]
     left_out: list[tuple[str, str, str]]
+    notes: Sequence[str] = ()
 
     def without(self, rows: list[tuple[str, str, str]]) -> Archive:
         """Returns the archive with some more volumes left out."""
@@ -110,8 +119,9 @@ class Archive:
 
 def survey(
     paths: list[Path],
-    annotations: Annotations,
+    matching: Matching,
     quarantine: Quarantine,
+    unknown_patients: UnknownPatients,
     split: SplitKind,
     seed: int,
     columns: int | None,
@@ -122,8 +132,9 @@ def survey(
 
     Args:
         paths: The files; headers of those that were not reviewed are not read.
-        annotations: Which volumes were reviewed.
+        matching: Which volumes were reviewed.
         quarantine: Takes those that cannot be used.
+        unknown_patients: What to do with volumes whose patient is unknown.
         split: The division; what is in none of its parts is left out.
         seed: Of the division.
         columns: Wider volumes are left out; None keeps all.
@@ -134,16 +145,19 @@ def survey(
         ConfigError: `columns` is less than the image has.
         DataError: No volume is left, a volume cannot be used, or the division cannot be made.
     """
+    annotations = matching.annotations
     reviewed = [path for path in paths if annotations.knows(path.stem)]
     if not reviewed:
         raise DataError(quarantine.folder, "no volume here is in the annotations or their file list", "check them")
-    left_out = [(p.stem, "unlabelled", "nobody reviewed it") for p in paths if not annotations.knows(p.stem)]
-    volumes = _read_headers(reviewed, quarantine, jobs, progress)
-    if split != "volume":
-        volumes = _of_patients(volumes, quarantine)
+    left_out = [(p.stem, "unlabelled", annotations.why_unknown(p.stem)) for p in paths if p not in set(reviewed)]
+    volumes, patients = recognised(_read_headers(reviewed, quarantine, jobs, progress))
+    if unknown_patients == "refuse":
+        volumes = _of_patients(volumes, patients, quarantine)
     if not volumes:
         raise DataError(quarantine.folder, "none of its volumes can be used", "mend them, or give another folder")
-    archive = Archive(volumes, SPLITTERS[split](volume_table(volumes), seed=seed), left_out).without(quarantine.rows())
+    places = SPLITTERS[split](split_units(volumes), seed=seed)
+    notes = [*matching.sentences, *patients.sentences()]
+    archive = Archive(volumes, places, left_out, notes).without(quarantine.rows())
     outside = [v.name for v in volumes if v.name not in archive.split]
     archive = archive.without([(name, "in no split", f"belongs to no part of --split {split}") for name in outside])
     archive = _alike(archive, quarantine)
@@ -163,11 +177,29 @@ def _read_headers(paths: list[Path], quarantine: Quarantine, jobs: int, progress
     return volumes
 
 
-def _of_patients(volumes: list[Volume], quarantine: Quarantine) -> list[Volume]:
-    """Returns the volumes whose patient is known, without whom they cannot be split."""
+def recognised(volumes: Sequence[Volume]) -> tuple[list[Volume], Identities]:
+    """Returns the volumes with patients and sequences as all of them together show, and whose they are."""
+    patients = identities({volume.name: volume.patient_id for volume in volumes})
+    sequences = subgroup_spellings(volume.sequence for volume in volumes)
+    known = [replace(v, patient=patients.of[v.name], sequence=sequences[v.sequence]) for v in volumes]
+    return known, patients
+
+
+def split_units(volumes: Sequence[Volume]) -> pd.DataFrame:
+    """Returns the table of volumes where each that is of an unknown patient is of one of its own."""
+    table = volume_table(volumes)
+    return table.assign(patient=table["patient"].where(table["patient"].notna(), table["name"].map(own_cluster)))
+
+
+def _of_patients(volumes: list[Volume], patients: Identities, quarantine: Quarantine) -> list[Volume]:
+    """Returns the volumes whose patient is known; of others nobody knows whether they are in two splits."""
+    if patients.unknown and quarantine.on_error == "stop":
+        reason = f"{len(patients.unknown)} of {len(volumes)} volumes have no known patient_id: {patients.reasons}"
+        hint = "--unknown-patients separate takes each of them for a patient of its own"
+        raise DataError(quarantine.folder, reason, f"write the ids of their patients into the files; {hint}")
     for volume in volumes:
         if volume.patient is None:
-            quarantine.add(volume.name, unknown_patient(volume.path))
+            quarantine.add(volume.name, unknown_patient(volume.path, volume.patient_id))
     return [volume for volume in volumes if volume.patient is not None]
 
 

@@ -18,6 +18,7 @@ import pandas as pd
 from jaxtyping import Complex64, Float32
 
 from knee_i2m2.errors import DataError
+from knee_i2m2.identity import canonical_id, canonical_name, subgroup_spellings
 from knee_i2m2.sources.fastmri.folder import part, passed_over, places
 from knee_i2m2.sources.fastmri.hdf5 import AGAIN, EXPORT, File, opened, os_errors, stamp
 from knee_i2m2.sources.fastmri.hdf5_array import Array, find_array
@@ -43,8 +44,9 @@ class Volume:
     Attributes:
         path: The file.
         name: Its name without `.h5`; annotations and splits know it by this name.
-        patient: The attribute `patient_id`; None where the file has none, it is never guessed.
-        sequence: The attribute `acquisition`, such as `CORPD_FBK`; `unknown` where the file has none.
+        patient_id: The attribute as it was written; None where the file has none.
+        patient: Its one spelling; None where it is missing or a placeholder, it is never guessed.
+        sequence: The attribute `acquisition`, such as `CORPD_FBK`; `unknown` where it is missing or a placeholder.
         field_strength: In tesla, from the header; None where the header has none.
         slices: Number of slices.
         rows: k-space samples along the readout.
@@ -59,6 +61,7 @@ class Volume:
 
     path: Path
     name: str
+    patient_id: str | None
     patient: str | None
     sequence: str
     field_strength: float | None
@@ -97,6 +100,12 @@ def find_volumes(folder: Path) -> list[Path]:
     name, times = Counter(path.name for path in paths).most_common(1)[0]
     if times > 1:
         raise DataError(folder, f"holds {name} in {times} of its subfolders", "keep one of them")
+    by_name: dict[str, Path] = {}
+    for path in paths:
+        if (other := by_name.setdefault(canonical_name(path.name), path)) != path:
+            raise DataError(
+                folder, f"holds {other.name} and {path.name}, which annotations cannot tell apart", "rename one"
+            )
     return paths
 
 
@@ -110,12 +119,14 @@ def read_volume(path: str | Path) -> Volume:
     path = Path(path)
     with opened(path) as file:
         kspace, header = _kspace(file), _header(file)
+        patient_id, sequence = file.attribute("patient_id"), file.attribute("acquisition")
         slices, rows, columns = kspace.shape
         volume = Volume(
             path=path,
             name=path.stem,
-            patient=file.attribute("patient_id"),
-            sequence=file.attribute("acquisition") or "unknown",
+            patient_id=patient_id,
+            patient=canonical_id(patient_id),
+            sequence=subgroup_spellings([sequence])[sequence],
             field_strength=header.field_strength,
             slices=slices,
             rows=rows,
@@ -151,7 +162,9 @@ def volume_in_memory(kspace: np.ndarray, matrix: tuple[int, int], name: str = "k
         _refuse_useless(values, index, Path(name))
     measured = np.flatnonzero(kspace.any(axis=(0, 1)))
     shape = (*kspace.shape, matrix, (int(measured[0]), int(measured[-1]) + 1))
-    volume = Volume(Path(name), name, None, "unknown", None, *shape, undersampled=False, offset=None, stamp=(0, 0, 0))
+    volume = Volume(
+        Path(name), name, None, None, "unknown", None, *shape, undersampled=False, offset=None, stamp=(0, 0, 0)
+    )
     _refuse_misfit(volume)
     return volume
 
