@@ -210,11 +210,12 @@ def _text(name: str, result: dict[str, Any]) -> str:
 
         tables = (pd.DataFrame(result[table]) for table in ("evaluation", "effects"))
         evaluation, effects = (table.where(table.notna(), float("nan")) for table in tables)  # null is not estimable
-        parts = (headline_table(evaluation), verdict_lines(effects), *result.get("notes", ()), _text("", result))
+        parts = (headline_table(evaluation), verdict_lines(effects), _text("", result))
         return "\n\n".join(part for part in parts if part)
     plain = {key: value for key, value in result.items() if value is not None and not isinstance(value, dict | list)}
     counts = {title: result.get(name) for name, title in _COUNTS.items()}
     notes = [f"{title}: {n} {why}" for title, reasons in counts.items() for why, n in (reasons or {}).items()]
+    notes += result.get("notes", ())
     return "\n".join([*notes, *(f"{key}: {value}" for key, value in plain.items())])
 
 

@@ -70,8 +70,12 @@ def canonical_name(name: object) -> str:
         >>> [canonical_name(name) for name in ("file1", "train/File1.h5", r"D:\knee\FILE1.H5 ")]
         ['file1', 'file1', 'file1']
     """
-    last = re.split(r"[\\/]", canonical_text(name))[-1]
-    return canonical_text(_FILE.sub("", last))
+    return _file_name(canonical_text(name))
+
+
+@lru_cache(maxsize=1 << 16)
+def _file_name(path: str) -> str:
+    return canonical_text(_FILE.sub("", re.split(r"[\\/]", path)[-1]))
 
 
 def canonical_text(value: object) -> str:
@@ -145,9 +149,9 @@ class Identities:
 
     @property
     def reasons(self) -> str:
-        """Which placeholders there are, and where: `'N/A' 2 (a, b), none 1 (c)`."""
-        texts = {text: repr(text) if text else "none" for text in self.placeholders}
-        return ", ".join(f"{texts[text]} {len(items)} ({named(items)})" for text, items in self.placeholders.items())
+        """Which placeholders there are, and where: `missing in 1 (c), 'N/A' in 2 (a, b)`."""
+        texts = {text: repr(text) if text else "missing" for text in self.placeholders}
+        return ", ".join(f"{texts[text]} in {len(items)} ({named(items)})" for text, items in self.placeholders.items())
 
     def sentences(self, noun: str = "patient", items: str = "volumes") -> list[str]:
         """Returns what was joined, what may have to be, and what names nobody, in sentences."""

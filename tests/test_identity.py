@@ -149,9 +149,12 @@ def test_a_name_is_one_with_and_without_folder_suffix_blanks_and_case(core, suff
         ({"a": "p-07", "b": "P7"}, "p-07, p7: may be one patient, kept apart"),
         ({"a": "Mu\u0308ller", "b": "Muller"}, "muller, m\u00fcller: may be one patient, kept apart"),
         ({"a": "patient 7", "b": "7"}, "7, patient 7: may be one patient, kept apart"),
-        ({"a": "N/A", "b": "p", "c": None}, "2 volumes of no known patient: none 1 (c), 'N/A' 1 (a)"),
-        ({"a": 0, "b": "0000", "c": 0.0, "d": 1, "e": 2}, "3 volumes of no known patient: '0' 1 (a), '0.0' 1 (c)"),
-        ({**dict.fromkeys("abcdef", "999"), "g": 1, "h": 2}, "6 volumes of no known patient: '999' 6"),
+        ({"a": "N/A", "b": "p", "c": None}, "2 volumes of no known patient: missing in 1 (c), 'N/A' in 1 (a)"),
+        (
+            {"a": 0, "b": "0000", "c": 0.0, "d": 1, "e": 2},
+            "3 volumes of no known patient: '0' in 1 (a), '0.0' in 1 (c)",
+        ),
+        ({**dict.fromkeys("abcdef", "999"), "g": 1, "h": 2}, "6 volumes of no known patient: '999' in 6"),
         ({**dict.fromkeys("abcdef", "dr who"), "g": 1}, "patient dr who: has 6 of 7 volumes; is it a placeholder?"),
     ],
 )

@@ -236,7 +236,7 @@ def read_split(path: Path) -> pd.DataFrame:
     for problem in _problems(table):
         raise DataError(path, problem, _AGAIN)
     table = table[_COLUMNS].astype(object)
-    return table.assign(patient=[canonical_id(patient) for patient in table["patient"]]).astype(object)
+    return table.assign(patient=pd.Series(map(canonical_id, table["patient"]), table.index, object))
 
 
 SplitKind = Literal["patient", "official", "volume"]

@@ -32,7 +32,7 @@ from knee_i2m2.evaluation.split_answers import answers_from_table
 from knee_i2m2.evaluation.statistics.bootstrap import Estimate, cluster_weights, estimate
 from knee_i2m2.experts.knee import NETWORKS
 from knee_i2m2.files import write_text
-from knee_i2m2.identity import canonical_id
+from knee_i2m2.identity import canonical_id, canonical_name, named
 from knee_i2m2.methods.method import Method
 from knee_i2m2.modalities.undersampling import MaskKind
 from knee_i2m2.recipes.knee import RIVALS, Knee, fresh_experts
@@ -40,8 +40,9 @@ from knee_i2m2.recipes.progress import progress
 from knee_i2m2.recipes.training import check_names
 from knee_i2m2.recipes.training import restored as trained_method
 from knee_i2m2.sources.fastmri.annotations import Annotations, read_annotations
-from knee_i2m2.sources.fastmri.archive import OnError, Quarantine, write_left_out
+from knee_i2m2.sources.fastmri.archive import OnError, Quarantine, recognised, write_left_out
 from knee_i2m2.sources.fastmri.folder import passed_over
+from knee_i2m2.sources.fastmri.matching import LIMIT, Matching
 from knee_i2m2.sources.fastmri.modalities import MODALITIES, Transform, volume_modalities
 from knee_i2m2.sources.fastmri.prepare import SETTINGS, volume_index
 from knee_i2m2.sources.fastmri.volumes import Volume, find_volumes, volume_or_error
@@ -82,6 +83,7 @@ class PredictOptions:
         center_fraction: Share of the columns, in the centre, that are all kept; .32 / acceleration by default.
         annotations: fastMRI+'s knee.csv (github.com/microsoft/fastmri-plus), for the truth and for AUROC.
         file_list: Reviewed volumes; beside the CSV by default.
+        unmatched_limit: The largest share of volumes, or of annotated names, that may find no match by name.
         device: auto, cpu, cuda or one card such as cuda:0.
         on_error: At a volume that cannot be used, stop, or quarantine it: go on without it and list it. Pairs of
             pictures that cannot be used are always listed, up to the limit.
@@ -99,6 +101,7 @@ class PredictOptions:
     center_fraction: float | None = None
     annotations: Path | None = None
     file_list: Path | None = None
+    unmatched_limit: float = LIMIT
     device: str = "auto"
     on_error: OnError = "stop"
     quarantine_limit: float = 0.01
@@ -119,10 +122,17 @@ def predict(run: Path, inputs: list[Path], /, config: PredictOptions) -> dict[st
         CheckpointError: There is no checkpoint, or it is damaged.
     """
     methods, device = _methods(run, config)
-    preparation, paths = _Preparation.of(read_data(run), config), _of_split(_paths(inputs), run, config.split)
+    preparation, paths, notes = _Preparation.of(read_data(run), config), _paths(inputs), []
+    if config.split is not None:
+        paths = _of_split(paths, run, config.split, notes)
+    if preparation.annotations is not None:
+        matching = Matching.of(preparation.annotations, paths)
+        matching.refuse(config.unmatched_limit)
+        notes += matching.sentences
     folder = inputs[0] if inputs[0].is_dir() else inputs[0].parent
     quarantine = Quarantine(folder, config.on_error, config.quarantine_limit, len(paths))
-    known = [(volume, preparation.index(volume)) for volume in preparation.usable(paths, quarantine)]
+    volumes, _, more = recognised(preparation.usable(paths, quarantine))
+    known = [(volume, preparation.index(volume)) for volume in volumes]
     used = (config.out, config.annotations, preparation.annotations and preparation.annotations.file_list)
     passed = [row for path in inputs if path.is_dir() for row in passed_over(path, used)]
     tables = []
@@ -133,7 +143,7 @@ def predict(run: Path, inputs: list[Path], /, config: PredictOptions) -> dict[st
             except DataError as error:
                 quarantine.add(volume.name, error)
     origins = _origins(known, ClusterRecord.read(run))
-    return _write(tables, origins, quarantine, passed, config, len(methods))
+    return _write(tables, origins, quarantine, passed, config, len(methods)) | {"notes": [*notes, *more]}
 
 
 def _write(
@@ -249,22 +259,25 @@ def refuse_silence(method: Method, modalities: Sequence[str] | None, rival: str)
 def _paths(inputs: Sequence[Path]) -> list[Path]:
     """Returns the volumes, those of folders included, each once."""
     paths = [volume for path in inputs for volume in (find_volumes(path) if path.is_dir() else [path])]
-    names = [path.stem for path in paths]
+    names = [canonical_name(path.name) for path in paths]
     for path in paths:
-        if names.count(path.stem) > 1:
+        if names.count(canonical_name(path.name)) > 1:
             raise DataError(path, "its name is given twice", "predict them into different folders")
     return paths
 
 
-def _of_split(paths: list[Path], run: Path, split: str | None) -> list[Path]:
-    """Returns the volumes of a split of the run's own data; all where none is asked for."""
-    if split is None:
-        return paths
+def _of_split(paths: list[Path], run: Path, split: str, notes: list[str]) -> list[Path]:
+    """Returns the volumes of a split of the run's own data, and notes those that are not among the volumes."""
     rows = read_split(Path(read_config(run)["data"]) / "split.csv")
-    names = set(rows.loc[rows["split"] == split, "volume"])
-    if not (chosen := [path for path in paths if path.stem in names]):
+    names = {canonical_name(name): name for name in rows.loc[rows["split"] == split, "volume"]}
+    if not (chosen := [path for path in paths if canonical_name(path.name) in names]):
         raise DataError(
             run, f"none of the volumes belongs to its split {split}", "give the folder it was prepared from"
+        )
+    if missing := names.keys() - {canonical_name(path.name) for path in chosen}:
+        absent = named(names[name] for name in missing)
+        notes.append(
+            f"{len(missing)} of {len(names)} volumes of split {split} are not among the volumes given: {absent}"
         )
     return chosen
 

@@ -150,14 +150,13 @@ def survey(
     if not reviewed:
         raise DataError(quarantine.folder, "no volume here is in the annotations or their file list", "check them")
     left_out = [(p.stem, "unlabelled", annotations.why_unknown(p.stem)) for p in paths if p not in set(reviewed)]
-    volumes, patients = recognised(_read_headers(reviewed, quarantine, jobs, progress))
+    volumes, patients, notes = recognised(_read_headers(reviewed, quarantine, jobs, progress))
     if unknown_patients == "refuse":
         volumes = _of_patients(volumes, patients, quarantine)
     if not volumes:
         raise DataError(quarantine.folder, "none of its volumes can be used", "mend them, or give another folder")
     places = SPLITTERS[split](split_units(volumes), seed=seed)
-    notes = [*matching.sentences, *patients.sentences()]
-    archive = Archive(volumes, places, left_out, notes).without(quarantine.rows())
+    archive = Archive(volumes, places, left_out, [*matching.sentences, *notes]).without(quarantine.rows())
     outside = [v.name for v in volumes if v.name not in archive.split]
     archive = archive.without([(name, "in no split", f"belongs to no part of --split {split}") for name in outside])
     archive = _alike(archive, quarantine)
@@ -177,12 +176,13 @@ def _read_headers(paths: list[Path], quarantine: Quarantine, jobs: int, progress
     return volumes
 
 
-def recognised(volumes: Sequence[Volume]) -> tuple[list[Volume], Identities]:
-    """Returns the volumes with patients and sequences as all of them together show, and whose they are."""
+def recognised(volumes: Sequence[Volume]) -> tuple[list[Volume], Identities, list[str]]:
+    """Returns volumes with patients and sequences as all of them show, whose they are, and what there is to say."""
     patients = identities({volume.name: volume.patient_id for volume in volumes})
+    acquisitions = replace(identities({volume.name: volume.sequence for volume in volumes}), crowded={})
     sequences = subgroup_spellings(volume.sequence for volume in volumes)
     known = [replace(v, patient=patients.of[v.name], sequence=sequences[v.sequence]) for v in volumes]
-    return known, patients
+    return known, patients, [*patients.sentences(), *acquisitions.sentences("acquisition")]
 
 
 def split_units(volumes: Sequence[Volume]) -> pd.DataFrame:

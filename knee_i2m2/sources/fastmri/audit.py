@@ -13,7 +13,9 @@ import pandas as pd
 from knee_i2m2.data.splits import SPLITS, SPLITTERS, SplitKind, leaked_share, leaks
 from knee_i2m2.errors import DataError
 from knee_i2m2.sources.fastmri.annotations import TARGETS, Abnormal, Annotations, read_annotations, slice_labels
+from knee_i2m2.sources.fastmri.archive import UnknownPatients, recognised, split_units
 from knee_i2m2.sources.fastmri.folder import passed_over
+from knee_i2m2.sources.fastmri.matching import LIMIT, Matching
 from knee_i2m2.sources.fastmri.volumes import Volume, find_volumes, read_volume, volume_table
 
 __all__ = ["audit", "describe"]
@@ -27,6 +29,7 @@ def audit(
     *,
     annotations: Path,
     file_list: Path | None = None,
+    unknown_patients: UnknownPatients = "refuse",
     abnormal: Abnormal = "reference",
     split: SplitKind = "patient",
     seed: int = 0,
@@ -40,6 +43,7 @@ def audit(
         fastmri: Folder with .h5 files, or with singlecoil_train and singlecoil_val.
         annotations: fastMRI+'s knee.csv.
         file_list: Reviewed volumes; beside the CSV by default.
+        unknown_patients: Volumes whose patient is unknown refuse to be divided, or are of one each (separate).
         abnormal: reference: any finding that is none of the other targets; any: any finding at all.
         split: The division whose leaks are looked for first.
         seed: Of the split.
@@ -53,16 +57,21 @@ def audit(
     paths = find_volumes(fastmri)
     findings = read_annotations(annotations, file_list)
     passed = passed_over(fastmri, (findings.path, findings.file_list))
-    volumes, labels, unreadable = _read(paths, findings, abnormal)
+    matching = Matching.of(findings, paths)
+    read, labels, unreadable = _read(paths, findings, abnormal)
+    volumes, patients, notes = recognised(read)
     table = volume_table(volumes)
+    divided = split_units(volumes) if unknown_patients == "separate" else table
     return {
         "folder": str(fastmri),
         "annotations": str(annotations),
         "abnormal": abnormal,
         **_sizes(volumes, table),
         "labels": _label_counts(labels, table),
-        **_oddities(findings, paths, table),
-        **_divisions(split, table[table["name"].map(findings.knows).astype(bool)], seed),
+        **_oddities(matching, table),
+        **_divisions(split, divided[divided["name"].map(findings.knows).astype(bool)], seed),
+        "notes": [*matching.sentences, *_refusals(matching), *notes],
+        "patient_ids": patients.written(),
         "unreadable": unreadable,
         "passed_over": [{"file": name, "why": why, "reason": reason} for name, why, reason in passed],
     }
@@ -110,12 +119,22 @@ def _sizes(volumes: Sequence[Volume], table: pd.DataFrame) -> dict[str, Any]:
     }
 
 
-def _oddities(annotations: Annotations, paths: Sequence[Path], table: pd.DataFrame) -> dict[str, Any]:
+def _oddities(matching: Matching, table: pd.DataFrame) -> dict[str, Any]:
+    annotations = matching.annotations
     return {
         "unknown": _listed(name for name in table["name"] if not annotations.knows(name)),
-        "absent": _listed(annotations.annotated - {path.stem for path in paths}),
+        "absent": _listed(annotations.annotated & set(matching.absent)),
+        "unlisted": _listed(annotations.unlisted),
         "quirks": annotations.quirks,
     }
+
+
+def _refusals(matching: Matching) -> list[str]:
+    try:
+        matching.refuse(LIMIT)
+    except DataError as error:
+        return [f"prepare stops here: {error}"]
+    return []
 
 
 def _counted(values: Iterable[Any]) -> dict[str, int]:
@@ -203,9 +222,11 @@ def _describe_splits(audit: Mapping[str, Any]) -> list[str]:
 
 def _describe_oddities(audit: Mapping[str, Any]) -> list[str]:
     listed = {"volumes that were not reviewed": "unknown", "annotated volumes that are not there": "absent"}
+    listed |= {"annotated names that the file list lacks": "unlisted"}
     lines = [f"{title}: {audit[key]['volumes']}{_some(audit[key])}" for title, key in listed.items()]
     lines.append(f"volumes without patient_id: {audit['volumes_without_patient']}")
     lines.append("oddities of the CSV: " + ", ".join(f"{k.replace('_', ' ')} {n}" for k, n in audit["quirks"].items()))
+    lines += audit["notes"]
     lines.append(f"files that cannot be used: {len(audit['unreadable'])}")
     lines += [f"  {entry['file']}: {entry['reason']}" for entry in audit["unreadable"]]
     lines.append(f"other files and folders, which are passed over: {len(audit['passed_over'])}")

@@ -60,16 +60,16 @@ class Matching:
         """Returns what does not match, and its share."""
         annotated, unlisted = self.annotations.annotated, self.annotations.unlisted
         faults = []
-        if self.unreviewed:
-            where = "here" if self.annotations.reviewed is None else "here or in the file list"
-            sentence = f"{len(self.unreviewed)} of {len(self.volumes)} volumes are not named {where}"
-            names = f"; names without a volume are {named(self.absent)}" if self.absent else ""
-            share = len(self.unreviewed) / len(self.volumes) if len(self.unreviewed) > 1 else 0.0
-            faults.append((f"{sentence}: {named(self.unreviewed)}{names}", share))
         if unlisted:
             sentence = (
                 f"{len(unlisted)} of {len(annotated)} annotated names are not in the file list: {named(unlisted)}"
             )
             theirs = f"; {named(self.annotations.doubtful)} may be meant" if self.annotations.doubtful else ""
             faults.append((sentence + theirs, len(unlisted) / len(annotated)))
+        if self.unreviewed:
+            where = "here" if self.annotations.reviewed is None else "here or in the file list"
+            sentence = f"{len(self.unreviewed)} of {len(self.volumes)} volumes are not named {where}"
+            names = f"; names without a volume are {named(self.absent)}" if self.absent else ""
+            share = len(self.unreviewed) / len(self.volumes) if len(self.unreviewed) > 1 else 0.0
+            faults.append((f"{sentence}: {named(self.unreviewed)}{names}", share))
         return faults

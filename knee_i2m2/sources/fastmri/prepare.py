@@ -37,6 +37,7 @@ from knee_i2m2.data.splits import SplitKind, sizes, write_split
 from knee_i2m2.data.writing import Filling, finish_prepared, finished, forget
 from knee_i2m2.errors import DataError
 from knee_i2m2.files import locked, sha256, whole, write_text, writing
+from knee_i2m2.identity import own_cluster
 from knee_i2m2.modalities.undersampling import MaskKind
 from knee_i2m2.sources.fastmri.annotations import (
     TARGETS,
@@ -50,6 +51,7 @@ from knee_i2m2.sources.fastmri.archive import (
     Archive,
     OnError,
     Quarantine,
+    UnknownPatients,
     killed,
     known_before,
     known_hashes,
@@ -58,6 +60,7 @@ from knee_i2m2.sources.fastmri.archive import (
     write_left_out,
 )
 from knee_i2m2.sources.fastmri.folder import passed_over
+from knee_i2m2.sources.fastmri.matching import LIMIT, Matching
 from knee_i2m2.sources.fastmri.modalities import MODALITIES, Computed, Transform, fill_rows, volumes_text
 from knee_i2m2.sources.fastmri.volumes import Volume, find_volumes
 from knee_i2m2.types import Progress, silent
@@ -85,6 +88,8 @@ class PrepareKnee:
             github.com/microsoft/fastmri-plus (Annotations/knee.csv, beside it knee_file_list.csv).
         out: Folder to write.
         file_list: Reviewed volumes, without which a volume without a row is unknown; beside the CSV by default.
+        unmatched_limit: The largest share of volumes, or of annotated names, that may find no match by name.
+        unknown_patients: At volumes whose patient is unknown: refuse, or take each for one of its own (separate).
         split: By patient, fastMRI's own (official), or by volume as the original did (which leaks patients).
         abnormal: reference: any finding that is none of the other targets; any: any finding at all.
         seed: Of the split.
@@ -102,6 +107,8 @@ class PrepareKnee:
     annotations: Path
     out: Path
     file_list: Path | None = None
+    unmatched_limit: float = LIMIT
+    unknown_patients: UnknownPatients = "refuse"
     split: SplitKind = "patient"
     abnormal: Abnormal = "reference"
     seed: int = 0
@@ -116,7 +123,10 @@ class PrepareKnee:
     quarantine_limit: float = 0.01
 
 
-SETTINGS = ["split", "abnormal", "seed", "normalise", "columns", "acceleration", "mask", "center_fraction", "no_cache"]
+SETTINGS = [
+    *("split", "abnormal", "seed", "normalise", "columns", "acceleration", "mask", "center_fraction", "no_cache"),
+    "unknown_patients",
+]
 """The options that the content depends on."""
 
 
@@ -132,7 +142,10 @@ def prepare_knee(fastmri: Path, /, config: PrepareKnee, progress: Progress = sil
     paths = [path.absolute() for path in find_volumes(fastmri)]
     passed = passed_over(fastmri, (annotations.path, annotations.file_list, config.out))
     quarantine = Quarantine(fastmri, config.on_error, config.quarantine_limit, len(paths))
-    archive = survey(paths, annotations, quarantine, config.split, config.seed, config.columns, config.jobs, progress)
+    matching = Matching.of(annotations, paths)
+    matching.refuse(config.unmatched_limit)
+    how = (config.unknown_patients, config.split, config.seed, config.columns, config.jobs)
+    archive = survey(paths, matching, quarantine, *how, progress)
     transform.check(archive.volumes)
     earlier = known_before(config.out)
     known = without_quarantined(archive, earlier["quarantined"], quarantine, config.out)
@@ -161,7 +174,7 @@ def volume_index(volume: Volume, annotations: Annotations | None, abnormal: Abno
         {
             "sample": [f"{volume.name}:{i:03d}" for i in slices],
             "series": volume.name,
-            "cluster": volume.patient or volume.name,
+            "cluster": volume.patient or own_cluster(volume.name),
             "position": slices / max(volume.slices - 1, 1),
             "sequence": volume.sequence,
             "field_strength": "unknown" if volume.field_strength is None else f"{volume.field_strength:g}",
@@ -297,6 +310,7 @@ def _described(config: PrepareKnee, archive: Archive, index: pd.DataFrame) -> di
         "simulated": sum(volume.simulated for volume in archive.volumes),
         "left_out": dict(Counter(why for _, why, _ in archive.left_out)),
         "class_clusters": class_clusters(index, TARGETS),
+        "notes": list(archive.notes),
         "counts": sizes(index, {"samples": "sample", "series": "series", "clusters": "cluster"}, TARGETS),
         "beside": ["split.csv", "left_out.csv", "volumes.json"],
     }

@@ -157,7 +157,7 @@ HEADERS: dict[str, Case] = {
     "patient a number": (_attribute("patient_id", 17), {**_READ, "patient": "17"}),
     "patient of blanks": (_attribute("patient_id", " abc "), {**_READ, "patient": "abc"}),
     "patient empty": (_attribute("patient_id", h5py.Empty("S1")), {**_READ, "patient": None}),
-    "patient not UTF-8": (_attribute("patient_id", b"M\xfcller"), {**_READ, "patient": "M\ufffdller"}),
+    "patient not UTF-8": (_attribute("patient_id", b"M\xfcller"), {**_READ, "patient": "m\ufffdller"}),
     "patient a list": (_attribute("patient_id", ["a", "b"]), "attribute patient_id is a list"),
     "patient a pair": (_attribute("patient_id", np.array((1, 2), "i4,i4")), "is neither text nor a number"),
     "patient of many": (_dense, "attribute patient_id is a text stored in a way that is not read"),

@@ -59,7 +59,7 @@ LABELS: dict[str, Case] = {
     "study level unsaid": (_row(study_level="Maybe"), "line 3 has 'Maybe' as study_level"),
     "formula as label": (_row(label="=1+1"), "line 3 has the unknown label"),
     "formula as box": (_row(x="=A1"), "line 3 has a box that is no four numbers"),
-    "formula as file": (_csv(_ROW.replace("a", "=A1", 1)), {"labels": {"=A1": [[3, "meniscus"]]}}),
+    "formula as file": (_csv(_ROW.replace("a", "=A1", 1)), {"labels": {"=a1": [[3, "meniscus"]]}}),
     "file empty": (_row(file=""), "line 3 leaves the file empty"),
     "NUL": (_row(label="Meniscus\0Tear"), "holds NUL bytes"),
     "cells too few": (_csv("a,1,No,1,2,3,4\n"), "line 2 has the unknown label ''"),

@@ -200,3 +200,68 @@ def test_a_box_is_flipped_into_the_array() -> None:
     assert np.flipud(image)[top : top + 10, 90 : 90 + 35].all()
     assert np.flipud(image).sum() == np.flipud(image)[top : top + 10].sum()
     assert array_box(array_box(5, 7, matrix=64), 7, matrix=64) == 5
+
+
+def _changed(text: str, how: str, first: str = "") -> str:
+    """Returns a CSV or a list with its names in the first column spelt in another way; `first` is its head."""
+    spelt = {
+        "with suffix": lambda name: f"{name}.h5",
+        "with another suffix": lambda name: f"{name}.H5",
+        "with blanks": lambda name: f"  {name}\t",
+        "in upper case": str.upper,
+        "with a folder": lambda name: f"singlecoil_train/{name}.h5",
+        "with a folder of Windows": lambda name: f"C:\\knee\\{name.title()}.h5",
+        "in quotes": lambda name: f'"{name}"',
+    }
+    if how in ("with CRLF", "with BOM"):
+        return text.replace("\n", "\r\n") if how == "with CRLF" else "\ufeff" + text
+    lines = [line.partition(",") for line in text.removeprefix(first).splitlines()]
+    return first + "".join(f"{spelt[how](name)}{comma}{rest}\n" for name, comma, rest in lines)
+
+
+SPELLINGS = (
+    *(
+        "with suffix",
+        "with another suffix",
+        "with blanks",
+        "in upper case",
+        "with a folder",
+        "with a folder of Windows",
+    ),
+    *("in quotes", "with CRLF", "with BOM"),
+)
+
+
+@pytest.mark.parametrize("how", SPELLINGS)
+@pytest.mark.parametrize("where", ["csv", "list", "both"])
+def test_the_real_counts_are_the_same_however_names_are_spelt(
+    real, real_labels, fastmri_plus, tmp_path, how: str, where: str
+) -> None:
+    names = ("knee.csv", "knee_file_list.csv")
+    texts = {n: _changed((fastmri_plus / n).read_text(), how, _HEAD * (n == names[0])) for n in names}
+    kept = {"csv": names[1:], "list": names[:1], "both": ()}[where]
+    for name, text in (texts | {name: (fastmri_plus / name).read_text() for name in kept}).items():
+        (tmp_path / name).write_bytes(text.encode())
+    spelt = read_annotations(tmp_path / "knee.csv")
+    assert (spelt.quirks, spelt.reviewed, spelt.annotated) == (real.quirks, real.reviewed, real.annotated)
+    assert spelt.unlisted == [] and spelt.doubtful == {}
+    volumes = sorted(real_labels)[::7]
+    for volume in volumes:
+        np.testing.assert_array_equal(slice_labels(spelt, f"{volume.upper()}.h5", 50), real_labels[volume])
+
+
+def test_one_name_in_two_folders_is_refused(tmp_path) -> None:
+    rows = _ROW.replace("a,", "train/a,") + _ROW.replace("a,", "val/a.h5,")
+    with pytest.raises(DataError, match=r"line 3 names 'val/a\.h5', while other lines name it in another folder"):
+        read_annotations(_written(tmp_path, rows))
+    with pytest.raises(DataError, match="lists val/a, and the same name in another folder"):
+        read_annotations(_written(tmp_path, names="train/a\nval/a\n"))
+
+
+def test_findings_under_a_name_that_the_list_lacks_make_no_volume_negative(tmp_path) -> None:
+    listed = "".join(f"file{n}\n" for n in range(30))
+    rows = "".join(_ROW.replace("a,", f"file{n},") for n in range(29)) + _ROW.replace("a,", "fil29,")
+    annotations = read_annotations(_written(tmp_path, rows, names=listed))
+    assert annotations.unlisted == ["fil29"] and annotations.doubtful == {"file29": "fil29"}
+    assert (slice_labels(annotations, "file29", 4) == -1).all()
+    assert "may be those of fil29" in annotations.why_unknown("file29")

@@ -339,7 +339,7 @@ def test_the_size_of_most_images_is_the_usual_one(archive: Path, tmp_path: Path,
 def test_a_volume_without_patient_is_quarantined_too(archive: Path, tmp_path: Path) -> None:
     with h5py.File(volumes(archive)[0], "a") as file:
         del file.attrs["patient_id"]
-    with pytest.raises(DataError, match="has no attribute patient_id"):
+    with pytest.raises(DataError, match="1 of 12 volumes have no known patient_id: missing in 1 "):
         prepare(archive, options(archive, tmp_path / "out"))
     made = prepare(archive, options(archive, tmp_path / "out", on_error="quarantine", quarantine_limit=0.1))
     assert made["left_out"] == {"unusable": 1}
