@@ -100,7 +100,8 @@ def _spelling(text: str) -> str:
 
 def _simpler(text: str) -> str:
     text = "".join(map(_character, unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())))
-    text = re.sub(r"^b(['\"])(.*)\1$", r"\2", text.strip())  # bytes that were written as text
+    if written := re.fullmatch(r"b(['\"])(.*)\1", text.strip()):  # bytes that were written as text
+        text = re.sub(r"\\[rnt]", " ", written[2])
     text = " ".join(text.split()).strip(_QUOTES)
     if number := re.fullmatch(r"([+-]?)0*([0-9]+)(\.0*)?", text):
         return "-" * (number[1] == "-" and number[2] != "0") + number[2]
