@@ -163,7 +163,7 @@ _NEXT = {
     "evaluate": "knee-i2m2 report {run}",
     "report": "open {run}/report.html in a browser",
     "compare": "open {out}/compare.html in a browser",
-    "predict": "read {out}/predictions.csv; with --annotations the truth stands beside the answers",
+    "predict": "read {out}/predictions.csv; of volumes, --annotations puts the truth beside the answers",
 }
 """Command -> what may follow it."""
 

@@ -3,6 +3,7 @@
 Command::
 
     knee-i2m2 prepare avmnist --mnist MNIST --fsdd FSDD --noise NOISE --out DATA
+    knee-i2m2 prepare avmnist --arrays AVMNIST --out DATA       (or pairs that are made already)
     knee-i2m2 train avmnist --data DATA --out RUN
     knee-i2m2 evaluate RUN && knee-i2m2 report RUN
 

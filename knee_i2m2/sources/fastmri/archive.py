@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import pandas as pd
 
+from knee_i2m2.data.left_out import check_limit
 from knee_i2m2.data.parallel import counted, in_parallel
 from knee_i2m2.data.prepared import read_data
 from knee_i2m2.data.splits import SPLITS, SPLITTERS, SplitKind
@@ -62,8 +63,7 @@ class Quarantine:
     errors: dict[str, DataError] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if not 0 <= self.limit <= 1:
-            raise ConfigError(f"--quarantine-limit {self.limit:g}: give a share from 0 to 1, such as 0.01")
+        check_limit(self.limit)
 
     def add(self, name: str, error: DataError) -> None:
         """Sets a volume aside.

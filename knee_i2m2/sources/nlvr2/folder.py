@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,6 +16,8 @@ from knee_i2m2.sources.nlvr2.pictures import FilePicture, Picture, ZipPicture, z
 __all__ = ["SourceFolder"]
 
 _PICTURES = (".png", ".jpg", ".jpeg", ".jpe", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".heic")
+_PERMUTED = re.compile(r"(train|dev|test|hidden)-\d+-\d+-[1-5]\.png", re.IGNORECASE)
+"""NLVR has six pictures of an example."""
 _OURS = ("scenes.json",)
 """What `scenes` writes beside its pictures."""
 
@@ -95,6 +98,8 @@ class SourceFolder:
 
 
 def _reason(name: str) -> tuple[str, str]:
+    if _PERMUTED.fullmatch(Path(name).name):
+        return "other permutation", "it shows the boxes in another order; the first order is read"
     if name.lower().endswith(_PICTURES):
         return "picture without a sentence", "no sentence that is read is about a picture of this name"
     if name.lower().endswith((".json", ".jsonl", ".arrow")):

@@ -258,3 +258,12 @@ def test_without_a_test_or_anything_to_learn_there_is_no_official_split(tmp_path
         (tmp_path / f"{name}.json").write_text("".join(WHOLE))
     with pytest.raises(DataError, match=sentence):
         read_examples(tmp_path, OFFICIAL)
+
+
+def test_the_other_orders_of_the_boxes_are_counted_as_such(tmp_path: Path) -> None:
+    (tmp_path / "dev/images/2").mkdir(parents=True)
+    (tmp_path / "dev/dev.json").write_text("".join(WHOLE))
+    for n, order in np.ndindex(6, 6):
+        (tmp_path / f"dev/images/2/dev-{n}-0-{order}.png").write_bytes(b"")
+    unused = read_examples(tmp_path, NLVR).unused
+    assert Counter(row.why for row in unused) == {"other permutation": 30}
