@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from knee_i2m2.data.classes import class_clusters, class_sentences
 from knee_i2m2.data.splits import SPLITS, SPLITTERS, SplitKind, leaked_share, leaks
 from knee_i2m2.errors import DataError
 from knee_i2m2.sources.fastmri.annotations import TARGETS, Abnormal, Annotations, read_annotations, slice_labels
@@ -62,6 +63,8 @@ def audit(
     volumes, patients, notes = recognised(read)
     table = volume_table(volumes)
     divided = split_units(volumes) if unknown_patients == "separate" else table
+    highest = {volume.name: labels[volume.name].max(axis=0, initial=-1) for volume in volumes}
+    divided = divided.assign(**{t: [highest[name][i] for name in divided["name"]] for i, t in enumerate(TARGETS)})
     return {
         "folder": str(fastmri),
         "annotations": str(annotations),
@@ -175,7 +178,8 @@ def _division(kind: str, table: pd.DataFrame, seed: int) -> dict[str, Any]:
         }
         for place in SPLITS
     }
-    return {"kind": kind, "seed": seed, **sizes}
+    placed = table.assign(split=places, cluster=table["patient"].fillna(table["name"]))
+    return {"kind": kind, "seed": seed, **sizes, "class_clusters": class_clusters(placed, TARGETS)}
 
 
 def _crossing(kind: str, table: pd.DataFrame, seed: int) -> dict[str, Any]:
@@ -212,6 +216,7 @@ def _describe_splits(audit: Mapping[str, Any]) -> list[str]:
         f"{part} {split[part]['volumes']} ({split[part]['patients']})" for part in SPLITS if part in split
     )
     lines = [f"split by {split['kind']}, volumes (patients): " + (sizes or f"cannot be made: {split['reason']}")]
+    lines += class_sentences(split.get("class_clusters", {}))
     for kind, crossing in audit["patients_crossing"].items():
         text = f"{crossing['patients']} patients" if "patients" in crossing else f"cannot be made: {crossing['reason']}"
         if crossing.get("patients"):

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from knee_i2m2.errors import DataError
-from knee_i2m2.sources.fastmri.annotations import target_of
+from knee_i2m2.sources.fastmri.annotations import TARGETS, target_of
 from knee_i2m2.sources.fastmri.audit import audit, describe
 
 _HEAD = "file,slice,study_level,x,y,width,height,label\n"
@@ -86,6 +86,16 @@ def test_an_audit_says_which_patients_cross(folder, findings) -> None:
     assert set(crossing["volume"]) == {"patients", "test_volumes_percent"}
     assert sum(found["split"][part]["volumes"] for part in ("train", "val", "test")) == 6
     assert sum(found["split"][part]["patients"] for part in ("train", "val", "test")) == 4
+
+
+def test_an_audit_counts_patients_with_and_without_each_finding_in_every_split(folder, findings) -> None:
+    found = audit(folder, annotations=findings)
+    split = found["split"]
+    for target in TARGETS:
+        counted = {part: split["class_clusters"][part][target] for part in ("train", "val", "test")}
+        assert all(sum(sides) == split[part]["patients"] for part, sides in counted.items())  # all were reviewed
+        assert sum(with_finding for with_finding, _ in counted.values()) == found["labels"][target]["patients"]
+    assert "10 are needed" in describe(found)
 
 
 def test_a_split_that_cannot_be_made_is_said_and_not_fatal(folder, findings, fastmri_file) -> None:
