@@ -3,6 +3,7 @@
 The front door: `import knee_i2m2 as ki`. A name is imported when it is used first.
 """
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from knee_i2m2.sources.phantom.phantom import Phantom, make_phantom
     from knee_i2m2.training.learn import fit, predict, rival
     from knee_i2m2.types import Rival
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # torch's idle threads sleep: spinning, they took 9/10 of the CPU
 
 __version__ = "0.1.0"
 

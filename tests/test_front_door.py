@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -112,3 +113,12 @@ def test_many_classes_go_through_the_same_cell(pairs: Prepared) -> None:
     answers = ki.predict(ki.fit(ki.rival("image", train), train, val, epochs=4), test)
     interval = ki.clustered_interval(ki.accuracy, test.truth("label"), answers.logp, test.clusters)
     assert 0.3 < interval.low < interval.value == ki.accuracy(test.truth("label"), answers.logp)
+
+
+@pytest.mark.parametrize(("before", "after"), [(None, "PASSIVE"), ("ACTIVE", "ACTIVE")])
+def test_idle_threads_sleep_unless_the_user_wants_otherwise(before: str | None, after: str) -> None:
+    environment = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
+    code = "import os, sys, knee_i2m2; print(os.environ['OMP_WAIT_POLICY'], 'torch' in sys.modules)"
+    environment |= {} if before is None else {"OMP_WAIT_POLICY": before}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == [after, "False"]

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from functools import partial
 from multiprocessing import connection, forkserver, get_context, parent_process, resource_tracker
 from typing import Any
 
@@ -25,7 +26,8 @@ def in_parallel(
 ) -> Iterator[Any]:
     """Yields `task(item)` in the items' order.
 
-    Every process has one thread, gets what it needs by pickle and ends with its parent, even if that is killed.
+    Every process has one thread, gets what it needs by pickle and ends with its parent, even if that is killed. So has
+    this one while it works: on slices, torch's threads wait for each other longer than they work.
 
     Args:
         task: A function of a module, or a partial of one.
@@ -39,7 +41,7 @@ def in_parallel(
     if jobs < 1:
         raise ConfigError(f"--jobs {jobs}: give at least 1")
     if jobs == 1:
-        yield from map(task, items)
+        yield from map(partial(_one_thread, task), items)
         return
     left = list(items)
     while left:
@@ -55,6 +57,15 @@ def in_parallel(
             yield _alone(task, left[done], lost or _refuse)
             done += 1
         left = left[done:]
+
+
+def _one_thread(task: Callable[[Any], Any], item: Any) -> Any:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        return task(item)
+    finally:
+        torch.set_num_threads(threads)
 
 
 def counted(work: str, items: Iterable[Any], total: int, progress: Progress) -> Iterator[Any]:

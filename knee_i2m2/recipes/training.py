@@ -20,9 +20,10 @@ from knee_i2m2.methods import METHODS
 from knee_i2m2.methods.method import Method
 from knee_i2m2.recipes.progress import progress
 from knee_i2m2.training import checkpoint
+from knee_i2m2.training.batches import Shuffled, refuse_lone
 from knee_i2m2.training.folder import RunFolder
-from knee_i2m2.training.rivals import learning, separate, trained_together
-from knee_i2m2.training.runner import launch, seed_all
+from knee_i2m2.training.rivals import learning, order, separate, trained_together
+from knee_i2m2.training.runner import launch, seed_all, synchronised
 from knee_i2m2.training.session import Asked, Session, open_run
 from knee_i2m2.types import Rival
 
@@ -112,8 +113,9 @@ def train_rivals(
         about: The session's other fields.
 
     Raises:
-        ConfigError: The folder was made otherwise.
+        ConfigError: The folder was made otherwise, or a batch of one sample would be normalised by itself.
     """
+    _refuse_lone(config, fabric, len(samples["train"]), rivals, about["experts"])
     with fabric.rank_zero_first():
         run = open_run(config)
     if fabric.is_global_zero:
@@ -127,6 +129,13 @@ def train_rivals(
     if fabric.is_global_zero:
         write_others(run)
     return {"run": str(run.path), "rivals": config.rivals, "seeds": config.seeds}
+
+
+def _refuse_lone(config: TrainingOptions, fabric: Fabric, count: int, rivals: Mapping[str, Rival], experts) -> None:
+    """Raises ConfigError, before anything is written, where a rival cannot learn from the smallest batch."""
+    batches = Shuffled(count, config.batch_size, 0, fabric.global_rank, fabric.world_size)
+    for rival in order(config.rivals, rivals).values() if batches.fewest < 2 else ():
+        refuse_lone(synchronised(experts(rival, config.seeds[0]), fabric.world_size, fabric.device), batches)
 
 
 def experts_of(

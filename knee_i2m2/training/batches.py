@@ -6,13 +6,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Protocol, runtime_checkable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.data import DataLoader, Sampler
 
 from knee_i2m2.errors import ConfigError, KneeError
 from knee_i2m2.types import Batch
 
-__all__ = ["InOrder", "Samples", "Shuffled", "loader", "on_device"]
+__all__ = ["InOrder", "Samples", "Shuffled", "loader", "on_device", "refuse_lone"]
 
 
 @runtime_checkable
@@ -45,7 +46,7 @@ class Shuffled(Sampler[list[int]]):
         epoch: The epoch that the next iteration draws.
 
     Raises:
-        ConfigError: There are fewer samples than processes.
+        ConfigError: There are fewer samples than processes, or a batch holds none.
     """
 
     def __init__(
@@ -57,6 +58,15 @@ class Shuffled(Sampler[list[int]]):
         self.epoch = 0
         if samples < world:
             raise ConfigError(f"{samples} samples are too few for {world} processes; start fewer")
+        if batch_size < 1:
+            raise ConfigError(f"a batch of {batch_size} samples trains nothing; give at least 1")
+
+    @property
+    def fewest(self) -> int:
+        """Samples in the smallest batch of any process."""
+        stride, batches = self.batch_size * self.world, len(self)
+        last = self.samples - (batches - 1) * stride
+        return last if batches == self.world == 1 else min(last // self.world, self.batch_size)
 
     def __len__(self) -> int:
         whole, rest = divmod(self.samples, self.batch_size * self.world)
@@ -74,6 +84,17 @@ class Shuffled(Sampler[list[int]]):
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
         place = torch.randperm(int(self.sets.max()) + 1, generator=generator).argsort()
         return place[self.sets].argsort(stable=True).tolist()
+
+
+def refuse_lone(network: nn.Module, batches: Shuffled) -> None:
+    """Raises ConfigError for a batch of one in a network that normalises over the batch: one value has no spread.
+
+    Batch normalisation that all processes share sees the samples of all of them.
+    """
+    apart = (module for module in network.modules() if not isinstance(module, nn.SyncBatchNorm))
+    if batches.fewest < 2 and any(isinstance(module, _BatchNorm) for module in apart):
+        reason = "a training batch would hold one sample, and this network's batch normalisation needs two or more"
+        raise ConfigError(f"{reason}; give a larger batch size, more training samples, or a network without it")
 
 
 class InOrder(Sampler[list[int]]):

@@ -20,7 +20,7 @@ from torch.utils.data import DataLoader
 from knee_i2m2.errors import ConfigError, DataError
 from knee_i2m2.methods.method import Method, overrides
 from knee_i2m2.training import checkpoint
-from knee_i2m2.training.batches import on_device
+from knee_i2m2.training.batches import on_device, refuse_lone
 from knee_i2m2.training.runner import seed_all, synchronised
 from knee_i2m2.types import Batch, Modalities
 
@@ -151,9 +151,12 @@ def fit(
         augment: Changes the training batches on the device; its generator is seeded by (seed, epoch, step, process).
 
     Raises:
+        ConfigError: A batch of one sample would be normalised by itself.
         DataError: A loss or the validation score is not a finite number.
     """
-    model, optimiser = fabric.setup(synchronised(method, fabric.world_size, fabric.device), optimiser)
+    method = synchronised(method, fabric.world_size, fabric.device)
+    refuse_lone(method, train.sampler)
+    model, optimiser = fabric.setup(method, optimiser)
     model.mark_forward_method("losses")
     history = _resume(method, optimiser, folder) if resume else []
     for epoch in range(len(history), stage.epochs):

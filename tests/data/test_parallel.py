@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+import torch
 
 from knee_i2m2.data import parallel
 from knee_i2m2.data.parallel import in_parallel
@@ -107,3 +108,24 @@ def test_who_does_not_hear_ctrl_c_is_not_interrupted() -> None:
             os.kill(os.getpid(), signal.SIGINT)
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_an_item_is_worked_on_by_one_thread_and_this_process_keeps_its_own(jobs: int) -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        assert list(in_parallel(_threads, range(2), jobs)) == [1, 1]
+        with pytest.raises(ZeroDivisionError):
+            list(in_parallel(_fail, [0], 1))
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+
+
+def _threads(item: int) -> int:
+    return torch.get_num_threads()
+
+
+def _fail(item: int) -> float:
+    return 1 / item

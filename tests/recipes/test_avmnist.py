@@ -174,3 +174,13 @@ def test_missing_digits_leave_nothing_behind(shared_data: Path, tmp_path: Path, 
     )
     assert main(["prepare", "avmnist", *map(str, inputs), "--out", str(tmp_path / "data")]) == 3
     assert "none" in capsys.readouterr().err and not (tmp_path / "data").exists()
+
+
+def test_a_last_pair_alone_is_trained_with_the_batch_before_it(data: Path, tmp_path: Path) -> None:
+    assert train(data, tmp_path / "run", "--rivals", "i2m2", "ogm_ge", "--batch-size", "255", *SHORT) == 0
+
+
+@pytest.mark.parametrize("rival", ["image", "audio", "i2m2", "ogm_ge", "gblend", "mmpareto", "shallow_fusion"])
+def test_a_batch_of_one_pair_is_refused_before_anything_is_written(data, tmp_path, capsys, rival: str) -> None:
+    assert train(data, tmp_path / "run", "--rivals", rival, "--batch-size", "1", *SHORT) == 2
+    assert "a training batch would hold one sample" in capsys.readouterr().err and not (tmp_path / "run").exists()

@@ -47,6 +47,16 @@ def data(phantom: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
+def few_slices(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Prepared data of 32 x 32 pixels and so few slices that a batch of one takes a second."""
+    folder = tmp_path_factory.mktemp("few")
+    make_phantom(Phantom(volumes=60, slices=1, matrix=32, seed=1), folder / "phantom")
+    annotations = folder / "phantom" / "knee.csv"
+    prepare(folder / "phantom", PrepareKnee(annotations=annotations, out=folder / "data"))
+    return folder / "data"
+
+
+@pytest.fixture(scope="module")
 def config(data: Path) -> Knee:
     return Knee(
         data=data, out=data.parent / "run", network="small", epochs=2, fine_tune_epochs=1, seeds=[0, 1], threads=1
@@ -466,6 +476,33 @@ def test_augmentation_of_half_an_image_is_refused_before_anything_is_made(
     ):
         train(replace(config, out=tmp_path / "run", rivals=["magnitude"], augment=True))
     assert not (tmp_path / "run").exists()
+
+
+# Small batches --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("rivals", [["position"], ["magnitude"], ["inter"], ["ogm_ge"], ["gblend"], ["mmpareto"]])
+@pytest.mark.parametrize("network", ["small", "resnet18", "preact_resnet18"])
+def test_a_batch_of_one_slice_works_or_is_refused_before_anything_is_written(
+    few_slices: Path, tmp_path: Path, network: str, rivals: list[str]
+) -> None:
+    options = {"epochs": 1, "threads": 1, "device": "cpu", "batch_size": 1, "network": network}
+    config = Knee(data=few_slices, out=tmp_path / "run", rivals=rivals, **options)
+    if network == "small" and rivals != ["position"]:
+        with pytest.raises(ConfigError, match="a training batch would hold one sample"):
+            train(config)
+        assert not config.out.exists()
+    else:
+        train(config)
+        assert np.isfinite(read(config.out, *rivals)["logp_1"]).all()
+
+
+@pytest.mark.parametrize("network", ["small", "resnet18", "preact_resnet18"])
+def test_a_last_slice_alone_is_trained_with_the_batch_before_it(few_slices: Path, tmp_path: Path, network: str) -> None:
+    count = len(Prepared.open(few_slices, "train"))
+    options = {"epochs": 1, "fine_tune_epochs": 1, "threads": 1, "device": "cpu", "batch_size": count - 1}
+    train(Knee(data=few_slices, out=tmp_path / "run", rivals=["i2m2"], network=network, **options))
+    assert np.isfinite(read(tmp_path / "run", "i2m2")["logp_1"]).all()
 
 
 # The original's protocol ----------------------------------------------------------------------------------------------

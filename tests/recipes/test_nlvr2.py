@@ -204,3 +204,13 @@ def test_sentences_that_are_cut_are_counted_by_train_and_listed_in_the_run(
     for split in ("train", "val", "test"):
         assert f"sentences cut at --longest: {(wanted['split'] == split).sum()} {split}" in said
     assert f"cuts {len(wanted)} sentences" in (tmp_path / "run/events.log").read_text()
+
+
+@pytest.mark.parametrize("batch_size", [1, 79])
+@pytest.mark.parametrize("rivals", [["i2m2"], ["gblend"], ["images"]])
+def test_a_batch_of_one_and_a_last_example_alone_are_learned_from(
+    data: Path, tmp_path: Path, batch_size: int, rivals: list[str]
+) -> None:
+    train(NLVR2(data, tmp_path / "run", rivals=rivals, **{**SMALL, "batch_size": batch_size}))
+    said = pd.read_parquet(tmp_path / "run" / "predictions" / rivals[0] / "0" / "test.parquet")
+    assert np.isfinite(said["logp_1"]).all()
