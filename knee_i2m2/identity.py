@@ -42,7 +42,7 @@ no name id mrn identifier patient subject participant person case value
 _NOBODY = frozenset(_WORDS.split())
 """Words that name nobody, nor do several of them together: `No Patient ID`."""
 
-_SENTINEL = re.compile(r"-?([0-9])\1*|0?123456?7?8?9?0?")
+_SENTINEL = re.compile(r"0|-1|([0-9])\1+|0?123456?7?8?9?0?")
 """Numbers that are typed where none is known: 0, -1, 999, 12345. They may be real ids as well."""
 
 _FILE = re.compile(r"(\.(h5|hdf5|hdf|he5|gz|zip|npy|npz|mat|nii|dcm|png))+$")

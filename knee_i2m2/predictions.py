@@ -23,6 +23,7 @@ from scipy.special import log_softmax, logsumexp
 
 from knee_i2m2.errors import DataError
 from knee_i2m2.files import whole
+from knee_i2m2.identity import canonical_id, subgroup_spellings
 from knee_i2m2.types import Rival
 
 __all__ = ["PRODUCT", "UNKNOWN", "classes", "experts", "logits", "read", "rival", "subgroups", "table", "write"]
@@ -126,7 +127,12 @@ def read(path: Path) -> pd.DataFrame:
         frame = pd.read_parquet(path)
     except (OSError, ValueError) as error:
         raise DataError(path, f"is no readable Parquet file ({error})", "write it again with `train`") from error
+    if "cluster" in frame.columns:
+        frame["cluster"] = frame["cluster"].map({name: canonical_id(name) for name in frame["cluster"].unique()})
     _validate(frame, path)
+    for column in subgroups(frame):
+        if not pd.api.types.is_numeric_dtype(frame[column]):
+            frame[column] = frame[column].map(subgroup_spellings(frame[column].tolist()))
     return frame
 
 
@@ -151,7 +157,7 @@ def _problems(frame: pd.DataFrame):
         yield f"has no column {', '.join(absent)}"
         return
     if frame[list((*_WHO, "target"))].isna().any(axis=None):
-        yield "has rows without sample, series, cluster or target"
+        yield "has rows without sample, series, cluster or target, or whose cluster is a placeholder"
     if not np.isfinite(frame[names].to_numpy(dtype=float)).all():
         yield "has scores that are no finite numbers"
     twice = frame[frame.duplicated(["sample", "target"])]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -16,11 +17,13 @@ from torch import Tensor
 from knee_i2m2.data.prepared import Labelled
 from knee_i2m2.data.splits import SPLITS, divided
 from knee_i2m2.errors import DataError
+from knee_i2m2.identity import identities, subgroup_spellings
 from knee_i2m2.types import Batch, Task
 
 __all__ = ["Samples"]
 
 _SAMPLES = "the samples"
+_LOG = logging.getLogger(__name__)
 
 
 class Samples(Labelled):
@@ -31,7 +34,7 @@ class Samples(Labelled):
             columns). A name without `+` and `.`, which join and number experts.
         y: Classes 0, 1, ..., or -1 where unknown, of shape (samples,), or (samples, targets).
         clusters: Whose sample each is (patient, recording): a cluster is never in two splits, and is resampled as one.
-            By default every sample is a cluster of its own.
+            Spellings of one (7, 7.0, "007") are joined; by default every sample is a cluster of its own.
         targets: Names of the questions; the only target `label` may have more than two classes.
         position: Place of each sample in its series, in [0, 1]: the modality `position`.
         subgroups: Name -> value of each sample, such as its site.
@@ -75,7 +78,8 @@ class Samples(Labelled):
         names = [f"{i:0{len(str(len(truth)))}d}" for i in range(len(truth))]
         place = {} if position is None else {"position": self.x["position"][:, 0].numpy()}
         labels = dict(zip(targets, truth.reshape(len(truth), -1).T, strict=True))
-        cluster = columns.pop("cluster")
+        cluster = _clusters(names, columns.pop("cluster"))
+        columns = {name: list(map(subgroup_spellings(c.tolist()).get, c.tolist())) for name, c in columns.items()}
         self.index = pd.DataFrame(
             {"sample": names, "series": "-", "cluster": cluster, **place, **columns, **labels},
         )
@@ -112,8 +116,9 @@ class Samples(Labelled):
             DataError: There are fewer than three clusters.
             ConfigError: The fractions are no three positive shares.
         """
-        names, codes = np.unique(self.clusters, return_inverse=True)
-        units = [f"{code:09d}" for code in range(len(names))]
+        order = sorted({*self.clusters}, key=lambda name: (not name.isdigit(), len(name) * name.isdigit(), name))
+        codes = np.array(list(map({name: code for code, name in enumerate(order)}.get, self.clusters)))
+        units = [f"{code:09d}" for code in range(len(order))]
         places = np.array(list(map(divided(units, "clusters", seed, fractions).get, units)))[codes]
         train, val, test = (self.take(np.flatnonzero(places == split)) for split in SPLITS)
         return train, val, test
@@ -152,6 +157,15 @@ def _column(name: str, values: ArrayLike, samples: int) -> np.ndarray:
     column = np.asarray(values)
     if column.shape != (samples,):
         raise DataError(_SAMPLES, f"have {name} of shape {column.shape}, and {samples} labels", "give one per sample")
-    if pd.isna(column).any() and name == "cluster":
-        raise DataError(_SAMPLES, "have unknown clusters", "say whose each sample is: it decides its split")
     return column
+
+
+def _clusters(samples: list[str], given: np.ndarray) -> list[str]:
+    """Returns whose each sample is, in one spelling."""
+    whose = identities(dict(zip(samples, given.tolist(), strict=True)))
+    if whose.unknown:
+        reason = f"have unknown clusters: {whose.reasons}"
+        raise DataError(_SAMPLES, reason, "say whose each sample is: it decides its split")
+    for sentence in whose.sentences("cluster", "samples"):
+        _LOG.warning(sentence)
+    return list(whose.of.values())

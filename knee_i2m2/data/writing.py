@@ -26,6 +26,7 @@ from knee_i2m2.clusters import CLUSTERS, ClusterRecord
 from knee_i2m2.data.prepared import Compute, open_arrays, read_data, read_index
 from knee_i2m2.errors import ConfigError, DataError
 from knee_i2m2.files import sweep, whole, write_text, writing
+from knee_i2m2.identity import canonical_text
 
 __all__ = ["Filling", "finish_prepared", "finished", "forget", "npy_header", "write_prepared", "write_rows"]
 
@@ -83,6 +84,8 @@ def finish_prepared(
     Raises:
         DataError: The folder cannot be written.
     """
+    spellings = {cluster: canonical_text(cluster) for cluster in index["cluster"].unique()}
+    index = index.assign(cluster=index["cluster"].map(spellings))
     with whole(out / "index.parquet") as path:
         index.to_parquet(path, index=False, schema=schema)
     last()

@@ -49,12 +49,10 @@ def test_a_split_is_by_cluster_and_that_of_a_prepared_folder() -> None:
 
     parts = samples().split(seed=3)
     groups = [set(part.clusters.tolist()) for part in parts]
-    assert set.union(*groups) == set(range(20)) and sum(map(len, groups)) == 20
+    assert set.union(*groups) == {*map(str, range(20))} and sum(map(len, groups)) == 20
     table = pd.DataFrame({"name": [*map(str, range(20))], "patient": [f"{i:02d}" for i in range(20)]})
     places = split_by_patient(table, seed=3)
-    assert groups == [
-        {int(name) for name, place in places.items() if place == split} for split in ("train", "val", "test")
-    ]
+    assert groups == [{name for name, place in places.items() if place == split} for split in ("train", "val", "test")]
 
 
 def test_a_part_keeps_names_truth_and_classes() -> None:
@@ -96,3 +94,35 @@ def test_too_few_clusters_and_unknown_targets_are_refused() -> None:
         samples().split(fractions=(0.9, 0.1, 0.0))
     with pytest.raises(ConfigError, match="there is no target alc; did you mean acl"):
         samples().truth("alc")
+
+
+@pytest.mark.parametrize(
+    "clusters",
+    [
+        ["1", "01", "1.0", "2", "3", "4"],
+        ["P1", "p1", " P1 ", "p2", "p3", "p4"],
+        [1, 1.0, "1", "2", "3", "4"],
+        [b"p1", "b'p1'", "P1", "p2", "p3", "p4"],
+        ["\uff11", "1", "'1", 2, 3, 4],
+        ["a b", "A  B", "a\u00a0b", "c", "d", "e"],
+    ],
+)
+def test_a_cluster_spelt_in_several_ways_is_one_and_in_one_split(clusters: list, caplog) -> None:
+    given = np.array(clusters, dtype=object)
+    some = samples(x={"blood": BLOOD[:6]}, y=Y[:6], clusters=given)
+    assert some.index["cluster"].nunique() == 4
+    assert "joined" in caplog.text
+    parts = [set(part.clusters) for part in some.split(seed=1)]
+    assert sum(map(len, parts)) == 4
+
+
+@pytest.mark.parametrize("missing", [None, "", "N/A", "unknown", float("nan"), "ANONYMOUS"])
+def test_a_placeholder_is_no_cluster(missing: object) -> None:
+    given = np.array([missing, *range(39)], dtype=object)
+    with pytest.raises(DataError, match=r"have unknown clusters: .* in 1 "):
+        samples(clusters=given)
+
+
+def test_subgroups_that_differ_in_case_or_blanks_are_one() -> None:
+    sites = np.array(["Site A", "site a ", "SITE A", None] * 10, dtype=object)
+    assert set(samples(subgroups={"site": sites}).index["site"]) == {"SITE A", "unknown"}

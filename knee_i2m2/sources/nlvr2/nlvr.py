@@ -22,6 +22,7 @@ from knee_i2m2.data.left_out import PassedOver
 from knee_i2m2.data.splits import SPLITS, split_by_patient
 from knee_i2m2.errors import DataError
 from knee_i2m2.files import sha256
+from knee_i2m2.identity import canonical_text
 from knee_i2m2.sources.nlvr2.examples import Example, Examples, Line, examples, read_lines
 from knee_i2m2.sources.nlvr2.folder import SourceFolder
 from knee_i2m2.sources.nlvr2.pictures import Picture, listing
@@ -148,7 +149,7 @@ def split_by_sentence(sentences: Mapping[str, str], seed: int, where: Path) -> d
 
 def sentence_key(sentence: str) -> str:
     """Returns what two writings of a sentence share: neither case, spaces nor a full stop at the end matter."""
-    return " ".join(sentence.casefold().split()).rstrip(" .")
+    return canonical_text(sentence).rstrip(" .")
 
 
 def _example(name: str, line: Line, split: str) -> Example:
