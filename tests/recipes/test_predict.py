@@ -217,7 +217,7 @@ def test_nlvrs_own_test_is_a_test_set_from_the_command_line(shared_data: Path, t
     assert (
         main(["prepare", "nlvr2", str(source), "--layout=nlvr", "--split=official", "--side=48", f"--out={data}"]) == 0
     )
-    assert "shared sentences: of test" in capsys.readouterr().out
+    assert "of test also stand in train or dev, whose" in capsys.readouterr().out
     assert main(["train", "nlvr2", f"--data={data}", f"--out={run}", "--rivals", "inter", *TINY]) == 0
     (source / "dev.json").unlink()
     found = new(run, source, tmp_path / "out", "inter")

@@ -109,8 +109,9 @@ def split_officially(
         split |= _train_and_val({name: keys[name] for name, part in kept.items() if part not in _TESTS}, seed, where)
         notes["division"] = f"{learned.pop()} is divided by sentence into train (85 %) and val, seed {seed}"
     lost = [name for name in parts if name not in kept]
-    reason = f"of test {len({keys[name] for name in lost})} also stand in train or dev, whose {len(lost)} examples"
-    notes["shared sentences"] = f"{reason} are left out; of val {_common(split, keys)} also stand in train"
+    of_test = f"{len({keys[name] for name in lost})} of test also stand in train or dev"
+    of_val = f"{_common(split, keys)} of val also stand in train"
+    notes["shared sentences"] = f"{of_test}, whose {len(lost)} examples are left out; {of_val}"
     return split, notes
 
 

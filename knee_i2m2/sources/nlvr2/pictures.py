@@ -1,7 +1,7 @@
 """Pictures of files and zips, decoded to one size.
 
 A picture that is missing, broken, of another format or suspiciously large is a fault to be listed, never replaced.
-What decodes may be the placeholder of a picture that is gone: of one colour, tiny, or the same in many image sets.
+What decodes may be the placeholder of a picture that is gone: of one colour, tiny, or the same many times.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ tokenised where the tokenisers are, in the experts.
 from __future__ import annotations
 
 import json
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -45,8 +45,8 @@ Layout = Literal["files", "arrow", "nlvr"]
 """NLVR2's own files, the arrow files of ViLT, METER and FIBER, or NLVR's own files."""
 
 _SIDES = (8, 1024)
-_MANY_SETS = 4
-"""Image sets are of different queries: a photograph that stands in so many of them is none of the benchmark's."""
+_MANY = 4
+"""A photograph of the benchmark stands in one pair, seldom in two: one that stands so often is none of it."""
 _FLAWS = {"tiny": "is smaller than 8 pixels", "one colour": "is of one colour"}
 _AT_ONCE = 512
 """Pairs under way: what several processes have finished waits in memory."""
@@ -242,21 +242,16 @@ def _doubtful(
     Raises:
         DataError: They are too many.
     """
-    cluster = examples.index.drop_duplicates("pair").set_index("pair")["cluster"]
-    sets = defaultdict(set)
-    for pair, both in looks.items() if not examples.drawn else ():
-        for look in both:
-            sets[look.digest].add(cluster[pair])
-    rows = []
-    for look in (look for both in looks.values() for look in both):
-        same = len(sets[look.digest])
-        if look.flaw:
-            rows.append((_relative(source, look.picture), look.flaw, _FLAWS[look.flaw]))
-        elif same >= _MANY_SETS:
-            rows.append((_relative(source, look.picture), "identical", f"the same picture stands in {same} image sets"))
+    every = [look for both in looks.values() for look in both]
+    copies, rows = Counter(look.digest for look in every), []
+    for look in every:
+        same = 0 if examples.drawn else copies[look.digest]
+        if look.flaw or same >= _MANY:
+            reason = _FLAWS.get(look.flaw) or f"the same picture stands {same} times"
+            rows.append((_relative(source, look.picture), look.flaw or "identical", reason))
     fault = "pictures look like placeholders of pictures that are gone"
     first = ", ".join(rows[0][::2]) if rows else ""
-    refuse_many(source, len(rows), sum(map(len, looks.values())), fault, config.quarantine_limit, first)
+    refuse_many(source, len(rows), len(every), fault, config.quarantine_limit, first)
     return pd.DataFrame(rows, columns=["picture", "why", "reason"])
 
 

@@ -180,7 +180,7 @@ def test_the_authors_test_stays_the_test_and_what_train_shares_with_it_is_left_o
     assert len(splits) == 3 and all(not one & other for one, other in combinations(splits, 2))
     rows = pd.read_csv(tmp_path / "out/left_out.csv").query("why == 'sentence of test'")
     assert sorted(rows["picture"]) == sorted(shared) and data["passed_over"]["sentence of test"] == len(shared)
-    assert data["shared sentences"].startswith(f"of test 25 also stand in train or dev, whose {len(shared)} examples")
+    assert data["shared sentences"].startswith(f"25 of test also stand in train or dev, whose {len(shared)} examples")
 
 
 def text(identifier: str, sentence: str) -> str:

@@ -118,6 +118,10 @@ PLACEHOLDERS = {
     "a line": (one(of_colour("red", (600, 2))), {"tiny": 1}),
     "grey everywhere": (everywhere(lambda _: of_colour("grey")), {"one colour": 4}),
     "the same everywhere": (everywhere(lambda _: photograph(7)), {"identical": 4}),
+    "both pictures of two pairs of one set": (
+        lambda folder: [path.write_bytes(photograph(7)) for path in folder.glob("images/dev/dev-1-*.png")],
+        {"identical": 4},
+    ),
     "the same, stored anew": (
         everywhere(lambda number: photograph(7, mode="RGBA" if number % 2 else "RGB")),
         {"identical": 4},
@@ -141,7 +145,7 @@ def test_a_picture_that_looks_like_a_placeholder_is_kept_counted_and_named(
         prepare_nlvr2(source, replace(config, out=tmp_path / "other", quarantine_limit=0.01))
 
 
-def test_a_photograph_in_three_image_sets_is_none(tmp_path: Path) -> None:
+def test_a_photograph_that_stands_three_times_is_none(tmp_path: Path) -> None:
     source = write_official(tmp_path / "nlvr2")
     for number in range(3):
         (source / f"images/train/{number}/train-{number}-0-img0.png").write_bytes(photograph(7))
