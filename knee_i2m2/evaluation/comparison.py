@@ -9,17 +9,15 @@ import numpy as np
 import pandas as pd
 
 from knee_i2m2.errors import ConfigError, DataError
-from knee_i2m2.evaluation.closed_form import paired_p
 from knee_i2m2.evaluation.draws import MEAN
-from knee_i2m2.evaluation.effects import MARGIN, corrected
+from knee_i2m2.evaluation.effects import MARGIN, verdict_rows
 from knee_i2m2.evaluation.evaluate import check_options, resampled_units
 from knee_i2m2.evaluation.leaks import check_leaks
-from knee_i2m2.evaluation.resampled_unit import ResampledUnit
+from knee_i2m2.evaluation.resampled_unit import ResampledUnit, minus
 from knee_i2m2.evaluation.run_answers import run_answers
 from knee_i2m2.evaluation.split_answers import disagreement
-from knee_i2m2.evaluation.statistics.bootstrap import estimate
 from knee_i2m2.evaluation.statistics.multiplicity import holm
-from knee_i2m2.evaluation.tidy import MACRO
+from knee_i2m2.evaluation.tidy import MACRO, Statistic
 
 __all__ = ["RUN_COMPARISON_COLUMNS", "compare"]
 
@@ -35,8 +33,8 @@ def compare(
 ) -> tuple[pd.DataFrame, list[str]]:
     """Returns every run minus the first, rival by rival, and sentences about what could not be compared.
 
-    Means over each run's seeds, under one resampling of clusters. Both p-values are those of the clustered DeLong test,
-    plain and Holm's over the targets (two classes only); the verdict is that of the Holm-corrected bootstrap interval.
+    Means over each run's seeds. Interval, p and verdict are of one statistic (Student's t for AUROC, a resampling of
+    clusters for accuracy); Holm's correction is over all rivals, targets and runs of a unit.
 
     Args:
         runs: Run folders; predictions only are read.
@@ -60,35 +58,42 @@ def compare(
         if reason := disagreement(answers[0].test[0], one.test[0], str(runs[0]), str(run)):
             raise DataError(run, reason, "compare runs on the same prepared data and split")
     first, *others = ([*resampled_units(one.test, "test", replicates, seed)] for one in answers)
-    table = []
+    family = []
     for run, parts in zip(runs[1:], others, strict=True):
         alone = sorted({*first[0].answers.rivals} ^ {*parts[0].answers.rivals})
         notes += [f"{rival} is in {runs[0]} or {run} only, and is not compared" for rival in alone]
-        named = {"run": str(run), "against": str(runs[0])}
-        table += [named | row for row in _differences(first, parts, margin)]
+        family += [({"run": str(run), "against": str(runs[0])} | names, one) for names, one in _paired(first, parts)]
         if len(alone) == len({*first[0].answers.rivals, *parts[0].answers.rivals}):
             raise ConfigError(f"{runs[0]} and {run} have no rival in common, so that nothing can be compared")
-    return pd.DataFrame(table, columns=RUN_COMPARISON_COLUMNS), notes
+    return pd.DataFrame(_judged(family, margin), columns=RUN_COMPARISON_COLUMNS), notes
 
 
-def _differences(
-    first: Sequence[ResampledUnit], second: Sequence[ResampledUnit], margin: float
-) -> Iterator[dict[str, object]]:
-    """Yields a row per rival that both have, unit and target; the mean over targets has no p."""
+Family = Sequence[tuple[dict[str, object], Statistic]]
+
+
+def _judged(family: Family, margin: float) -> list[dict[str, object]]:
+    """Returns a row per difference; Holm's correction is over all of a unit, and the means over targets have no p."""
+    rows = [names | {"value": one.value} | _ends(one.interval()) for names, one in family]
+    for unit in dict.fromkeys(names["unit"] for names, _ in family):
+        places = [n for n, (names, _) in enumerate(family) if names["unit"] == unit and names["target"] != MACRO]
+        judged = [*verdict_rows([family[n] for n in places], margin)]
+        p_holm = holm(np.array([row["p"] for row in judged])).tolist()
+        for place, row, p in zip(places, judged, p_holm, strict=True):
+            rows[place] = row | {"p_holm": p}
+    return rows
+
+
+def _ends(interval: tuple[float, float]) -> dict[str, object]:
+    return {"low": interval[0], "high": interval[1]}
+
+
+def _paired(first: Sequence[ResampledUnit], second: Sequence[ResampledUnit]) -> Iterator[tuple[dict, Statistic]]:
+    """Yields the names and the difference of every rival that both have, unit and target."""
     common = [rival for rival in first[0].answers.rivals if rival in second[0].answers.rivals]
     for rival in common:
         for one, other in zip(first, second, strict=True):
             here = {"rival": rival, "unit": one.answers.unit, "metric": one.answers.metric}
-            yield from ({**here, **row} for row in _paired(one, other, rival, margin))
-
-
-def _paired(one: ResampledUnit, other: ResampledUnit, rival: str, margin: float) -> Iterator[dict[str, object]]:
-    before, after = one.complete[rival, MEAN], other.complete[rival, MEAN]
-    targets = one.answers.targets
-    p = [paired_p(other.answers, one.answers, rival, place) for place in range(len(targets))]
-    tested = [*zip(p, holm(np.array(p)).tolist(), strict=True), (np.nan, np.nan)]
-    rows = [*corrected(after - before, targets, margin), {"target": MACRO, **estimate((after - before)[-1])._asdict()}]
-    for row, values, (plain, corrected_p) in zip(
-        rows, zip(before[:, 0], after[:, 0], strict=True), tested, strict=True
-    ):
-        yield row | {"first": values[0], "second": values[1], "p": plain, "p_holm": corrected_p}
+            key = (rival, MEAN)
+            compared = (one.headline[key], other.headline[key], minus(other, [key], one, [key]))
+            for target, before, after, apart in zip((*one.answers.targets, MACRO), *compared, strict=True):
+                yield {**here, "target": target, "first": before.value, "second": after.value}, apart

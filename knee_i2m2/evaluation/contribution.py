@@ -9,7 +9,7 @@ from math import factorial
 import numpy as np
 from jaxtyping import Float, Int, Num
 
-from knee_i2m2.evaluation.draws import estimable
+from knee_i2m2.evaluation.draws import estimable, without_replicates
 from knee_i2m2.evaluation.split_answers import SplitAnswers
 from knee_i2m2.evaluation.statistics.auroc import auroc
 from knee_i2m2.evaluation.statistics.ranking import weighted_mean
@@ -27,7 +27,7 @@ def contributions(
 
     All three divide credit between experts that see the same modality; Shapley values and shares do so by construction.
     """
-    enough = estimable(answers)[:, None]
+    enough = estimable(answers)
     keys = [key for key in answers.opinions if key[0] == rival]
     worth = [_worth(answers, key, weights) for key in keys]
     values = {experts: np.mean([one[experts] for one in worth], axis=0) for experts in worth[0]}
@@ -38,7 +38,7 @@ def contributions(
         "share": {expert: np.mean([one[expert] for one in shares], axis=0) for expert in shares[0]},
     }
     for metric, drawn in measured.items():
-        yield from ((metric, expert, np.where(enough, draw, np.nan)) for expert, draw in drawn.items())
+        yield from ((metric, expert, without_replicates(draw, enough)) for expert, draw in drawn.items())
 
 
 def _log_odds(answers: SplitAnswers, key: tuple[str, str]) -> dict[str, Float[np.ndarray, "units targets"]]:

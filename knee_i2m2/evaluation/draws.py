@@ -6,7 +6,7 @@ column is the sample as it is, the others are its replicates.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -14,19 +14,20 @@ from jaxtyping import Bool, Float, Int
 from knee_i2m2.evaluation.split_answers import Key, SplitAnswers
 from knee_i2m2.evaluation.statistics.accuracy import accuracy
 from knee_i2m2.evaluation.statistics.auroc import auroc
-from knee_i2m2.evaluation.statistics.bootstrap import LEAST_POSITIVE
+from knee_i2m2.evaluation.statistics.bootstrap import LEAST_CLUSTERS
 from knee_i2m2.evaluation.statistics.detectability import efficiency
 
 __all__ = [
     "IDEAL",
     "MEAN",
-    "differences",
+    "class_clusters",
     "draws",
     "efficiencies",
     "estimable",
-    "positive_clusters",
+    "paired_seeds",
     "with_means",
     "with_means_and_macro",
+    "without_replicates",
 ]
 
 IDEAL = "ideal"
@@ -40,8 +41,8 @@ Draws = Mapping[Key, Float[np.ndarray, "rows drawn"]]
 
 def draws(answers: SplitAnswers, weights: Int[np.ndarray, "units drawn"]) -> dict[Key, np.ndarray]:
     """Returns the metric of every (rival, seed), of shape (targets, drawn), without mean and macro."""
-    enough = estimable(answers)[:, None]
-    return {key: np.where(enough, _metric(answers, key, weights), np.nan) for key in answers.logp}
+    enough = estimable(answers)
+    return {key: without_replicates(_metric(answers, key, weights), enough) for key in answers.logp}
 
 
 def _metric(
@@ -54,17 +55,27 @@ def _metric(
     return np.stack([accuracy(truth, logp, weights) for truth, logp in per_target])
 
 
+def without_replicates(
+    drawn: Float[np.ndarray, "targets drawn"], enough: Bool[np.ndarray, " targets"]
+) -> Float[np.ndarray, "targets drawn"]:
+    """Returns the draws with values only where there are too few clusters for an interval."""
+    return np.concatenate([drawn[:, :1], np.where(enough[:, None], drawn[:, 1:], np.nan)], axis=1)
+
+
 def estimable(answers: SplitAnswers) -> Bool[np.ndarray, " targets"]:
-    """Returns whether enough clusters, such as patients, hold a positive: at least `LEAST_POSITIVE`, of findings."""
+    """Returns whether a target has enough clusters, such as patients, of either class for an interval, of findings."""
     if not answers.detection:
         return np.ones(len(answers.targets), dtype=bool)
-    return positive_clusters(answers) >= LEAST_POSITIVE
+    return (class_clusters(answers) >= LEAST_CLUSTERS).all(axis=0)
 
 
-def positive_clusters(answers: SplitAnswers) -> Int[np.ndarray, " targets"]:
-    """Returns how many clusters hold a positive unit."""
+def class_clusters(answers: SplitAnswers) -> Int[np.ndarray, "2 targets"]:
+    """Returns how many clusters hold a positive unit, and how many a negative one.
+
+    Per patient these are the positive and the negative patients; the slices of a positive patient are of both classes.
+    """
     clusters = answers.index["cluster"].to_numpy()
-    return np.array([len(np.unique(clusters[truth == 1])) for truth in answers.truth.T])
+    return np.array([[len(np.unique(clusters[truth == side])) for truth in answers.truth.T] for side in (1, 0)])
 
 
 def efficiencies(measured: Draws) -> dict[Key, np.ndarray]:
@@ -88,22 +99,34 @@ def with_means_and_macro(measured: Draws) -> dict[Key, np.ndarray]:
 
 
 def _macro(drawn: Float[np.ndarray, "targets drawn"]) -> Float[np.ndarray, "1 drawn"]:
-    """Returns the mean over the targets that are estimable in the original sample."""
-    estimable = drawn[~np.isnan(drawn[:, 0])]
-    return estimable.mean(axis=0, keepdims=True) if len(estimable) else np.full((1, drawn.shape[1]), np.nan)
+    """Returns the mean over the targets that have replicates; if none has, the mean value, without replicates."""
+    valued = ~np.isnan(drawn[:, 0])
+    sure = valued & ~np.isnan(drawn[:, 1:]).all(axis=1)
+    chosen = drawn[sure if sure.any() else valued]
+    return chosen.mean(axis=0, keepdims=True) if len(chosen) else np.full((1, drawn.shape[1]), np.nan)
 
 
-def differences(complete: Draws, against: str) -> dict[Key, np.ndarray]:
-    """Returns every other rival minus `against`, seed by seed, and their mean over the seeds that both have.
+def paired_seeds(keys: Iterable[Key], against: str) -> dict[Key, list[tuple[Key, Key]]]:
+    """Returns every other rival, seed by seed and in the mean over the seeds that both have, with what to subtract.
 
     The ideal's one seed is paired with every seed. Rivals without a common seed are not compared.
     """
-    seeds = [seed for name, seed in complete if name == against and seed != MEAN]
-    pairs: dict[Key, np.ndarray] = {}
-    for rival in dict.fromkeys(name for name, _ in complete if name != against):
-        theirs = {seed: complete.get((rival, MEAN if rival == IDEAL else seed)) for seed in seeds}
-        paired = {seed: drawn - complete[against, seed] for seed, drawn in theirs.items() if drawn is not None}
-        pairs |= {(rival, seed): drawn for seed, drawn in paired.items()}
-        if paired:
-            pairs[rival, MEAN] = np.mean(list(paired.values()), axis=0)
+    seeds: dict[str, list[str]] = {}
+    for rival, seed in keys:
+        seeds.setdefault(rival, []).append(seed)
+    pairs: dict[Key, list[tuple[Key, Key]]] = {}
+    for rival in seeds if against in seeds else ():
+        if rival != against:
+            paired = {
+                seed: _pair((rival, against), seed, seeds) for seed in dict.fromkeys(seeds[rival] + seeds[against])
+            }
+            found = {(rival, seed): [pair] for seed, pair in paired.items() if pair}
+            pairs |= found | ({(rival, MEAN): [pair for (pair,) in found.values()]} if found else {})
     return pairs
+
+
+def _pair(rivals: tuple[str, str], seed: str, seeds: Mapping[str, Sequence[str]]) -> tuple[Key, Key] | None:
+    """Returns both rivals with this seed, or the ideal's; None where one has no such seed."""
+    keys = tuple((rival, seeds[rival][0] if rival == IDEAL else seed) for rival in rivals)
+    known = all(key[1] in seeds[key[0]] for key in keys) and any(seed in seeds[r] for r in rivals if r != IDEAL)
+    return (keys[0], keys[1]) if known else None

@@ -6,15 +6,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
-from jaxtyping import Float
 
 from knee_i2m2.errors import ConfigError
-from knee_i2m2.evaluation.draws import MEAN, Draws, differences
-from knee_i2m2.evaluation.statistics.bootstrap import LEVEL, percentile_interval
-from knee_i2m2.evaluation.statistics.multiplicity import bootstrap_p, holm_levels
+from knee_i2m2.evaluation.statistics.multiplicity import holm_levels
+from knee_i2m2.evaluation.tidy import Statistic
 from knee_i2m2.types import Rival, encoding_of, modalities_of
 
-__all__ = ["ENSEMBLING", "INTERACTION", "MARGIN", "corrected", "effect_rows", "effects_of", "verdict"]
+__all__ = ["ENSEMBLING", "INTERACTION", "MARGIN", "effects_of", "verdict", "verdict_rows"]
 
 INTERACTION, ENSEMBLING = "interaction", "ensembling"
 
@@ -90,53 +88,25 @@ def _identity(rival: Rival) -> tuple[object, ...]:
     return sorted(map(sorted, map(_sees, rival.experts))), rival.method, rival.combiner, rival.warm
 
 
-def effect_rows(
-    complete: Draws,
-    effects: Mapping[str, tuple[str, str]],
-    targets: Sequence[str],
-    margin: float = MARGIN,
-    **constant: str,
+def verdict_rows(
+    family: Sequence[tuple[Mapping[str, object], Statistic]], margin: float = MARGIN
 ) -> Iterator[dict[str, object]]:
-    """Yields one row per effect and target: the paired difference, and what Holm's correction leaves of it.
+    """Yields a row a difference: its interval, p and verdict, and what Holm's correction leaves of them.
 
     Args:
-        complete: Draws with the mean over seeds.
-        effects: What `effects_of` returns.
-        targets: The questions, in the order of the draws' rows.
-        margin: From which difference on an effect is named.
-        constant: Columns that are the same in every row.
-    """
-    for effect, (rival, against) in effects.items():
-        drawn = differences(complete, against).get((rival, MEAN))
-        if drawn is not None:
-            named = {"effect": effect, "rival": rival, "against": against, **constant}
-            yield from ({**named, **row} for row in corrected(drawn, targets, margin))
-
-
-def corrected(
-    drawn: Float[np.ndarray, "rows drawn"], targets: Sequence[str], margin: float = MARGIN
-) -> Iterator[dict[str, object]]:
-    """Yields one row a target of a paired difference: both intervals, p and verdict.
-
-    Args:
-        drawn: A row per target, in this order; further rows, such as that of `macro`, are passed over.
-        targets: The questions: the family that Holm's correction is over.
+        family: Names, such as `target`, and difference: everything that a verdict is given on, of one unit.
         margin: From which difference on an effect is named.
     """
-    p = np.array([bootstrap_p(draw) for draw in drawn[: len(targets)]])
-    for target, draw, one, level in zip(targets, drawn, p, holm_levels(p, LEVEL), strict=False):
-        yield {"target": target} | _judged(draw, float(one), float(level), margin)
-
-
-def _judged(draw: Float[np.ndarray, " drawn"], p: float, level: float, margin: float) -> dict[str, object]:
-    value, (low, high) = float(draw[0]), percentile_interval(draw[1:])
-    holm_low, holm_high = percentile_interval(draw[1:], level) if np.isfinite(level) else (np.nan, np.nan)
-    found = {"value": value, "low": low, "high": high, "p": p, "level": level}
-    return found | {
-        "holm_low": holm_low,
-        "holm_high": holm_high,
-        "verdict": verdict(value, holm_low, holm_high, margin),
-    }
+    p = np.array([one.p for _, one in family])
+    for (names, one), level in zip(family, holm_levels(p).tolist(), strict=True):
+        low, high = one.interval()
+        holm_low, holm_high = one.interval(level) if np.isfinite(level) else (np.nan, np.nan)
+        judged = {
+            "holm_low": holm_low,
+            "holm_high": holm_high,
+            "verdict": verdict(one.value, holm_low, holm_high, margin),
+        }
+        yield {**names, "value": one.value, "low": low, "high": high, "p": one.p, "level": level, **judged}
 
 
 def verdict(value: float, low: float, high: float, margin: float = MARGIN) -> str:

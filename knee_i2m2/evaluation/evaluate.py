@@ -14,14 +14,13 @@ import pandas as pd
 from knee_i2m2.clusters import CLUSTERS
 from knee_i2m2.errors import ConfigError, check_seed, suggestion
 from knee_i2m2.evaluation.accelerated import read_accelerated
-from knee_i2m2.evaluation.closed_form import closed_form, with_p_values
 from knee_i2m2.evaluation.effects import MARGIN
-from knee_i2m2.evaluation.leaks import check_leaks, not_estimable_notes
+from knee_i2m2.evaluation.leaks import check_leaks, few_patients_notes
 from knee_i2m2.evaluation.recalibration import AS_TRAINED, Recalibration
 from knee_i2m2.evaluation.resampled_unit import ResampledUnit
 from knee_i2m2.evaluation.run_answers import run_answers
 from knee_i2m2.evaluation.split_answers import SplitAnswers
-from knee_i2m2.evaluation.statistics.bootstrap import LEAST_POSITIVE, cluster_weights
+from knee_i2m2.evaluation.statistics.bootstrap import LEAST_CLUSTERS, cluster_weights
 from knee_i2m2.evaluation.thresholds import Thresholds, fit_thresholds, threshold_entries
 from knee_i2m2.evaluation.tidy import (
     COMPARISON_COLUMNS,
@@ -66,8 +65,10 @@ def evaluate(
 ) -> Evaluation:
     """Writes a run's evaluation.csv, comparisons.csv, contributions.csv, effects.csv and evaluation.json.
 
-    Clusters are resampled once per split, for all rivals, seeds, targets, units and subgroups together. A number that
-    cannot be estimated is empty, never 0 or .5. Thresholds, aggregators and recalibrations are fitted on val.
+    AUROC and its differences have intervals by Student's t. For all other metrics clusters are resampled once per
+    split, for all rivals, seeds, targets, units and subgroups together. With fewer than ten clusters of either class a
+    value has no interval; a number that cannot be estimated is empty, never 0 or .5. Thresholds, aggregators and
+    recalibrations are fitted on val.
 
     Args:
         run: The run folder; its `predictions` are read, and `clusters.json`, which shows leaks from train.
@@ -99,12 +100,12 @@ def evaluate(
     pairs = zip(test, before, strict=True)
     evaluated += [row for unit, old in pairs for row in _tested(unit, old, thresholds, reference)]
     effects = [row for unit in test for row in unit.effects(answers.test[0].identities, reference, margin)]
-    notes = [note for unit in (*val, *test) for note in not_estimable_notes(unit.answers, unit.split)]
+    notes = few_patients_notes(answers.val, answers.test)
     notes += _unknown_identities(answers.test[0].identities)
     train_known = (run / CLUSTERS).is_file()
     notes += [] if train_known else [f"without {CLUSTERS} it is not known whether train holds clusters of val or test"]
     settings = {"replicates": replicates, "seed": seed, "margin": margin, "reference": reference}
-    settings |= {"least_positive_clusters": LEAST_POSITIVE, "train_known": train_known}
+    settings |= {"least_clusters": LEAST_CLUSTERS, "train_known": train_known}
     fitted = {"aggregators": answers.aggregators, "thresholds": threshold_entries(thresholds), "fitted": answers.fitted}
     content = {**settings, **asdict(recalibration), "leaks": leaks, "notes": notes, **fitted}
     write_text(run / "evaluation.json", json.dumps(content, indent=2) + "\n")
@@ -147,7 +148,7 @@ def _tested(unit: ResampledUnit, before: SplitAnswers | None, thresholds: Thresh
     """Returns the rows of evaluation.csv about a unit of test."""
     table = unit.headline_rows()
     if unit.answers.detection:
-        table += closed_form(unit) + unit.measure_rows(thresholds[unit.answers.unit], before)
+        table += unit.closed_form_rows() + unit.measure_rows(thresholds[unit.answers.unit], before)
         table += unit.efficiency_rows() if unit.answers.unit in SAMPLES else []
     else:
         table += unit.choice_rows()
@@ -158,7 +159,7 @@ def _tested(unit: ResampledUnit, before: SplitAnswers | None, thresholds: Thresh
 
 
 def _compared(unit: ResampledUnit, reference: str) -> Rows:
-    table = with_p_values(unit, unit.difference_rows(reference), reference)
+    table = unit.difference_rows(reference)
     inside = (
         [row for some, _ in unit.subgroups for row in some.difference_rows(reference)] if unit.split == "test" else []
     )

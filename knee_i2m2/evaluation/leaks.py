@@ -1,20 +1,19 @@
-"""Checks before evaluation: clusters in more than one split, and metrics that cannot be estimated."""
+"""Checks before evaluation: clusters in more than one split, and too few of them for an interval."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-
-import numpy as np
 
 from knee_i2m2.clusters import ClusterRecord
 from knee_i2m2.errors import DataError
-from knee_i2m2.evaluation.draws import positive_clusters
+from knee_i2m2.evaluation.draws import class_clusters
 from knee_i2m2.evaluation.split_answers import SplitAnswers
-from knee_i2m2.evaluation.statistics.bootstrap import LEAST_POSITIVE
+from knee_i2m2.evaluation.statistics.bootstrap import LEAST_CLUSTERS
+from knee_i2m2.evaluation.tidy import few_clusters
 from knee_i2m2.identity import named
 
-__all__ = ["check_leaks", "not_estimable_notes"]
+__all__ = ["check_leaks", "few_patients_notes"]
 
 
 def check_leaks(run: Path, val: SplitAnswers, test: SplitAnswers, allow_leaks: bool) -> list[str]:
@@ -53,13 +52,18 @@ def _refuse_one_cluster(answers: SplitAnswers, split: str, where: Path) -> None:
         raise DataError(where, reason, "evaluate at least two, better a hundred")
 
 
-def not_estimable_notes(answers: SplitAnswers, split: str) -> Iterator[str]:
-    """Yields a sentence for every target that is not estimable."""
-    if not answers.detection:
-        return
-    for target, truth, clusters in zip(answers.targets, answers.truth.T, positive_clusters(answers), strict=True):
-        where = f"{target} per {answers.unit} in {split} is not estimable:"
-        if clusters < LEAST_POSITIVE:
-            yield f"{where} {clusters} clusters (patients) are positive, {LEAST_POSITIVE} are needed"
-        elif not np.any(truth == 0):
-            yield f"{where} none of the {answers.unit}s is negative"
+def few_patients_notes(val: Sequence[SplitAnswers], test: Sequence[SplitAnswers]) -> list[str]:
+    """Returns one sentence about all targets without an interval, if there are any."""
+    few = [text for split, units in (("test", test), ("val", val)) for text in _few(units, split)]
+    rule = f"{LEAST_CLUSTERS} positive and {LEAST_CLUSTERS} negative ones are needed"
+    return [f"too few patients (clusters) for intervals, values stand alone: {'; '.join(few)} ({rule})"] if few else []
+
+
+def _few(units: Sequence[SplitAnswers], split: str) -> Iterator[str]:
+    """Yields what each target of a split lacks; the units that lack the same are named together."""
+    for place, target in enumerate(units[0].targets if units[0].detection else ()):
+        counts = [(one.unit, *class_clusters(one)[:, place].tolist()) for one in units]
+        lacking = {unit: few_clusters(*both).split(" patients")[0] for unit, *both in counts if few_clusters(*both)}
+        for text in dict.fromkeys(lacking.values()):
+            here = [unit for unit, one in lacking.items() if one == text]
+            yield f"{target} in {split} {text}" + (f" per {' and '.join(here)}" if len(here) < len(units) else "")

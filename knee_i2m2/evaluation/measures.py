@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 from jaxtyping import Float, Int
 
-from knee_i2m2.evaluation.draws import IDEAL, estimable
+from knee_i2m2.evaluation.draws import IDEAL, estimable, without_replicates
 from knee_i2m2.evaluation.split_answers import Key, SplitAnswers
 from knee_i2m2.evaluation.statistics.adjusted import adjusted_auroc, strata
 from knee_i2m2.evaluation.statistics.calibration import (
@@ -88,7 +88,7 @@ def multiclass(answers: SplitAnswers, weights: Weights) -> Measured:
 
 
 def _per_rival(answers: SplitAnswers, weights: Weights, measure: Callable[..., OneTarget]) -> Measured:
-    """Returns the draws of every measure by (rival, seed), of shape (targets, drawn); NaN where not estimable."""
+    """Returns the draws of every measure by (rival, seed), of shape (targets, drawn)."""
     sure = estimable(answers)
     measured = {key: [] for key in answers.logp}
     for key, per_target in measured.items():
@@ -96,7 +96,7 @@ def _per_rival(answers: SplitAnswers, weights: Weights, measure: Callable[..., O
         per_target += [measure(key, target, truth, z) for target, truth, z in per_question]
     names = dict.fromkeys(name for per_target in measured.values() for name in per_target[0])
     return {
-        name: {key: np.where(sure[:, None], [one[name] for one in per], np.nan) for key, per in measured.items()}
+        name: {key: without_replicates(np.array([one[name] for one in per]), sure) for key, per in measured.items()}
         for name in names
     }
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import pandas as pd
 
 from knee_i2m2.errors import DataError
-from knee_i2m2.evaluation.draws import MEAN
+from knee_i2m2.evaluation.draws import MEAN, class_clusters, estimable
 from knee_i2m2.evaluation.split_answers import Key, SplitAnswers
-from knee_i2m2.evaluation.statistics.bootstrap import estimate
+from knee_i2m2.evaluation.statistics.bootstrap import LEAST_CLUSTERS
 from knee_i2m2.files import write_text
 
 __all__ = [
@@ -21,24 +22,26 @@ __all__ = [
     "EVALUATION_COLUMNS",
     "MACRO",
     "Rows",
+    "Statistic",
     "counts",
+    "few_clusters",
     "read_results",
     "rows",
     "write_results",
 ]
 
 MACRO = "macro"
-"""The target that is the mean over all estimable targets."""
+"""The target that is the mean over all targets with an interval; if none has one, over all with a value."""
 
 _COUNTED = ["n", "positives", "clusters"]
 _ESTIMATED = ["value", "low", "high", "seed_sd"]
-_COMMON = ["seed", "split", "unit", "subgroup", "target", "metric", *_ESTIMATED, *_COUNTED]
+_COMMON = ["seed", "split", "unit", "subgroup", "target", "metric", *_ESTIMATED, *_COUNTED, "note"]
 
 EVALUATION_COLUMNS = ["rival", *_COMMON]
-"""Columns of evaluation.csv."""
+"""Columns of evaluation.csv; `note` says why a value has no interval, or what the mean over targets is over."""
 
 COMPARISON_COLUMNS = ["rival", "against", *_COMMON, "p", "p_holm"]
-"""Columns of comparisons.csv; the p-values are those of the clustered DeLong test, Holm's over the targets."""
+"""Columns of comparisons.csv; p and the interval are of one statistic, Holm's p is over all differences of a unit."""
 
 CONTRIBUTION_COLUMNS = ["rival", "expert", *_COMMON]
 """Columns of contributions.csv."""
@@ -47,11 +50,36 @@ EFFECT_COLUMNS = [
     *("effect", "rival", "against", "split", "unit", "target", "value", "low", "high"),
     *("p", "level", "holm_low", "holm_high", "verdict"),
 ]
-"""Columns of effects.csv; `holm_low` and `holm_high` are read at `level`, Holm's over the targets."""
+"""Columns of effects.csv; `holm_low` and `holm_high` are read at `level`, Holm's over all rows of a unit."""
 
-_WORDS = {"rival", "against", "expert", "effect", "seed", "split", "unit", "subgroup", "target", "metric", "verdict"}
+_WORDS = {
+    "rival",
+    "against",
+    "expert",
+    "effect",
+    "seed",
+    "split",
+    "unit",
+    "subgroup",
+    "target",
+    "metric",
+    "verdict",
+    "note",
+}
 
 Rows = list[dict[str, object]]
+
+
+@runtime_checkable
+class Statistic(Protocol):
+    """A number with intervals and, of differences, p: of a bootstrap or of Student's t."""
+
+    @property
+    def value(self) -> float:
+        """The number."""
+
+    def interval(self, level: float = ...) -> tuple[float, float]:
+        """Returns its interval; NaN if there is none."""
 
 
 def counts(answers: SplitAnswers) -> Rows:
@@ -62,37 +90,60 @@ def counts(answers: SplitAnswers) -> Rows:
     clusters = answers.index["cluster"].to_numpy()
     known = [*(answers.truth >= 0).T, (answers.truth >= 0).any(axis=1)]
     positives = [int((y == 1).sum()) if answers.detection else None for y in answers.truth.T]
-    columns = zip((*answers.targets, MACRO), known, (*positives, None), strict=True)
+    columns = zip((*answers.targets, MACRO), known, (*positives, None), notes(answers), strict=True)
     return [
-        {"target": name, "n": int(k.sum()), "positives": p, "clusters": len(np.unique(clusters[k]))}
-        for name, k, p in columns
+        {"target": name, "n": int(k.sum()), "positives": p, "clusters": len(np.unique(clusters[k])), "note": note}
+        for name, k, p, note in columns
     ]
 
 
-def rows(drawn: Mapping[Key, np.ndarray], counted: Rows, **constant: str) -> Rows:
-    """Returns one row per (rival, seed) and target: the estimate of each draw with its counts.
+def notes(answers: SplitAnswers) -> list[str]:
+    """Returns per target, then for `macro`, why there is no interval or what the mean is over; else empty."""
+    enough = estimable(answers)
+    counted = class_clusters(answers).T.tolist() if answers.detection else []
+    needed = f"no target has {LEAST_CLUSTERS} positive and {LEAST_CLUSTERS} negative patients"
+    some = f"mean over {enough.sum()} of {len(enough)} targets" if enough.any() else needed
+    return [*([few_clusters(*both) for both in counted] or [""] * len(enough)), "" if enough.all() else some]
+
+
+def few_clusters(positive: int, negative: int) -> str:
+    """Returns what is missing for an interval; empty if nothing is.
+
+    Example:
+        >>> few_clusters(4, 60)
+        '4 positive patients, 10 needed'
+    """
+    few = {"positive": positive, "negative": negative}
+    few = {side: count for side, count in few.items() if count < LEAST_CLUSTERS}
+    counted = " and ".join(f"{count} {side}" for side, count in few.items())
+    return f"{counted} patients, {LEAST_CLUSTERS} needed" if few else ""
+
+
+def rows(measured: Mapping[Key, Sequence[Statistic]], counted: Rows, **constant: str) -> Rows:
+    """Returns one row per (rival, seed) and target: value and interval with the counts.
 
     The standard deviation over seeds is a separate column of the mean over seeds; it is not part of the interval.
 
     Args:
-        drawn: Arrays of shape (targets, 1 + replicates) by (rival, seed), with or without a last row for `macro`.
+        measured: Per target, with or without a last one for `macro`, by (rival, seed).
         counted: What `counts` returns.
         constant: Columns that are the same in every row.
     """
     return [
-        {"rival": rival, "seed": seed, **constant, **count, **estimate(draw)._asdict(), "seed_sd": sd}
-        for (rival, seed), draws in drawn.items()
-        for count, draw, sd in zip(
-            counted[: len(draws)], draws, _over_seeds(drawn, rival, seed, len(draws)), strict=True
-        )
+        {"rival": rival, "seed": seed, **constant, **count, "value": one.value, "low": low, "high": high, "seed_sd": sd}
+        for (rival, seed), several in measured.items()
+        for count, one, sd in zip(counted[: len(several)], several, _over_seeds(measured, rival, seed), strict=True)
+        for low, high in [one.interval()]
     ]
 
 
-def _over_seeds(drawn: Mapping[Key, np.ndarray], rival: str, seed: str, count: int) -> list[float]:
+def _over_seeds(measured: Mapping[Key, Sequence[Statistic]], rival: str, seed: str) -> list[float]:
     """Returns the standard deviations over the seeds of a rival; NaN for a single seed."""
-    values = [draws[:, 0] for (name, one), draws in drawn.items() if name == rival and one != MEAN]
+    values = [
+        [of.value for of in several] for (name, one), several in measured.items() if name == rival and one != MEAN
+    ]
     if seed != MEAN or len(values) < 2:
-        return [float("nan")] * count
+        return [float("nan")] * len(measured[rival, seed])
     return np.std(values, axis=0, ddof=1).tolist()
 
 

@@ -27,9 +27,10 @@ from knee_i2m2.data.parallel import counted
 from knee_i2m2.data.prepared import read_data
 from knee_i2m2.data.splits import read_split
 from knee_i2m2.errors import CheckpointError, ConfigError, DataError
-from knee_i2m2.evaluation.draws import MEAN, draws
+from knee_i2m2.evaluation.draws import MEAN
+from knee_i2m2.evaluation.headline import areas
 from knee_i2m2.evaluation.split_answers import answers_from_table
-from knee_i2m2.evaluation.statistics.bootstrap import Estimate, cluster_weights, estimate
+from knee_i2m2.evaluation.statistics.bootstrap import Estimate
 from knee_i2m2.experts.knee import NETWORKS
 from knee_i2m2.files import write_text
 from knee_i2m2.identity import canonical_id, canonical_name, named
@@ -183,14 +184,10 @@ def _origins(known: Sequence[tuple[Volume, pd.DataFrame]], record: ClusterRecord
 
 
 def aurocs(table: pd.DataFrame, rival: str) -> dict[str, Estimate]:
-    """Returns slice-level AUROC of each target with its interval, for which patients are resampled.
-
-    With too few positive patients it is not estimable, as in `evaluate`.
-    """
+    """Returns slice-level AUROC of each target with its interval; without one for too few patients, as `evaluate`."""
     answers = answers_from_table(table, (rival, MEAN))
-    names, codes = np.unique(answers.index["cluster"], return_inverse=True)
-    weights = cluster_weights(len(names), 1000, np.random.default_rng(0))[codes]
-    return dict(zip(answers.targets, map(estimate, draws(answers, weights)[rival, MEAN]), strict=True))
+    *found, _ = areas(answers, np.unique(answers.index["cluster"], return_inverse=True)[1])[rival, MEAN]
+    return {target: Estimate(one.value, *one.interval()) for target, one in zip(answers.targets, found, strict=True)}
 
 
 def _methods(run: Path, config: PredictOptions) -> tuple[list[Method], torch.device]:

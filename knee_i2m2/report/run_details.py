@@ -104,5 +104,5 @@ def _trained(record: Record) -> Iterator[tuple[str, str]]:
 
 
 def _evaluated(record: Record) -> Iterator[tuple[str, str]]:
-    kept = ("replicates", "seed", "margin", "least_positive_clusters", "calibration", "prior_correction", "aggregators")
+    kept = ("replicates", "seed", "margin", "least_clusters", "calibration", "prior_correction", "aggregators")
     yield from facts({"evaluation": {name: record.settings[name] for name in kept if name in record.settings}})

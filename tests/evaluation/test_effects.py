@@ -4,18 +4,17 @@ import numpy as np
 import pytest
 
 from knee_i2m2.errors import ConfigError
-from knee_i2m2.evaluation.draws import MEAN
-from knee_i2m2.evaluation.effects import corrected, effect_rows, effects_of, verdict
+from knee_i2m2.evaluation.effects import effects_of, verdict, verdict_rows
+from knee_i2m2.evaluation.statistics.bootstrap import Bootstrapped
+from knee_i2m2.evaluation.statistics.student import Difference
 from knee_i2m2.training.rivals import standard_rivals
 from knee_i2m2.types import Rival
 
 KNEE = {**standard_rivals(("magnitude", "phase")), "position": Rival(("position",))}
 
 
-def drawn(*values: float, spread: float = 0.01, replicates: int = 999) -> np.ndarray:
-    """Returns draws around the values, one row each."""
-    noise = np.random.default_rng(0).normal(0, spread, (len(values), replicates))
-    return np.concatenate([np.array(values)[:, None], np.array(values)[:, None] + noise], axis=1)
+def difference(value: float, spread: float = 0.01) -> Difference:
+    return Difference(value, np.array([spread]), 40)
 
 
 def test_an_effect_is_a_difference_of_rivals_that_differ_in_just_that() -> None:
@@ -95,24 +94,32 @@ def test_an_effect_is_named_if_its_interval_excludes_0_and_it_reaches_the_margin
     assert verdict(value, low, high) == said
 
 
-def test_holm_widens_the_interval_of_the_surest_target_most() -> None:
-    rows = list(corrected(drawn(0.2, 0.04, 0.0), ("a", "b", "c")))
+def judged(*values: float) -> list[dict[str, object]]:
+    return list(verdict_rows([({"target": f"target {n}"}, difference(value)) for n, value in enumerate(values)]))
+
+
+def test_holm_widens_the_interval_of_the_surest_most() -> None:
+    rows = judged(0.2, 0.04, 0.0)
     assert [row["verdict"] for row in rows] == ["adds", "adds", "not detectable"]
     assert rows[0]["level"] == pytest.approx(1 - 0.05 / 3)
     assert all(row["holm_low"] <= row["low"] <= row["value"] <= row["high"] <= row["holm_high"] for row in rows)
+    assert [row["target"] for row in rows] == ["target 0", "target 1", "target 2"]
 
 
-def test_a_target_that_is_not_estimable_is_no_part_of_the_family() -> None:
-    draws = drawn(0.2, 0.1)
-    draws[1] = np.nan
-    first, second = corrected(draws, ("a", "b"))
+def test_the_more_sentences_the_wider_their_intervals() -> None:
+    assert [judged(0.03, *others * [0.0])[0]["verdict"] for others in (0, 15)] == ["adds", "not detectable"]
+
+
+def test_what_has_no_interval_is_no_part_of_the_family_and_keeps_its_value() -> None:
+    unknown = replace(difference(0.1), contributions=np.array([np.nan]))
+    first, second = verdict_rows([({}, difference(0.2)), ({}, unknown)])
     assert first["level"] == pytest.approx(0.95)
-    assert (first["verdict"], second["verdict"]) == ("adds", "not estimable")
+    assert (first["verdict"], second["verdict"], second["value"]) == ("adds", "not estimable", 0.1)
+    assert np.isnan([second[name] for name in ("low", "high", "p", "level", "holm_low", "holm_high")]).all()
 
 
-def test_the_mean_over_targets_is_no_comparison_of_its_own() -> None:
-    complete = {("i2m2", "0"): drawn(0.9, 0.9), ("i2m2", MEAN): drawn(0.9, 0.9)}
-    complete |= {("intra", seed): drawn(0.5, 0.7) for seed in ("0", MEAN)}
-    (row,) = effect_rows(complete, {"interaction": ("i2m2", "intra")}, ("acl",), split="test", unit="slice")
-    assert (row["effect"], row["target"], row["split"], row["verdict"]) == ("interaction", "acl", "test", "adds")
-    assert row["value"] == pytest.approx(0.4)
+def test_of_a_resampling_the_interval_and_p_are_those_of_its_replicates() -> None:
+    drawn = np.array([0.05, *np.random.default_rng(0).normal(0.05, 0.01, 999)])
+    (row,) = verdict_rows([({}, Bootstrapped(drawn))])
+    assert (row["low"], row["high"]) == pytest.approx(tuple(np.quantile(drawn[1:], [0.025, 0.975])))
+    assert (row["verdict"], row["p"]) == ("adds", 2 / 1000)

@@ -112,7 +112,7 @@ def test_the_closed_forms_stand_beside_the_bootstrap(results) -> None:
         assert rows.loc[metric, "low"] < rows.loc[metric, "value"] < rows.loc[metric, "high"]
 
 
-def test_p_is_of_the_mean_and_holm_over_targets(results) -> None:
+def test_p_is_of_the_mean_and_holm_over_rivals_and_targets(results) -> None:
     rows = picked(results.comparisons, rival="magnitude", seed="mean").set_index("target")
     p = rows.loc[list(TARGETS), "p"].to_numpy()
     np.testing.assert_allclose(rows.loc[list(TARGETS), "p_holm"], holm(p))

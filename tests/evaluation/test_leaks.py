@@ -9,8 +9,6 @@ from knee_i2m2 import predictions
 from knee_i2m2.clusters import ClusterRecord
 from knee_i2m2.errors import DataError
 from knee_i2m2.evaluation.evaluate import evaluate
-from knee_i2m2.evaluation.leaks import not_estimable_notes
-from knee_i2m2.evaluation.split_answers import read_split_answers
 from tests.evaluation.runs import index, make_run
 
 
@@ -77,19 +75,38 @@ def test_of_one_patient_no_interval_can_come(tmp_path: Path, split: str) -> None
         evaluate(run, replicates=10)
 
 
-def test_what_is_not_estimable_is_said_with_its_reason(tmp_path: Path) -> None:
-    run = make_run(tmp_path, seeds=1)
-    for path in run.glob("predictions/*/*/test.parquet"):
+def rewritten(run: Path, split: str, acl: int, meniscus: int) -> Path:
+    """Returns the run with as many patients with any positive slice of a finding; the others are negative."""
+    few = {"acl": acl, "meniscus": meniscus}
+    for path in run.glob(f"predictions/*/*/{split}.parquet"):
         frame = pd.read_parquet(path)
-        few = frame["cluster"].isin([f"testp{n:03d}" for n in range(9)])
-        truth = np.where(frame["target"] == "acl", np.where(few, frame["truth"], 0), 1)
-        predictions.write(frame.assign(truth=truth), path)
-    notes = list(not_estimable_notes(read_split_answers(run, "test"), "test"))
-    assert notes == [
-        "acl per sample in test is not estimable: 9 clusters (patients) are positive, 10 are needed",
-        "meniscus per sample in test is not estimable: none of the samples is negative",
-    ]
+        ill = frame["cluster"].str[-3:].astype(int) < frame["target"].map(few)
+        predictions.write(frame.assign(truth=np.where(ill, frame["truth"], 0)), path)
+    return run
+
+
+def test_all_that_has_too_few_patients_is_named_once(tmp_path: Path) -> None:
+    run = make_run(tmp_path, seeds=1, patients=24)
+    for split, few in (("test", (4, 18)), ("val", (12, 0))):
+        rewritten(run, split, *few)
     evaluation = evaluate(run, replicates=10)
-    slices = evaluation.results.query("unit == 'slice' and split == 'test' and metric == 'auroc'")
-    assert slices["value"].isna().all()
-    assert any("acl per slice in test" in note for note in evaluation.notes)
+    assert [note for note in evaluation.notes if "few" in note] == [
+        "too few patients (clusters) for intervals, values stand alone: acl in test 4 positive; meniscus in test "
+        "6 negative per volume and patient; meniscus in val 0 positive (10 positive and 10 negative ones are needed)"
+    ]
+    auroc = evaluation.results.query("split == 'test' and metric == 'auroc' and seed == 'mean' and subgroup == 'all'")
+    acl = auroc.query("target == 'acl'")
+    assert acl["value"].notna().all() and acl[["low", "high"]].isna().all(axis=None)
+    assert set(acl["note"]) == {"4 positive patients, 10 needed"}
+    by_unit = auroc.query("target == 'meniscus'").set_index("unit")
+    assert by_unit.loc["slice", ["low", "high"]].notna().all(axis=None)  # slices of positive patients are negative, too
+    assert by_unit.loc[["volume", "patient"], ["low", "high"]].isna().all(axis=None)
+    effects = evaluation.effects.query("target == 'acl'")
+    assert effects["value"].notna().all() and set(effects["verdict"]) == {"not estimable"}
+
+
+def test_where_there_are_enough_patients_nothing_is_said(tmp_path: Path) -> None:
+    run = rewritten(make_run(tmp_path, seeds=1, patients=24), "test", 12, 12)
+    (note,) = (note for note in evaluate(run, replicates=10).notes if "few" in note)
+    assert "in test" not in note and "acl in val 0 negative per patient; meniscus in val 0 negative per patient" in note
+    assert not any("few" in note for note in evaluate(rewritten(run, "val", 12, 12), replicates=10).notes)

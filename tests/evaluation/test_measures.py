@@ -16,7 +16,7 @@ from tests.evaluation.runs import TARGETS, make_run
 
 KEYS = [("i2m2", "0"), ("i2m2", "1"), ("ideal", "0"), ("magnitude", "0"), ("magnitude", "1")]
 THRESHOLDS = {(key, target): Threshold(0.1 * k, "val") for k, key in enumerate(KEYS) for target in TARGETS}
-ONCE = np.ones((72, 1), dtype=int)
+ONCE, TWICE = np.ones((72, 1), dtype=int), np.ones((72, 2), dtype=int)
 
 
 @pytest.fixture(scope="module")
@@ -97,10 +97,13 @@ def test_a_threshold_that_val_could_not_tell_leaves_its_target_empty(answers: Sp
         assert [np.isnan(rows[:, 0]).tolist() for rows in per.values()] == [[True, False]] * 5
 
 
-def test_of_fewer_than_ten_positive_clusters_nothing_is_measured(answers: SplitAnswers) -> None:
+@pytest.mark.parametrize("side", [1, 0])
+@pytest.mark.parametrize(("least", "few"), [(9, True), (10, False)])
+def test_with_fewer_than_ten_clusters_of_a_class_values_have_no_replicates(answers, least, few, side) -> None:
     clusters = np.unique(answers.index["cluster"], return_inverse=True)[1]
-    for least, few in ((9, True), (10, False)):
-        acl = np.where(clusters < least, 1 - (np.arange(72) % 3 == 0), 0)  # positive in just so many
-        some = replace(answers, truth=np.stack([acl, answers.truth[:, 1]], axis=1))
-        for name, per in everything(some, ONCE).items():
-            assert [np.isnan(rows[:, 0]).tolist() for rows in per.values()] == [[few, False]] * len(per), name
+    acl = np.where(clusters < least, np.arange(72) % 3 == 0, 0)  # positive, or negative, in just so many
+    some = replace(answers, truth=np.stack([acl if side else 1 - acl, answers.truth[:, 1]], axis=1))
+    for name, per in everything(some, TWICE).items():
+        for rows in per.values():
+            assert np.isnan(rows[:, 1:]).all(axis=1).tolist() == [few, False], name
+            assert np.isfinite(rows[:, 0]).all(), name

@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int, Num, Shaped
 
-__all__ = ["LEAST_POSITIVE", "Estimate", "cluster_weights", "clustered_interval", "estimate", "percentile_interval"]
+__all__ = [
+    "LEAST_CLUSTERS",
+    "LEVEL",
+    "Bootstrapped",
+    "Estimate",
+    "bootstrap_p",
+    "cluster_weights",
+    "clustered_interval",
+    "percentile_interval",
+]
 
 LEVEL = 0.95
 
-LEAST_POSITIVE = 10
-"""With fewer positive clusters nothing is estimated."""
+LEAST_CLUSTERS = 10
+"""With fewer clusters that hold a positive, or a negative, a value has no interval."""
 
 
 class Estimate(NamedTuple):
@@ -55,10 +65,66 @@ def percentile_interval(replicates: Float[np.ndarray, " replicates"], level: flo
     return float(low), float(high)
 
 
-def estimate(drawn: Float[np.ndarray, " drawn"]) -> Estimate:
-    """Returns the first entry as the value, with the percentile interval of the others (see `cluster_weights`)."""
-    value = float(drawn[0])
-    return Estimate(value, *(percentile_interval(drawn[1:]) if np.isfinite(value) else (np.nan, np.nan)))
+def bootstrap_p(drawn: Float[np.ndarray, " drawn"]) -> float:
+    r"""Returns the two-sided p of a difference: the largest :math:`1 - \text{level}` whose percentile interval holds 0.
+
+    At every level below 1 - p the interval of `percentile_interval` excludes 0, at every level above it holds 0, so
+    that p and interval never disagree. The interval's ends are interpolated between replicates; so is p, which lies
+    between :math:`2 (b - 1) / (B - 1)` and :math:`2 b / (B - 1)` for :math:`b` of :math:`B` replicates at or beyond 0.
+    It is never below :math:`2 / (B + 1)`, that is :math:`(b + 1) / (B + 1)` on each side with :math:`b = 0`: so many
+    replicates cannot tell a smaller one.
+
+    Args:
+        drawn: The difference, then its replicates; those that are not estimable (NaN) are left out.
+
+    Returns:
+        A number in (0, 1]; 1 if all replicates are 0; NaN ("not estimable") if the difference is, or more than half of
+        its replicates are.
+
+    References:
+        An Introduction to the Bootstrap, chapter 15 (Efron and Tibshirani, 1993)
+        Bootstrap Methods and their Application, section 4.2 (Davison and Hinkley, 1997), for the least p
+
+    Example:
+        >>> bootstrap_p(np.array([0.2, 0.1, 0.2, 0.3, 0.4]))
+        0.4
+    """
+    replicates = np.sort(drawn[1:][~np.isnan(drawn[1:])])
+    estimable = len(replicates)
+    if np.isnan(drawn[0]) or estimable == 0 or 2 * estimable < len(drawn) - 1:
+        return float("nan")
+    place = min(_last_not_positive(replicates), _last_not_positive(-replicates[::-1]))
+    return float(np.clip(2 * place / max(estimable - 1, 1), 2 / (estimable + 1), 1))
+
+
+def _last_not_positive(ordered: Float[np.ndarray, " replicates"]) -> float:
+    """Returns up to which place, counted from 0 and interpolated, ordered numbers are not above 0."""
+    upper = int(np.searchsorted(ordered, 0, side="right"))
+    if upper in (0, len(ordered)):
+        return float(max(upper - 1, 0))
+    below, above = ordered[upper - 1 : upper + 1]
+    return float(upper - 1 + below / (below - above))
+
+
+@dataclass(frozen=True)
+class Bootstrapped:
+    """A metric: its value, then its replicates."""
+
+    drawn: Float[np.ndarray, " drawn"]
+
+    @property
+    def value(self) -> float:
+        """Of the sample as it is."""
+        return float(self.drawn[0])
+
+    def interval(self, level: float = LEVEL) -> tuple[float, float]:
+        """Returns the percentile interval; NaN where there is no value."""
+        return percentile_interval(self.drawn[1:] if np.isfinite(self.value) else self.drawn[:0], level)
+
+    @property
+    def p(self) -> float:
+        """The two-sided p of a difference; see `bootstrap_p`."""
+        return bootstrap_p(self.drawn)
 
 
 def clustered_interval(
@@ -81,4 +147,5 @@ def clustered_interval(
     """
     names, codes = np.unique(clusters, return_inverse=True)
     weights = cluster_weights(len(names), replicates, np.random.default_rng(seed))
-    return estimate(metric(truth, score, weights[codes]))
+    found = Bootstrapped(metric(truth, score, weights[codes]))
+    return Estimate(found.value, *found.interval())

@@ -8,30 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Int, Num, Shaped
-from scipy.special import ndtr, ndtri
+from jaxtyping import Bool, Float, Int, Num, Shaped
+from scipy.special import ndtri
 
 from knee_i2m2.evaluation.statistics.bootstrap import LEVEL, Estimate
 
 __all__ = [
     "Components",
-    "PairedTest",
     "components",
     "covariance",
     "interval",
     "mean",
-    "paired_auroc_test",
-    "paired_test",
     "variance",
 ]
-
-_NOISE = 1e-12
-"""Below this a difference is rounding: AUROCs are multiples of one over the number of pairs."""
-
-Sums = tuple[Float[np.ndarray, " clusters"], Float[np.ndarray, " clusters"]]
 
 
 @dataclass(frozen=True)
@@ -55,15 +46,6 @@ class Components:
         return float(self.values[positive].mean()) if both else float("nan")
 
 
-class PairedTest(NamedTuple):
-    """A difference of two AUROCs of the same samples, its interval, and the two-sided p of there being none."""
-
-    difference: float
-    low: float
-    high: float
-    p: float
-
-
 def components(truth: Int[np.ndarray, " samples"], score: Num[np.ndarray, " samples"]) -> Components:
     r"""Returns the structural components of an AUROC, ties counted half.
 
@@ -83,21 +65,21 @@ def components(truth: Int[np.ndarray, " samples"], score: Num[np.ndarray, " samp
         >>> components(np.array([0, 1, 1, 0]), np.array([0.2, 0.2, 0.9, 0.1])).values
         array([0.75, 0.75, 1.  , 1.  ])
     """
-    positive, negative = truth == 1, truth == 0
     values = np.zeros(len(truth))
+    place = np.unique(score, return_inverse=True)[1]
+    positive, negative = truth == 1, truth == 0
     if positive.any() and negative.any():
-        values[positive] = _share_below(score[positive], score[negative])
-        values[negative] = 1 - _share_below(score[negative], score[positive])
+        values[positive] = _share_below(place, negative)[positive]
+        values[negative] = 1 - _share_below(place, positive)[negative]
     return Components(truth, values)
 
 
 def _share_below(
-    score: Num[np.ndarray, " samples"], others: Num[np.ndarray, " others"]
+    place: Int[np.ndarray, " samples"], others: Bool[np.ndarray, " samples"]
 ) -> Float[np.ndarray, " samples"]:
-    """Returns the share of the others below each score, half of those level with it."""
-    ordered = np.sort(others)
-    below, up_to = np.searchsorted(ordered, score, side="left"), np.searchsorted(ordered, score, side="right")
-    return (below + up_to) / (2 * len(others))
+    """Returns the share of the others below each sample, half of those level with it."""
+    level = np.bincount(place[others], minlength=place.max() + 1)
+    return ((np.cumsum(level) - level / 2) / level.sum())[place]
 
 
 def mean(several: Sequence[Components]) -> Components:
@@ -146,20 +128,19 @@ def covariance(first: Components, second: Components, clusters: Shaped[np.ndarra
     """
     _check_same_samples(first, second)
     codes = np.arange(len(first.truth)) if clusters is None else np.unique(clusters, return_inverse=True)[1]
-    members = [np.isin(first.truth, sides) for sides in (1, 0, (0, 1))]
-    positives, negatives, either = (len(np.unique(codes[member])) for member in members)
+    holds = np.stack([np.bincount(codes, first.truth == side) > 0 for side in (1, 0)])
+    (positives, negatives), either = holds.sum(axis=1).tolist(), int(holds.any(axis=0).sum())
     if min(positives, negatives) < 2:
         return float("nan")
-    (a, a_), (b, b_) = (_sums(first, second, codes, side) for side in (1, 0))
+    (a, a_), (b, b_) = ([_sums(one, codes, side) for one in (first, second)] for side in (1, 0))
     within = _corrected(a @ a_, positives) + _corrected(b @ b_, negatives)
     return within + _corrected(a @ b_ + b @ a_, either)
 
 
-def _sums(first: Components, second: Components, codes: Int[np.ndarray, " samples"], side: int) -> Sums:
-    """Returns what the samples of a class in each cluster put into the deviations of both AUROCs."""
-    member = first.truth == side
-    deviations = (np.where(member, one.values - one.auroc, 0) / member.sum() for one in (first, second))
-    return tuple(np.bincount(codes, deviation) for deviation in deviations)
+def _sums(of: Components, codes: Int[np.ndarray, " samples"], side: int) -> Float[np.ndarray, " clusters"]:
+    """Returns what the samples of a class in each cluster put into the deviation of an AUROC."""
+    member = of.truth == side
+    return np.bincount(codes, np.where(member, of.values - of.auroc, 0) / member.sum())
 
 
 def _corrected(products: float, clusters: int) -> float:
@@ -177,55 +158,7 @@ def interval(of: Components, clusters: Shaped[np.ndarray, " samples"] | None = N
 
     Near 0 and 1, or with few clusters, the approximation is poor: the interval is clipped where it leaves [0, 1], and a
     perfect AUROC, whose components do not vary, has one without width. NaN where there is no variance to be had.
+    `student.auroc_interval` does better.
     """
-    value, (low, high) = of.auroc, _normal(of, clusters, level)
-    return Estimate(value, *np.clip([low, high], 0, 1).tolist())
-
-
-def paired_test(
-    first: Components,
-    second: Components,
-    clusters: Shaped[np.ndarray, " samples"] | None = None,
-    level: float = LEVEL,
-) -> PairedTest:
-    """Returns the first AUROC minus the second, its normal interval, clipped to [-1, 1], and the two-sided p.
-
-    Two scores that order every pair alike differ by 0, with p 1. A difference other than 0 that does not vary at all
-    (one score is perfect, the other constant) leaves nothing to judge it by: interval and p are NaN.
-
-    Raises:
-        ValueError: The components are of different samples.
-    """
-    _check_same_samples(first, second)
-    both = Components(first.truth, first.values - second.values)
-    difference, spread = both.auroc, np.sqrt(variance(both, clusters))
-    if spread < _NOISE:
-        return (
-            PairedTest(0.0, 0.0, 0.0, 1.0) if abs(difference) < _NOISE else PairedTest(difference, *[float("nan")] * 3)
-        )
-    low, high = np.clip(_normal(both, clusters, level), -1, 1).tolist()
-    return PairedTest(difference, low, high, float(2 * ndtr(-abs(difference) / spread)))
-
-
-def paired_auroc_test(
-    truth: Int[np.ndarray, " samples"],
-    first: Num[np.ndarray, " samples"],
-    second: Num[np.ndarray, " samples"],
-    clusters: Shaped[np.ndarray, " samples"] | None = None,
-    level: float = LEVEL,
-) -> PairedTest:
-    """Returns the AUROC of the first score minus that of the second; see `paired_test`.
-
-    Args:
-        truth: 0 or 1; anything else is unknown and dropped.
-        first: Larger means more positive.
-        second: Another score of the same samples.
-        clusters: Whose sample it is; every sample is a cluster of its own, if not given.
-        level: Of the interval.
-    """
-    return paired_test(components(truth, first), components(truth, second), clusters, level)
-
-
-def _normal(of: Components, clusters: Shaped[np.ndarray, " samples"] | None, level: float) -> tuple[float, float]:
     half = ndtri((1 + level) / 2) * np.sqrt(variance(of, clusters))
-    return float(of.auroc - half), float(of.auroc + half)
+    return Estimate(of.auroc, *np.clip([of.auroc - half, of.auroc + half], 0, 1).tolist())

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Num, Shaped
 from scipy.stats import spearmanr
 
-from knee_i2m2.evaluation.statistics.bootstrap import LEAST_POSITIVE, Estimate, clustered_interval
+from knee_i2m2.evaluation.statistics.bootstrap import LEAST_CLUSTERS, Estimate, clustered_interval
 from knee_i2m2.evaluation.statistics.ranking import weighted_mean
 
 __all__ = ["LIMIT", "Box", "centre_of", "clustered_mean", "covered", "inside", "peaks", "similarity"]
@@ -82,7 +82,7 @@ def similarity(first: Maps, second: Maps) -> Float[np.ndarray, " samples"]:
 
 def clustered_mean(values: Shaped[np.ndarray, " samples"], clusters: Shaped[np.ndarray, " samples"]) -> Estimate:
     """Returns a mean with its interval, for which clusters are resampled; NaN below ten clusters."""
-    if len(np.unique(clusters)) < LEAST_POSITIVE:
+    if len(np.unique(clusters)) < LEAST_CLUSTERS:
         return Estimate(float("nan"), float("nan"), float("nan"))
     known = np.zeros(len(values), dtype=int)
     return clustered_interval(

@@ -1,4 +1,4 @@
-"""Several comparisons at once: bootstrap p-values, and Holm's correction of p-values and of intervals."""
+"""Several comparisons at once: Holm's correction of p-values and of intervals."""
 
 from __future__ import annotations
 
@@ -7,48 +7,7 @@ from jaxtyping import Float, Int
 
 from knee_i2m2.evaluation.statistics.bootstrap import LEVEL
 
-__all__ = ["bootstrap_p", "holm", "holm_levels"]
-
-
-def bootstrap_p(drawn: Float[np.ndarray, " drawn"]) -> float:
-    r"""Returns the two-sided p of a difference: the largest :math:`1 - \text{level}` whose percentile interval holds 0.
-
-    At every level below 1 - p the interval of `percentile_interval` excludes 0, at every level above it holds 0, so
-    that p and interval never disagree. The interval's ends are interpolated between replicates; so is p, which lies
-    between :math:`2 (b - 1) / (B - 1)` and :math:`2 b / (B - 1)` for :math:`b` of :math:`B` replicates at or beyond 0.
-    It is never below :math:`2 / (B + 1)`, that is :math:`(b + 1) / (B + 1)` on each side with :math:`b = 0`: so many
-    replicates cannot tell a smaller one.
-
-    Args:
-        drawn: The difference, then its replicates; those that are not estimable (NaN) are left out.
-
-    Returns:
-        A number in (0, 1]; 1 if all replicates are 0; NaN ("not estimable") if the difference is, or more than half of
-        its replicates are.
-
-    References:
-        An Introduction to the Bootstrap, chapter 15 (Efron and Tibshirani, 1993)
-        Bootstrap Methods and their Application, section 4.2 (Davison and Hinkley, 1997), for the least p
-
-    Example:
-        >>> bootstrap_p(np.array([0.2, 0.1, 0.2, 0.3, 0.4]))
-        0.4
-    """
-    replicates = np.sort(drawn[1:][~np.isnan(drawn[1:])])
-    estimable = len(replicates)
-    if np.isnan(drawn[0]) or estimable == 0 or 2 * estimable < len(drawn) - 1:
-        return float("nan")
-    place = min(_last_not_positive(replicates), _last_not_positive(-replicates[::-1]))
-    return float(np.clip(2 * place / max(estimable - 1, 1), 2 / (estimable + 1), 1))
-
-
-def _last_not_positive(ordered: Float[np.ndarray, " replicates"]) -> float:
-    """Returns up to which place, counted from 0 and interpolated, ordered numbers are not above 0."""
-    upper = int(np.searchsorted(ordered, 0, side="right"))
-    if upper in (0, len(ordered)):
-        return float(max(upper - 1, 0))
-    below, above = ordered[upper - 1 : upper + 1]
-    return float(upper - 1 + below / (below - above))
+__all__ = ["holm", "holm_levels"]
 
 
 def holm(p: Float[np.ndarray, " comparisons"]) -> Float[np.ndarray, " comparisons"]:

@@ -1,4 +1,4 @@
-"""SimulatedSamples clustered samples whose AUROC is known, and how often intervals hold it."""
+"""Simulated answers of exchangeable rivals about clustered samples, whose AUROC is known."""
 
 from __future__ import annotations
 
@@ -8,96 +8,76 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
-from knee_i2m2.evaluation.statistics.auroc import auroc
-from knee_i2m2.evaluation.statistics.bootstrap import Estimate, clustered_interval
-from knee_i2m2.evaluation.statistics.delong import components, interval
 from knee_i2m2.evaluation.statistics.detectability import detectability
 
-__all__ = ["Binormal", "Coverage", "SimulatedSamples", "coverage", "simulate"]
+__all__ = ["Design", "Simulated", "simulate"]
+
+VOLUMES, SLICES, LONGEST = 2, 30, 12
+SHARED = 0.5
 
 
 @dataclass(frozen=True)
-class Binormal:
-    r"""Patients with slices, of which some are positive.
+class Design:
+    r"""Patients with two volumes of 30 slices, and rivals that differ by chance only.
 
-    .. math:: s = d y + \sqrt\rho\, u_\text{patient} + \sqrt{1 - \rho}\, e_\text{slice}
+    .. math::
+        s_r = d_r\, y + \sqrt{.5}\, g + \sqrt{.5}\, g_r, \quad
+        g = \sqrt{.3}\, u_\text{patient} + \sqrt{.1}\, v_\text{volume} + \sqrt{.6}\, e_\text{slice}
 
-    Both noises are standard normal and :math:`d = \sqrt2\, \Phi^{-1}(\mathrm{AUROC})`, so that slices of two different
-    patients have exactly this AUROC, whatever :math:`\rho` is. Two slices of one patient share :math:`u` and are told
-    apart more easily, but only about one pair in `patients` is of that kind.
+    All noises are standard normal: half of the variance is common to the rivals (:math:`g`), half their own
+    (:math:`g_r`). With :math:`d = \sqrt2\, \Phi^{-1}(\mathrm{AUROC})` slices of two different patients have exactly
+    this AUROC; those of one patient are told apart more easily, but they are one pair in `patients`, which moves the
+    AUROC by less than .001. Of each volume of a positive patient 1 to 12 slices are positive.
 
     Attributes:
-        auroc: The truth.
-        correlation: Of two slices of a patient, :math:`\rho`: the patients' share of the score's variance.
+        auroc: Of the first rival, the reference.
         patients: Number of clusters.
-        slices: Of each patient.
-        ill: Chance that a patient has any positive slices; the others have none.
-        positive: Chance that a slice of an ill patient is positive.
+        positive: Share of the patients that is positive.
+        gap: By how much the AUROC of the other rivals is smaller.
+        rivals: Number of rivals.
+        targets: Number of findings, independent of each other.
     """
 
     auroc: float
-    correlation: float
-    patients: int = 200
-    slices: int = 5
-    ill: float = 0.5
-    positive: float = 0.6
+    patients: int
+    positive: float
+    gap: float = 0.0
+    rivals: int = 3
+    targets: int = 4
+
+    @property
+    def areas(self) -> Float[np.ndarray, " rivals"]:
+        """The true AUROC of every rival."""
+        return self.auroc - self.gap * (np.arange(self.rivals) > 0)
 
 
-class SimulatedSamples(NamedTuple):
+class Simulated(NamedTuple):
     """A data set of slices."""
 
-    truth: Int[np.ndarray, " samples"]
-    score: Float[np.ndarray, " samples"]
+    truth: Int[np.ndarray, "targets samples"]
+    scores: Float[np.ndarray, "targets rivals samples"]
     patient: Int[np.ndarray, " samples"]
 
 
-class Coverage(NamedTuple):
-    """Shares of the intervals that hold the true AUROC.
-
-    Attributes:
-        percentile: Of the clustered bootstrap.
-        obuchowski: Closed form, clustered.
-        delong: Closed form, with slices taken for independent: the mistake that the others avoid.
-    """
-
-    percentile: float
-    obuchowski: float
-    delong: float
-
-
-def simulate(design: Binormal, generator: np.random.Generator) -> SimulatedSamples:
+def simulate(design: Design, generator: np.random.Generator) -> Simulated:
     """Returns one data set, drawn from the generator."""
-    patient = np.repeat(np.arange(design.patients), design.slices)
-    ill = (generator.random(design.patients) < design.ill)[patient]
-    truth = (ill & (generator.random(len(patient)) < design.positive)).astype(np.int64)
-    shared, own = generator.standard_normal(design.patients)[patient], generator.standard_normal(len(patient))
-    noise = np.sqrt(design.correlation) * shared + np.sqrt(1 - design.correlation) * own
-    return SimulatedSamples(truth, detectability(np.array([design.auroc])) * truth + noise, patient)
+    truth = np.stack([_truth(design, generator) for _ in range(design.targets)])
+    strength = detectability(design.areas)[:, None]
+    noise = [_noise(design, generator) for _ in range(design.targets)]
+    patient = np.repeat(np.arange(design.patients), VOLUMES * SLICES)
+    return Simulated(truth, np.stack([strength * y + g for y, g in zip(truth, noise, strict=True)]), patient)
 
 
-def coverage(design: Binormal, datasets: int = 1000, replicates: int = 1000, seed: int = 0) -> Coverage:
-    r"""Returns the shares of data sets whose nominal 95 % intervals hold the true AUROC.
-
-    A share of 95 % of 1,000 data sets has itself a standard error of 0.7 %.
-
-    Args:
-        design: What data sets are drawn from.
-        datasets: How many are drawn.
-        replicates: Bootstrap replicates of each.
-        seed: Of everything.
-    """
-    held = [[_holds(one, design.auroc) for one in _intervals(design, replicates, (seed, n))] for n in range(datasets)]
-    return Coverage(*np.mean(held, axis=0).tolist())
+def _truth(design: Design, generator: np.random.Generator) -> Int[np.ndarray, " samples"]:
+    ill = generator.permutation(design.patients) < round(design.positive * design.patients)
+    longest = generator.integers(1, LONGEST + 1, size=(design.patients, VOLUMES)) * ill[:, None]
+    return (np.arange(SLICES) < longest[..., None]).astype(np.int64).ravel()
 
 
-def _intervals(design: Binormal, replicates: int, seed: tuple[int, int]) -> tuple[Estimate, Estimate, Estimate]:
-    generator = np.random.default_rng(seed)
-    truth, score, patient = simulate(design, generator)
-    draws = int(generator.integers(2**32))
-    parts = components(truth, score)
-    bootstrapped = clustered_interval(auroc, truth, score, patient, replicates, draws)
-    return bootstrapped, interval(parts, patient), interval(parts)
-
-
-def _holds(one: Estimate, truth: float) -> bool:
-    return one.low <= truth <= one.high
+def _noise(design: Design, generator: np.random.Generator) -> Float[np.ndarray, "rivals samples"]:
+    """Returns the noise of every rival: the common one, and its own."""
+    shape = (design.rivals + 1, design.patients)
+    patient, volume = (generator.standard_normal((*shape, *more, 1)) for more in ((1,), (VOLUMES,)))
+    own = generator.standard_normal((*shape, VOLUMES, SLICES))
+    common, *others = (np.sqrt(0.3) * patient + np.sqrt(0.1) * volume + np.sqrt(0.6) * own).reshape(shape[0], -1)
+    return np.sqrt(SHARED) * common + np.sqrt(1 - SHARED) * np.stack(others)

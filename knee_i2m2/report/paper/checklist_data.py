@@ -116,8 +116,8 @@ def partitions(record: Record) -> Iterator[Item]:
 def testing_data(record: Record) -> Iterator[Item]:
     """Yields item 21."""
     clusters = int(np.unique(record.answers.index["cluster"].astype(str)).size)
-    least = record.settings.get("least_positive_clusters")
-    below = f" Metrics are not estimated with fewer than {least} positive ones." if least is not None else ""
+    least = record.settings.get("least_clusters")
+    below = f" With fewer than {least} positive or negative ones a value has no interval." if least is not None else ""
     sentences = f"Test holds {count(clusters)} clusters, such as patients.{below}"
     todo = "Say which size was intended, and how it was determined, for instance by the width of an interval."
     yield Item(21, "Intended sample size", todo, (sentences,))

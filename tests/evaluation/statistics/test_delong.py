@@ -5,12 +5,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy import stats
 from sklearn.metrics import roc_auc_score
 
 from knee_i2m2.evaluation.statistics.auroc import auroc
 from knee_i2m2.evaluation.statistics.bootstrap import cluster_weights
-from knee_i2m2.evaluation.statistics.delong import components, covariance, interval, mean, paired_test, variance
+from knee_i2m2.evaluation.statistics.delong import Components, components, covariance, interval, mean, variance
 
 PROC = json.loads(Path(__file__).with_name("proc.json").read_text())  # made by proc.R
 SETS = [name for name in PROC if name != "made_by"]
@@ -72,12 +71,11 @@ def test_areas_variances_and_intervals_are_those_of_proc(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", SETS)
-def test_the_paired_test_is_that_of_proc(name: str) -> None:
+def test_the_covariance_is_that_of_proc(name: str) -> None:
     known = PROC[name]
     truth = np.array(known["truth"])
     first, second = (components(truth, np.array(known[which], dtype=float)) for which in ("first", "second"))
     assert covariance(first, second) == pytest.approx(known["covariance"], abs=1e-12)
-    assert paired_test(first, second)._asdict() == pytest.approx(known["paired"], abs=1e-9)
 
 
 def test_the_recorded_data_hold_heavy_ties_and_none() -> None:
@@ -99,32 +97,11 @@ def test_closed_forms_equal_all_pairs(seed: int, levels: int) -> None:
     assert variance(ours[0], clusters) == pytest.approx(brute_obuchowski(truth, first, first, clusters), abs=1e-12)
 
 
-def test_the_paired_p_is_that_of_the_covariance_matrix() -> None:
-    truth, first, second, _ = drawn(3)
-    matrix = brute_delong(truth, first, second)
-    difference = roc_auc_score(truth, first) - roc_auc_score(truth, second)
-    spread = np.sqrt(matrix[0, 0] + matrix[1, 1] - 2 * matrix[0, 1])
-    half = stats.norm.ppf(0.975) * spread
-    expected = (difference, difference - half, difference + half, 2 * stats.norm.sf(abs(difference) / spread))
-    assert paired_test(components(truth, first), components(truth, second)) == pytest.approx(expected, abs=1e-12)
-
-
 def test_every_sample_a_cluster_of_its_own_is_exactly_delong() -> None:
     truth, first, second, _ = drawn(4)
     ours = components(truth, first), components(truth, second)
     assert variance(ours[0], np.arange(120)) == pytest.approx(variance(ours[0]), abs=1e-15)
-    assert paired_test(*ours, np.arange(120)) == pytest.approx(paired_test(*ours), abs=1e-12)
-
-
-def test_only_the_order_of_scores_matters_and_not_that_of_samples() -> None:
-    truth, first, second, clusters = drawn(5)
-    expected = paired_test(components(truth, first), components(truth, second), clusters)
-    assert paired_test(components(truth, np.exp(first / 3)), components(truth, second**3), clusters) == expected
-    order = np.random.default_rng(0).permutation(120)
-    mixed = (components(truth[order], score[order]) for score in (first, second))
-    assert paired_test(*mixed, clusters[order]) == pytest.approx(expected, abs=1e-12)
-    names = np.array([f"patient {c}" for c in clusters])
-    assert paired_test(components(truth, first), components(truth, second), names) == expected
+    assert covariance(*ours, np.arange(120)) == pytest.approx(covariance(*ours), abs=1e-15)
 
 
 def test_repeating_every_slice_tenfold_tells_the_clustered_variance_nothing() -> None:
@@ -140,9 +117,9 @@ def test_the_variance_of_a_mean_and_of_a_difference_is_that_of_the_covariances()
     spread = [[covariance(x, y, clusters) for x in (a, b)] for y in (a, b)]
     assert mean([a, b]).auroc == pytest.approx((a.auroc + b.auroc) / 2)
     assert variance(mean([a, b]), clusters) == pytest.approx(np.mean(spread), abs=1e-15)
-    tested = paired_test(a, b, clusters)
-    half = stats.norm.ppf(0.975) * np.sqrt(spread[0][0] + spread[1][1] - 2 * spread[0][1])
-    assert tested.high - tested.low == pytest.approx(2 * half)
+    assert variance(Components(truth, a.values - b.values), clusters) == pytest.approx(
+        spread[0][0] + spread[1][1] - 2 * spread[0][1], abs=1e-15
+    )
 
 
 def test_the_clustered_variance_is_about_that_of_the_clustered_bootstrap() -> None:
@@ -157,17 +134,15 @@ def test_the_clustered_variance_is_about_that_of_the_clustered_bootstrap() -> No
 def test_unknown_truth_is_ignored() -> None:
     truth, first, second, clusters = drawn(8)
     half = np.where(np.arange(120) < 80, truth, -1)
-    ours = [paired_test(components(half, first), components(half, second), c) for c in (None, clusters)]
-    known = [
-        paired_test(components(truth[:80], first[:80]), components(truth[:80], second[:80]), c)
-        for c in (None, clusters[:80])
-    ]
-    np.testing.assert_allclose(ours, known, atol=1e-12)
+    for known in (None, clusters):
+        ours = covariance(components(half, first), components(half, second), known)
+        short = [components(truth[:80], score[:80]) for score in (first, second)]
+        assert ours == pytest.approx(covariance(*short, None if known is None else known[:80]), abs=1e-12)
 
 
 def test_a_single_class_and_a_single_cluster_are_not_estimable() -> None:
     alone = components(np.ones(5, dtype=int), np.arange(5.0))
-    assert np.isnan([alone.auroc, variance(alone), *interval(alone), *paired_test(alone, alone)]).all()
+    assert np.isnan([alone.auroc, variance(alone), *interval(alone)]).all()
     one_positive = components(np.array([0, 0, 1]), np.arange(3.0))
     assert one_positive.auroc == 1 and np.isnan(variance(one_positive))
     truth, first, _, _ = drawn(9)
@@ -175,30 +150,15 @@ def test_a_single_class_and_a_single_cluster_are_not_estimable() -> None:
     assert np.isnan(components(np.empty(0, dtype=int), np.empty(0)).auroc)
 
 
-def test_scores_that_agree_differ_by_nothing_with_certainty() -> None:
-    truth, first, second, clusters = drawn(10)
-    a, b = components(truth, first), components(truth, second)
-    assert paired_test(a, components(truth, 2 * first), clusters) == (0, 0, 0, 1)
-    assert paired_test(mean([a, b, a]), mean([a, a, b]), clusters) == (0, 0, 0, 1)  # but for rounding
-
-
-def test_a_difference_that_never_varies_has_no_p() -> None:
-    truth = np.array([0, 0, 1, 1])
-    perfect, constant = components(truth, truth), components(truth, np.zeros(4))
-    assert interval(perfect) == (1, 1, 1)
-    tested = paired_test(perfect, constant)
-    assert tested.difference == 0.5 and np.isnan(tested[1:]).all()
-
-
 def test_intervals_stay_within_what_an_area_can_be() -> None:
     truth, score = np.array([0, 0, 0, 1, 1, 1]), np.array([0, 1, 3, 2, 4, 5])
     assert interval(components(truth, score)).high == 1
-    assert paired_test(components(truth, score), components(truth, -score)).high == 1
+    assert interval(components(truth, truth)) == (1, 1, 1)
 
 
 def test_components_of_other_samples_are_refused() -> None:
     truth, first, _, _ = drawn(11)
     with pytest.raises(ValueError, match="same samples"):
-        paired_test(components(truth, first), components(1 - truth, first))
+        covariance(components(truth, first), components(1 - truth, first))
     with pytest.raises(ValueError, match="no components"):
         mean([])
