@@ -11,10 +11,10 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from knee_i2m2.clusters import LEAST_CLUSTERS
 from knee_i2m2.evaluation.split_answers import Key, SplitAnswers
 from knee_i2m2.evaluation.statistics.accuracy import accuracy
 from knee_i2m2.evaluation.statistics.auroc import auroc
-from knee_i2m2.evaluation.statistics.bootstrap import LEAST_CLUSTERS
 from knee_i2m2.evaluation.statistics.detectability import efficiency
 
 __all__ = [

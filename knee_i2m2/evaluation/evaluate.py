@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from knee_i2m2.clusters import CLUSTERS
+from knee_i2m2.clusters import CLUSTERS, LEAST_CLUSTERS
 from knee_i2m2.errors import ConfigError, check_seed, suggestion
 from knee_i2m2.evaluation.accelerated import read_accelerated
 from knee_i2m2.evaluation.effects import MARGIN
@@ -20,7 +20,7 @@ from knee_i2m2.evaluation.recalibration import AS_TRAINED, Recalibration
 from knee_i2m2.evaluation.resampled_unit import ResampledUnit
 from knee_i2m2.evaluation.run_answers import run_answers
 from knee_i2m2.evaluation.split_answers import SplitAnswers
-from knee_i2m2.evaluation.statistics.bootstrap import LEAST_CLUSTERS, cluster_weights
+from knee_i2m2.evaluation.statistics.bootstrap import cluster_weights
 from knee_i2m2.evaluation.thresholds import Thresholds, fit_thresholds, threshold_entries
 from knee_i2m2.evaluation.tidy import (
     COMPARISON_COLUMNS,

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from knee_i2m2.clusters import ClusterRecord
+from knee_i2m2.clusters import LEAST_CLUSTERS, ClusterRecord
 from knee_i2m2.errors import DataError
 from knee_i2m2.evaluation.draws import class_clusters
 from knee_i2m2.evaluation.split_answers import SplitAnswers
-from knee_i2m2.evaluation.statistics.bootstrap import LEAST_CLUSTERS
 from knee_i2m2.evaluation.tidy import few_clusters
 from knee_i2m2.identity import named
 

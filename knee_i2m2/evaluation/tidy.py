@@ -9,10 +9,10 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 import pandas as pd
 
+from knee_i2m2.clusters import LEAST_CLUSTERS
 from knee_i2m2.errors import DataError
 from knee_i2m2.evaluation.draws import MEAN, class_clusters, estimable
 from knee_i2m2.evaluation.split_answers import Key, SplitAnswers
-from knee_i2m2.evaluation.statistics.bootstrap import LEAST_CLUSTERS
 from knee_i2m2.files import write_text
 
 __all__ = [

@@ -52,7 +52,7 @@ def _headline(record: Record) -> Section:
     return Section(
         "results",
         f"{metric[0].upper()}{metric[1:]} by rival and target",
-        (f"Means over seeds; 95 % intervals resample whole clusters, such as patients. {order}.",),
+        (f"Means over seeds; 95 % intervals are over clusters, such as patients. {order}.",),
         tables=without_none(results.results_table(record, unit, record.metric) for unit in record.units),
         folded=without_none(results.seed_table(record, unit) for unit in record.units),
     )
@@ -76,9 +76,9 @@ def _differences(record: Record) -> Section:
         "differences",
         f"Differences to {record.reference}",
         (
-            f"Rival minus {record.reference} on the same resamplings. If the interval includes 0, no difference is "
-            "detectable; it is not corrected for the number of targets. p is that of the clustered DeLong test, "
-            "corrected over the targets (Holm): the two can disagree.",
+            f"Rival minus {record.reference} on the same clusters. If the interval includes 0, no difference is "
+            "detectable; it is not corrected for the number of differences. p is of the same statistic, corrected over "
+            "all differences per unit (Holm).",
         ),
         tables=without_none([first]),
         folded=without_none(others),
@@ -181,7 +181,7 @@ def _subgroups(record: Record) -> Section:
         "Subgroups",
         (
             f"{record.shown} in every subgroup; the line is the whole test set. Δ is inside minus outside the "
-            "subgroup, on the same resamplings. No Δ is corrected for how many there are: hints, not results.",
+            "subgroup, over the same clusters. No Δ is corrected for how many there are: hints, not results.",
         ),
         pictures=tuple(forest_pictures(record)),
         folded=without_none([forest_table(record)]),
@@ -232,8 +232,9 @@ def _intervals(record: Record) -> Section:
         "intervals",
         "Three intervals side by side",
         (
-            "The bootstrap resamples clusters; Obuchowski’s closed form takes their correlation into account; DeLong’s "
-            "treats all units as independent, and is shown for comparison.",
+            "The interval reported is a jackknife over clusters on the logit scale with Student’s t. Obuchowski’s "
+            "takes clusters into account, too, and is too narrow where few are positive or negative; DeLong’s treats all "
+            "units as independent. Both are shown for comparison.",
         ),
         tables=without_none([first]),
         folded=without_none(others),

@@ -2,7 +2,7 @@
 
 Command::
 
-    make study-coverage         (half an hour on one core; writes pipelines/results/coverage.csv)
+    make study-coverage         (an hour on an idle core; writes pipelines/results/coverage.csv)
 
 A row is a design: 50 or 150 patients with two volumes of 30 slices, the share of them that is positive, the AUROC of
 three rivals that differ by chance only, four findings. Of each of 4,000 data sets it measures the AUROC of the first
@@ -10,10 +10,12 @@ rival, the paired differences to it, both in the mean over findings (`macro`), a
 near .95 has a standard error of .0035 at most. `any_claim` is the share of data sets with a verdict that an effect is
 there, `any_exclusion` that with a corrected interval that excludes 0, be it below the margin.
 
-The other columns are of the first 500 data sets: `_before` is what the earlier version did, percentiles of a
+The other columns are of the first 500 data sets (`others`): `_before` is what the earlier version did, percentiles of a
 bootstrap of patients (1,000 replicates) and Holm over the findings of one effect; `_delong` has the clustered DeLong
 variance in place of the jackknife's, with the same degrees of freedom; `area_independent` takes slices for independent.
-Power is the share of verdicts that name a true difference of .05, on 500 data sets more.
+Power is the share of verdicts that name a true difference of .05, on as many data sets more.
+
+In the table as committed the rows of 150 patients are of the first 500 data sets, their other columns of the first 100.
 """
 
 from __future__ import annotations
@@ -54,7 +56,7 @@ def row(patients: int, positive: float, auroc: float, datasets: int = 4000, othe
         others: Number of those that the bootstrap and the power are measured of.
     """
     null, apart = (Design(auroc, patients, positive, gap) for gap in (0.0, GAP))
-    design = {"patients": patients, "positive": positive, "auroc": auroc, "datasets": datasets}
+    design = {"patients": patients, "positive": positive, "auroc": auroc, "datasets": datasets, "others": others}
     measured = shares(null, datasets)
     earlier, power = _mean(_before(one, null) for one in _drawn(null, others)), _power(apart, others)
     return design | measured | earlier | power

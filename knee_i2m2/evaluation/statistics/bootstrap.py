@@ -10,7 +10,6 @@ import numpy as np
 from jaxtyping import Float, Int, Num, Shaped
 
 __all__ = [
-    "LEAST_CLUSTERS",
     "LEVEL",
     "Bootstrapped",
     "Estimate",
@@ -21,9 +20,6 @@ __all__ = [
 ]
 
 LEVEL = 0.95
-
-LEAST_CLUSTERS = 10
-"""With fewer clusters that hold a positive, or a negative, a value has no interval."""
 
 
 class Estimate(NamedTuple):

@@ -9,7 +9,8 @@ import numpy as np
 from jaxtyping import Bool, Float, Num, Shaped
 from scipy.stats import spearmanr
 
-from knee_i2m2.evaluation.statistics.bootstrap import LEAST_CLUSTERS, Estimate, clustered_interval
+from knee_i2m2.clusters import LEAST_CLUSTERS
+from knee_i2m2.evaluation.statistics.bootstrap import Estimate, clustered_interval
 from knee_i2m2.evaluation.statistics.ranking import weighted_mean
 
 __all__ = ["LIMIT", "Box", "centre_of", "clustered_mean", "covered", "inside", "peaks", "similarity"]

@@ -93,9 +93,9 @@ def grid_rows(
 
 
 def cell(row: Row, scale: tuple[float, float] | None = None, note: str = "") -> Cell:
-    """Returns an estimate with its interval, drawn on a scale if there is one."""
+    """Returns an estimate with its interval, drawn on a scale if there is one; if not, with why there is none."""
     value, low, high = (float(str(row[name])) for name in ("value", "low", "high"))
-    return Cell(number(value), interval(low, high), _marks(low, value, high, scale), note)
+    return Cell(number(value), interval(low, high), _marks(low, value, high, scale), note or str(row.get("note", "")))
 
 
 def _marks(

@@ -122,7 +122,7 @@ def criterion(margin: float, effects: pd.DataFrame, metric: str) -> str:
     pairs = effects.drop_duplicates("effect")[["effect", "rival", "against"]].to_numpy()
     meant: Sequence[str] = [f"{effect} is {rival} − {against}" for effect, rival, against in pairs]
     return (
-        f"An effect is a paired difference of two rivals' {metric} on the same resamplings of clusters. It is reported "
-        "when its Holm-corrected 95\u00a0% interval (over the targets) excludes 0 and its estimate reaches the margin "
-        f"of {margin:g}. Here {'; '.join(meant)}."
+        f"An effect is a paired difference of two rivals' {metric} over the same clusters. It is reported when its "
+        "Holm-corrected 95\u00a0% interval (over all effects and targets per unit) excludes 0 and its estimate reaches "
+        f"the margin of {margin:g}. Here {'; '.join(meant)}."
     )

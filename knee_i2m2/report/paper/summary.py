@@ -136,8 +136,9 @@ def software_versions(record: Record) -> tuple[str, ...]:
 def interval_method(record: Record) -> tuple[str, ...]:
     """Returns how intervals were computed, if recorded."""
     replicates = record.settings.get("replicates")
-    how = f"percentiles of {replicates} bootstrap replicates that resample whole clusters, such as patients"
-    return (f"95\u00a0% intervals: {how}, for all seeds and rivals together.",) if replicates else ()
+    how = f"percentiles of {replicates} bootstrap replicates that resample whole clusters, for all rivals together"
+    few = "of AUROC and its differences a jackknife over clusters, such as patients, with Student's t"
+    return (f"95\u00a0% intervals: {few}; else {how}.",) if replicates else ()
 
 
 def effect_criterion(record: Record) -> tuple[str, ...]:

@@ -89,7 +89,7 @@ def effect_table(record: Record, unit: str) -> Table | None:
 
 
 def interval_table(record: Record, unit: str) -> Table | None:
-    """Returns the AUROC of the rival shown with three intervals: bootstrap, Obuchowski, DeLong; None without them."""
+    """Returns the AUROC of the rival shown with three intervals: as reported, Obuchowski, DeLong; None without them."""
     chosen = test_rows(record.evaluation, unit=unit, rival=record.shown)
     targets = [target for target in record.answers.targets if target in set(chosen["target"])]
     rows = grid_rows(chosen, ("metric", list(_METHODS)), ("target", targets), lambda row: cell(row, _CLOSE))
@@ -99,7 +99,7 @@ def interval_table(record: Record, unit: str) -> Table | None:
 
 
 _METHODS = {
-    "auroc": "clustered bootstrap",
+    "auroc": "jackknife over clusters, t",
     "auroc_obuchowski": f"{metric_name('auroc_obuchowski')}, clustered",
     "auroc_delong": f"{metric_name('auroc_delong')}, as if independent",
 }

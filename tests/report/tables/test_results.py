@@ -181,7 +181,7 @@ def test_three_intervals_stand_side_by_side_around_one_value(run: Path, record: 
     found = cells(table)
     rows = written(run, unit="slice", rival="i2m2").set_index(["metric", "target"])
     methods = dict(zip(found, ("auroc", "auroc_obuchowski", "auroc_delong"), strict=True))
-    assert ["bootstrap" in (names := list(methods))[0], "Obuchowski" in names[1], "DeLong" in names[2]] == [True] * 3
+    assert ["jackknife" in (names := list(methods))[0], "Obuchowski" in names[1], "DeLong" in names[2]] == [True] * 3
     for method, metric in methods.items():
         assert all(shows(found[method][target], rows.loc[metric, target]) for target in TARGETS)
     assert len({row["acl"].value for row in found.values()}) == 1
