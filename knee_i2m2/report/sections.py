@@ -233,8 +233,8 @@ def _intervals(record: Record) -> Section:
         "Three intervals side by side",
         (
             "The interval reported is a jackknife over clusters on the logit scale with Student’s t. Obuchowski’s "
-            "takes clusters into account, too, and is too narrow where few are positive or negative; DeLong’s treats all "
-            "units as independent. Both are shown for comparison.",
+            "takes clusters into account, too, and is too narrow where few are positive or negative; DeLong’s treats "
+            "all units as independent. Both are shown for comparison.",
         ),
         tables=without_none([first]),
         folded=without_none(others),

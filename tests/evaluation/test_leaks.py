@@ -92,7 +92,8 @@ def test_all_that_has_too_few_patients_is_named_once(tmp_path: Path) -> None:
     evaluation = evaluate(run, replicates=10)
     assert [note for note in evaluation.notes if "few" in note] == [
         "too few patients (clusters) for intervals, values stand alone: acl in test 4 positive; meniscus in test "
-        "9 negative per volume; meniscus in test 6 negative per patient; meniscus in val 0 positive (10 positive and 10 negative ones are needed)"
+        "9 negative per volume; meniscus in test 6 negative per patient; meniscus in val 0 positive "
+        "(10 positive and 10 negative ones are needed)"
     ]
     auroc = evaluation.results.query("split == 'test' and metric == 'auroc' and seed == 'mean' and subgroup == 'all'")
     acl = auroc.query("target == 'acl'")
