@@ -216,6 +216,7 @@ def _text(name: str, result: dict[str, Any]) -> str:
     counts = {title: result.get(name) for name, title in _COUNTS.items()}
     notes = [f"{title}: {n} {why}" for title, reasons in counts.items() for why, n in (reasons or {}).items()]
     notes += result.get("notes", ())
+    notes += [f"warning: {n} volumes: {kind} (warnings.csv)" for kind, n in (result.get("warnings") or {}).items()]
     return "\n".join([*notes, *(f"{key}: {value}" for key, value in plain.items())])
 
 

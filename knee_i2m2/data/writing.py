@@ -131,7 +131,8 @@ def finished(out: Path, wanted: Mapping[str, Any], compute: Compute | None = Non
 
 def _refuse_occupied(out: Path) -> None:
     """Raises ConfigError if a folder holds anything but what an interrupted `prepare` leaves."""
-    ours = {"index.parquet", "split.csv", "left_out.csv", "placeholders.csv", "volumes.json", "ideal.parquet", CLUSTERS}
+    beside = {"split.csv", "left_out.csv", "warnings.csv", "placeholders.csv", "volumes.json", "ideal.parquet"}
+    ours = {"index.parquet", CLUSTERS, *beside}
     for entry in out.iterdir() if out.is_dir() else ():
         if entry.name not in ours and entry.suffix != ".npy" and not entry.name.startswith("."):
             raise ConfigError(f"{out}: holds {entry.name} and is no prepared folder; choose another --out")

@@ -16,6 +16,9 @@ from knee_i2m2.evaluation.split_answers import SplitAnswers, answers_from_table,
 
 __all__ = ["read_accelerated"]
 
+_ROUNDING = 1.2
+"""Ratio of the accelerations of two volumes that were scanned alike: it is a ratio of whole columns."""
+
 
 def read_accelerated(folders: Sequence[Path], test: SplitAnswers) -> Iterator[tuple[str, SplitAnswers]]:
     """Yields the acceleration and the answers of each folder that `predict --split test --acceleration` wrote.
@@ -48,9 +51,12 @@ def _with_truth(frame: pd.DataFrame, test: SplitAnswers) -> pd.DataFrame:
 
 
 def _rival_and_acceleration(frame: pd.DataFrame, path: Path) -> tuple[str, str]:
-    """Returns the rival that answered, and the one acceleration of all volumes."""
-    accelerations = sorted(set(frame["acceleration"])) if "acceleration" in frame else []
-    if len(accelerations) != 1 or "rival" not in frame.attrs:
+    """Returns the rival that answered, and the one acceleration of all volumes, to a rounding of their columns."""
+    if "acceleration" not in frame or "rival" not in frame.attrs:
         reason = "does not state its rival and one acceleration for all volumes"
         raise DataError(path, reason, "write it with `predict RUN FASTMRI --split test --acceleration N`")
-    return str(frame.attrs["rival"]), f"{accelerations[0]:g}"
+    least, most = frame["acceleration"].min(), frame["acceleration"].max()
+    if most > _ROUNDING * least or least <= 1 < most:
+        reason = f"holds volumes that are undersampled {least:g}-fold to {most:g}-fold"
+        raise DataError(path, reason, "predict those of one acceleration, in a folder of their own")
+    return str(frame.attrs["rival"]), f"{frame['acceleration'].median():g}"

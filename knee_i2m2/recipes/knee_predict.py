@@ -41,12 +41,20 @@ from knee_i2m2.recipes.progress import progress
 from knee_i2m2.recipes.training import check_names
 from knee_i2m2.recipes.training import restored as trained_method
 from knee_i2m2.sources.fastmri.annotations import Annotations, read_annotations
-from knee_i2m2.sources.fastmri.archive import OnError, Quarantine, recognised, write_left_out
+from knee_i2m2.sources.fastmri.archive import (
+    OnError,
+    Quarantine,
+    recognised,
+    warning_counts,
+    write_left_out,
+    write_warnings,
+)
 from knee_i2m2.sources.fastmri.folder import passed_over
 from knee_i2m2.sources.fastmri.matching import LIMIT, Matching
 from knee_i2m2.sources.fastmri.modalities import MODALITIES, Transform, volume_modalities
 from knee_i2m2.sources.fastmri.prepare import SETTINGS, volume_index
-from knee_i2m2.sources.fastmri.volumes import Volume, find_volumes, volume_or_error
+from knee_i2m2.sources.fastmri.stored_images import with_image_warnings
+from knee_i2m2.sources.fastmri.volumes import Volume, find_volumes, read_volume
 from knee_i2m2.training.fit import Answers
 from knee_i2m2.training.fit import predict as answers_to
 from knee_i2m2.training.folder import RunFolder, read_config
@@ -136,15 +144,17 @@ def predict(run: Path, inputs: list[Path], /, config: PredictOptions) -> dict[st
     known = [(volume, preparation.index(volume)) for volume in volumes]
     used = (config.out, config.annotations, preparation.annotations and preparation.annotations.file_list)
     passed = [row for path in inputs if path.is_dir() for row in passed_over(path, used)]
-    tables = []
+    tables, warnings = [], {}
     with progress() as bars:
         for volume, index in counted("volumes", known, len(known), bars):
             try:
                 tables.append(preparation.answer(volume, index, methods, device))
+                warnings[volume.name] = volume.warnings
             except DataError as error:
                 quarantine.add(volume.name, error)
     origins = _origins(known, ClusterRecord.read(run))
-    return _write(tables, origins, quarantine, passed, config, len(methods)) | {"notes": [*notes, *more]}
+    result = _write(tables, origins, quarantine, passed, warnings, config, len(methods))
+    return result | {"notes": [*notes, *more]}
 
 
 def _write(
@@ -152,6 +162,7 @@ def _write(
     origins: Mapping[str, str],
     quarantine: Quarantine,
     passed: list[tuple[str, str, str]],
+    warnings: Mapping[str, Mapping[str, str]],
     config: PredictOptions,
     seeds: int,
 ) -> dict[str, Any]:
@@ -163,10 +174,12 @@ def _write(
     table.attrs.update(tables[0].attrs, rival=config.rival)
     if left_out := [*quarantine.rows(), *passed]:
         write_left_out(config.out / "left_out.csv", left_out)
+    if counts := warning_counts(warnings):
+        write_warnings(config.out / "warnings.csv", warnings)
     predictions.write(table, config.out / "predictions.parquet")
     write_text(config.out / "predictions.csv", table.to_csv(index=False))
     counted = {"volumes": len(tables), "seeds": seeds, "quarantined": len(quarantine.errors)}
-    counted["passed_over"] = dict(Counter(why for _, why, _ in passed))
+    counted |= {"passed_over": dict(Counter(why for _, why, _ in passed)), "warnings": counts}
     counted["patients"] = table.groupby("patient_of")["cluster"].nunique().to_dict()
     result = {"predictions": str(config.out / "predictions.parquet"), **counted}
     if config.annotations is None:
@@ -207,7 +220,8 @@ def _methods(run: Path, config: PredictOptions) -> tuple[list[Method], torch.dev
 
 def refuse_written(out: Path) -> None:
     """Raises ConfigError where a folder holds predictions, or is none."""
-    written = [out / name for name in ("predictions.parquet", "predictions.csv", "left_out.csv")]
+    names = ("predictions.parquet", "predictions.csv", "left_out.csv", "warnings.csv")
+    written = [out / name for name in names]
     if any(path.exists() for path in written) or (out.exists() and not out.is_dir()):
         raise ConfigError(f"{out} holds predictions already or is a file; choose another --out")
 
@@ -288,7 +302,7 @@ class _Preparation:
         transform: From k-space to image.
         annotations: The truth, where it was given.
         modalities: Those to use; None uses all.
-        acceleration: One column of k-space in so many is kept.
+        acceleration: One column of k-space in so many is kept, of volumes that have all.
         rival: Who answers.
     """
 
@@ -314,19 +328,22 @@ class _Preparation:
         return cls(data, transform, known, config.modalities, settings["acceleration"], rival)
 
     def usable(self, paths: Sequence[Path], quarantine: Quarantine) -> list[Volume]:
-        """Returns the volumes whose header can be used, before anything is computed."""
+        """Returns the volumes that fit the run, by header and one slice, before anything is computed."""
         volumes = []
         for path in paths:
-            volume = volume_or_error(path)
-            if isinstance(volume, Volume) and list(volume.matrix) != self.data["matrix"]:
-                sizes = f"{volume.matrix}, the run was trained on {tuple(self.data['matrix'])}"
-                reason, hint = f"its image has a matrix of {sizes}", "use a run that was trained on such volumes"
-                volume = DataError(path, reason, hint)
-            if isinstance(volume, Volume):
-                volumes.append(volume)
-            else:
-                quarantine.add(path.stem, volume)
+            try:
+                volumes.append(self._usable(read_volume(path)))
+            except DataError as error:
+                quarantine.add(path.stem, error)
         return volumes
+
+    def _usable(self, volume: Volume) -> Volume:
+        if list(volume.matrix) != self.data["matrix"]:
+            sizes = f"{volume.matrix}, the run was trained on {tuple(self.data['matrix'])}"
+            reason, hint = f"its image has a matrix of {sizes}", "use a run that was trained on such volumes"
+            raise DataError(volume.path, reason, hint)
+        self.transform.refuse(volume)
+        return with_image_warnings(volume)
 
     def index(self, volume: Volume) -> pd.DataFrame:
         """Returns one row a slice, with its labels where somebody reviewed the volume."""
@@ -339,7 +356,7 @@ class _Preparation:
         targets = self.data["targets"]
         batch = self._batch(volume, index, device)
         answers = averaged([answers_to(method, [batch], device) for method in methods])
-        index = index.drop(columns=["slice", *targets]).assign(acceleration=self.acceleration)
+        index = index.drop(columns=["slice", *targets]).assign(acceleration=max(self.acceleration, volume.acceleration))
         values = (answers.y, answers.logp, answers.opinions, answers.bias)
         return predictions.table(index, tuple(targets), *values, self.rival)
 

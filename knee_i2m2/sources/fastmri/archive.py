@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -33,8 +33,11 @@ __all__ = [
     "recognised",
     "split_units",
     "survey",
+    "warning_counts",
     "without_quarantined",
+    "without_refused",
     "write_left_out",
+    "write_warnings",
 ]
 
 OnError = Literal["stop", "quarantine"]
@@ -213,6 +216,16 @@ def _alike(archive: Archive, quarantine: Quarantine) -> Archive:
     return archive.without(quarantine.rows())
 
 
+def without_refused(archive: Archive, refuse: Callable[[Volume], None], quarantine: Quarantine) -> Archive:
+    """Returns the archive without the volumes for which `refuse` raises a DataError."""
+    for volume in archive.volumes:
+        try:
+            refuse(volume)
+        except DataError as error:
+            quarantine.add(volume.name, error)
+    return archive.without(quarantine.rows())
+
+
 def killed(path: Path) -> DataError:
     """Returns the error of a file whose reading killed the process."""
     return DataError(path, "reading it killed the process", "it is damaged, or memory ran out: use fewer --jobs")
@@ -279,4 +292,17 @@ def write_left_out(path: Path, rows: list[tuple[str, str, str]]) -> None:
     """Writes `volume,why,reason`, one volume or other file a line, sorted."""
     with whole(path) as temporary:
         table = pd.DataFrame(sorted(rows), columns=["volume", "why", "reason"])
+        table.to_csv(temporary, index=False, lineterminator="\n")
+
+
+def warning_counts(warnings: Mapping[str, Mapping[str, str]]) -> dict[str, int]:
+    """Returns how many volumes have a warning of each kind."""
+    return dict(sorted(Counter(kind for kinds in warnings.values() for kind in kinds).items()))
+
+
+def write_warnings(path: Path, warnings: Mapping[str, Mapping[str, str]]) -> None:
+    """Writes `volume,what,reason`, one warning of a volume a line, sorted."""
+    rows = [(name, kind, reason) for name, kinds in sorted(warnings.items()) for kind, reason in sorted(kinds.items())]
+    with whole(path) as temporary:
+        table = pd.DataFrame(rows, columns=["volume", "what", "reason"])
         table.to_csv(temporary, index=False, lineterminator="\n")

@@ -14,9 +14,10 @@ from knee_i2m2.data.classes import class_clusters, class_sentences
 from knee_i2m2.data.splits import SPLITS, SPLITTERS, SplitKind, leaked_share, leaks
 from knee_i2m2.errors import DataError
 from knee_i2m2.sources.fastmri.annotations import TARGETS, Abnormal, Annotations, read_annotations, slice_labels
-from knee_i2m2.sources.fastmri.archive import UnknownPatients, recognised, split_units
+from knee_i2m2.sources.fastmri.archive import UnknownPatients, recognised, split_units, warning_counts
 from knee_i2m2.sources.fastmri.folder import passed_over
 from knee_i2m2.sources.fastmri.matching import LIMIT, Matching
+from knee_i2m2.sources.fastmri.stored_images import with_image_warnings
 from knee_i2m2.sources.fastmri.volumes import Volume, find_volumes, read_volume, volume_table
 
 __all__ = ["audit", "describe"]
@@ -34,6 +35,7 @@ def audit(
     abnormal: Abnormal = "reference",
     split: SplitKind = "patient",
     seed: int = 0,
+    deep: bool = False,
 ) -> dict[str, Any]:
     """Say what a fastMRI folder holds: volumes, patients, widths, labels, leaks, unreadable files.
 
@@ -48,6 +50,7 @@ def audit(
         abnormal: reference: any finding that is none of the other targets; any: any finding at all.
         split: The division whose leaks are looked for first.
         seed: Of the split.
+        deep: Compare a slice of every volume with its stored images too, and these with the attributes max and norm.
 
     Returns:
         Counts and oddities, ready for JSON.
@@ -59,7 +62,7 @@ def audit(
     findings = read_annotations(annotations, file_list)
     passed = passed_over(fastmri, (findings.path, findings.file_list))
     matching = Matching.of(findings, paths)
-    read, labels, unreadable = _read(paths, findings, abnormal)
+    read, labels, unreadable = _read(paths, findings, abnormal, deep)
     volumes, patients, notes = recognised(read)
     table = volume_table(volumes)
     divided = split_units(volumes) if unknown_patients == "separate" else table
@@ -76,6 +79,7 @@ def audit(
         "notes": [*matching.sentences, *_refusals(matching), *notes],
         "patient_ids": patients.written(),
         "unreadable": unreadable,
+        "warnings": _warnings(volumes),
         "passed_over": [{"file": name, "why": why, "reason": reason} for name, why, reason in passed],
     }
 
@@ -87,13 +91,13 @@ def describe(audit: Mapping[str, Any]) -> str:
 
 
 def _read(
-    paths: Sequence[Path], annotations: Annotations, abnormal: Abnormal
+    paths: Sequence[Path], annotations: Annotations, abnormal: Abnormal, deep: bool
 ) -> tuple[list[Volume], dict[str, np.ndarray], list[dict[str, str]]]:
     """Returns the volumes, their labels by name, and the files that cannot be used, with reasons."""
     volumes, labels, unreadable = [], {}, []
     for path in paths:
         try:
-            volume = read_volume(path)
+            volume = with_image_warnings(read_volume(path)) if deep else read_volume(path)
             labels[volume.name] = slice_labels(annotations, volume.name, volume.slices, abnormal)
             volumes.append(volume)
         except DataError as error:
@@ -119,6 +123,16 @@ def _sizes(volumes: Sequence[Volume], table: pd.DataFrame) -> dict[str, Any]:
         "sequences": _counted(volume.sequence for volume in volumes),
         "field_strengths": _counted(volume.field_strength or "unknown" for volume in volumes),
         "undersampled": sum(volume.undersampled for volume in volumes),
+        "accelerations": _counted(f"{volume.acceleration:g}" for volume in volumes),
+    }
+
+
+def _warnings(volumes: Sequence[Volume]) -> dict[str, dict[str, Any]]:
+    """Returns, for each kind of warning, how many volumes have it, and the sentences of the first of them."""
+    warnings = {volume.name: volume.warnings for volume in volumes}
+    return {
+        kind: _listed(f"{name}: {kinds[kind]}" for name, kinds in warnings.items() if kind in kinds)
+        for kind in warning_counts(warnings)
     }
 
 
@@ -200,7 +214,8 @@ def _describe_volumes(audit: Mapping[str, Any]) -> list[str]:
         f"{audit['volumes']} volumes of {audit['patients']} patients in {audit['folder']}",
         f"{audit['slices']} slices, {each['min']} to {each['max']} a volume, median {each['median']:g}",
         *(f"{title}: " + ", ".join(f"{k} ({n})" for k, n in audit[key].items()) for title, key in kinds.items()),
-        f"undersampled: {audit['undersampled']} volumes",
+        f"undersampled: {audit['undersampled']} volumes; acceleration (volumes): "
+        + ", ".join(f"{k} ({n})" for k, n in audit["accelerations"].items()),
     ]
 
 
@@ -234,6 +249,8 @@ def _describe_oddities(audit: Mapping[str, Any]) -> list[str]:
     lines += audit["notes"]
     lines.append(f"files that cannot be used: {len(audit['unreadable'])}")
     lines += [f"  {entry['file']}: {entry['reason']}" for entry in audit["unreadable"]]
+    for kind, listed in audit["warnings"].items():
+        lines += [f"warning: {kind}: {listed['volumes']} volumes", *(f"  {sentence}" for sentence in listed["first"])]
     lines.append(f"other files and folders, which are passed over: {len(audit['passed_over'])}")
     return lines + [f"  {entry['file']} ({entry['why']}): {entry['reason']}" for entry in audit["passed_over"]]
 

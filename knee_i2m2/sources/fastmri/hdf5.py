@@ -171,6 +171,14 @@ class File:
             value = self.file.attrs[name]
         return _legible(value if isinstance(value, bytes) else str(value).encode(errors="surrogateescape"))
 
+    def number(self, name: str) -> float | None:
+        """Returns an attribute that is a finite number above 0; None where it is none, or the file has none."""
+        try:
+            value = float(self.attribute(name) or "nan")
+        except (ValueError, DataError):
+            return None
+        return value if 0 < value < float("inf") else None
+
     def _refuse_elsewhere(self, dataset: h5py.h5d.DatasetID, name: str) -> None:
         """Asks for no dataspace: HDF5 opens the sources of a virtual dataset to answer."""
         with h5py_errors(self.path, name):

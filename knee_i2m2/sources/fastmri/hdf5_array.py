@@ -95,8 +95,8 @@ def find_array(file: File, name: str, axes: int, kinds: Sequence[str]) -> Array 
         coils = "is a multi-coil file: " if name == "kspace" and len(shape) == 4 else ""
         raise DataError(file.path, f"{coils}{name} has {len(shape)} axes, not {axes}", _COILS if coils else EXPORT)
     if kind.str[1:] not in kinds:
-        wanted = {"c": "complex", "f": "real"}[kinds[0][0]]
-        raise DataError(file.path, f"{name} holds {str(kind)[:60]}, not {wanted} numbers", EXPORT)
+        wanted = {"c": "complex numbers", "f": "real numbers", "b": "a mask"}[kinds[0][0]]
+        raise DataError(file.path, f"{name} holds {str(kind)[:60]}, not {wanted}", EXPORT)
     return _claimed(file, name, dataset)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from knee_i2m2.errors import DataError
 
-__all__ = ["MOST_BYTES", "PHANTOM", "Header", "parse_header"]
+__all__ = ["MOST_BYTES", "PHANTOM", "Header", "header_warnings", "parse_header"]
 
 MOST_BYTES = 1 << 20
 """No scanner's header is longer."""
@@ -19,6 +19,8 @@ PHANTOM = "Phantom"
 
 _NAMESPACE = {"mrd": "http://www.ismrm.org/ISMRMRD"}
 _LIMITS = "encoding/encodingLimits/kspace_encoding_step_1"
+_ROUNDING = 0.02
+"""Relative difference of pixel sizes that rounded fields of view leave."""
 _HINT = "export it again in fastMRI's single-coil format"
 
 
@@ -32,6 +34,9 @@ class Header:
         maximum: The last phase-encoding step.
         field_strength: In tesla; None where the header does not say.
         vendor: Of the scanner; `PHANTOM` where the data are simulated, None where the header does not say.
+        view: Field of view of the image in mm, along x and y; None where the header does not say.
+        encoded: Rows and columns of k-space: encodedSpace x and y; None where the header does not say.
+        encoded_view: Field of view of k-space in mm.
     """
 
     matrix: tuple[int, int]
@@ -39,11 +44,19 @@ class Header:
     maximum: int
     field_strength: float | None
     vendor: str | None
+    view: tuple[float | None, float | None]
+    encoded: tuple[int | None, int | None]
+    encoded_view: tuple[float | None, float | None]
 
     def acquired(self, columns: int) -> tuple[int, int]:
         """Returns the half-open range of the measured columns of stored k-space, as fastMRI's `mri_data.py` does."""
+        left, right = self.limits(columns)
+        return max(left, 0), min(right, columns)
+
+    def limits(self, columns: int) -> tuple[int, int]:
+        """Returns that range as the header has it; it leaves stored k-space where the header is that of another."""
         left = columns // 2 - self.center
-        return max(left, 0), min(left + self.maximum + 1, columns)
+        return left, left + self.maximum + 1
 
 
 def parse_header(text: bytes, path: Path) -> Header:
@@ -62,7 +75,48 @@ def parse_header(text: bytes, path: Path) -> Header:
         maximum=_count(root, path, f"{_LIMITS}/maximum", 0),
         field_strength=_number(root, path, "acquisitionSystemInformation/systemFieldStrength_T", float, 0),
         vendor=_text(root, "acquisitionSystemInformation/systemVendor"),
+        view=_pair(root, path, "encoding/reconSpace/fieldOfView_mm", float),
+        encoded=_pair(root, path, "encoding/encodedSpace/matrixSize", int),
+        encoded_view=_pair(root, path, "encoding/encodedSpace/fieldOfView_mm", float),
     )
+
+
+def header_warnings(header: Header, rows: int, columns: int, path: Path) -> dict[str, str]:
+    """Returns what of a header does not fit k-space of a size, by kind; what the header does not have is not checked.
+
+    Raises:
+        DataError: The axes of k-space are exchanged, or the image's matrix is its field of view: no image can be made.
+    """
+    stored, (left, right) = f"k-space of {rows} x {columns}", header.limits(columns)
+    warnings = {}
+    if header.encoded == (columns, rows) and rows != columns:
+        reason = f"the axes of its {stored} are exchanged: its header has an encodedSpace of {columns} x {rows}"
+        raise DataError(path, reason, "store slices, readout and phase encoding in this order")
+    if None not in header.encoded and header.encoded != (rows, columns):
+        x, y = header.encoded
+        warnings["encoded matrix"] = f"its header has an encodedSpace of {x} x {y}, its {stored} is another"
+    if left < 0 or right > columns:
+        warnings["acquired columns"] = (
+            f"its header says that columns {left} to {right - 1} of its {stored} were acquired"
+        )
+    if reason := _pixels(header, (rows, columns)):
+        if all(round(mm) == n for mm, n in zip(header.view, header.matrix, strict=True)):
+            raise DataError(path, f"the matrix of reconSpace is its field of view in mm: {reason}", _HINT)
+        warnings["field of view"] = reason
+    return warnings
+
+
+def _pixels(header: Header, shape: tuple[int, int]) -> str:
+    """Returns how the pixels of the image differ from those that the k-space has; nothing where they are the same."""
+    views = (*header.view, *header.encoded_view)
+    if None in views or 0 in views:
+        return ""
+    image = [mm / n for mm, n in zip(header.view, header.matrix, strict=True)]
+    kspace = [mm / n for mm, n in zip(header.encoded_view, shape, strict=True)]
+    if all(abs(a / b - 1) <= _ROUNDING for a, b in zip(image, kspace, strict=True)):
+        return ""
+    sizes = [" x ".join(f"{size:.3g}" for size in pair) for pair in (image, kspace)]
+    return f"by its fields of view the image has pixels of {sizes[0]} mm, its k-space of {sizes[1]} mm"
 
 
 class _Builder(ElementTree.TreeBuilder):
@@ -110,6 +164,11 @@ def _number(root: ElementTree.Element, path: Path, name: str, kind: type, least:
     if number is not None and not least <= number < 1e6:
         raise DataError(path, f"ismrmrd_header has {text[:40]!r} as {name}", _HINT)
     return number
+
+
+def _pair(root: ElementTree.Element, path: Path, name: str, kind: type) -> tuple[int | float | None, ...]:
+    """Returns the numbers along x and y."""
+    return tuple(_number(root, path, f"{name}/{axis}", kind, 0) for axis in "xy")
 
 
 def _count(root: ElementTree.Element, path: Path, name: str, least: int) -> int:

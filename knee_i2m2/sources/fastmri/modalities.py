@@ -24,6 +24,8 @@ from knee_i2m2.files import sha256
 from knee_i2m2.modalities.kspace import reconstruct_parts, zero_fill
 from knee_i2m2.modalities.magnitude_phase import polar, rms
 from knee_i2m2.modalities.undersampling import Undersampling, undersample, undersampling
+from knee_i2m2.sources.fastmri.sampling import columns_measured, refuse_uneven
+from knee_i2m2.sources.fastmri.stored_images import image_warnings
 from knee_i2m2.sources.fastmri.volumes import Volume, kspace_slice, read_kspace, volume_in_memory
 
 __all__ = [
@@ -80,7 +82,9 @@ class Transform:
             reason = f"its k-space has {volume.columns} columns, more than the {self.columns} to fill up to"
             raise DataError(volume.path, reason, "use data that keep their columns, or leave this volume out")
         if self.undersampling is not None:
-            kspace = undersample(kspace, self._chosen(volume).to(kspace.device))
+            self.refuse(volume)
+            chosen = self.undersampling.columns(volume.path.name, volume.columns, volume.acquired)
+            kspace = undersample(kspace, chosen.to(kspace.device))
         return reconstruct_parts(kspace if self.columns is None else zero_fill(kspace, self.columns), volume.matrix)
 
     def check(self, volumes: Sequence[Volume]) -> None:
@@ -89,12 +93,12 @@ class Transform:
             narrowest = min(volumes, key=lambda volume: volume.columns)
             self.undersampling.columns(narrowest.path.name, narrowest.columns, narrowest.acquired)
 
-    def _chosen(self, volume: Volume) -> Tensor:
-        if volume.undersampled:
-            raise DataError(
-                volume.path, "is undersampled already, by its mask", "give --acceleration 1, which reads it as it is"
-            )
-        return self.undersampling.columns(volume.path.name, volume.columns, volume.acquired)
+    def refuse(self, volume: Volume) -> None:
+        """Raises DataError where a volume cannot be undersampled: it is already, or what was acquired is not known."""
+        for kind, words in (("undersampled", "is undersampled already: "), ("acquired columns", "")):
+            if self.undersampling is not None and kind in volume.warnings:
+                hint = "give --acceleration 1, which reads it as it is"
+                raise DataError(volume.path, words + volume.warnings[kind], hint)
 
 
 def volume_modalities(
@@ -134,7 +138,7 @@ def _in_unit(
 
 
 def fill_rows(transform: Transform, array: Path | None, item: tuple[Volume, int]) -> dict[str, Any]:
-    """Writes a volume's rows; returns its hash and the unit of its magnitude, or why it cannot be used.
+    """Writes a volume's rows; returns its hash, the unit of its magnitude and warnings, or why it cannot be used.
 
     Args:
         transform: From k-space to image.
@@ -148,21 +152,28 @@ def fill_rows(transform: Transform, array: Path | None, item: tuple[Volume, int]
     try:
         digest = sha256(volume.path)
         values, unit = volume_modalities(volume, transform)
+        warnings = volume.warnings | image_warnings(volume)
     except DataError as error:
         return {"reason": error.reason, "hint": error.hint}
     if array is not None:
         write_rows(array, first, values.numpy())
-    return {"sha256": digest, "scale": unit}
+    return {"sha256": digest, "scale": unit, "warnings": warnings}
 
 
 def _all_at_once(volume: Volume, transform: Transform, device: torch.device | str) -> Tensor:
-    return transform(volume, torch.from_numpy(read_kspace(volume)).to(device))
+    kspace = read_kspace(volume)
+    refuse_uneven(columns_measured(kspace), volume.path)
+    return transform(volume, torch.from_numpy(kspace).to(device))
 
 
 def _one_by_one(volume: Volume, transform: Transform) -> Tensor:
     parts = torch.empty((2, volume.slices, *volume.matrix))
+    measured = []
     for index in range(volume.slices):
-        parts[:, index : index + 1] = transform(volume, torch.from_numpy(read_kspace(volume, slice(index, index + 1))))
+        kspace = read_kspace(volume, slice(index, index + 1))
+        measured += columns_measured(kspace)
+        parts[:, index : index + 1] = transform(volume, torch.from_numpy(kspace))
+    refuse_uneven(measured, volume.path)
     return parts
 
 

@@ -11,6 +11,7 @@ Command::
     DATA/data.json              settings, counts, SHA-256 of every source; written last
     DATA/split.csv              volume, patient, split, SHA-256
     DATA/left_out.csv           volumes, and other files of the archive, that are not in it, and why
+    DATA/warnings.csv           volumes that are in it although something about their files is odd, and what
     DATA/volumes.json           where the volumes lie, and their size and time, by which a change is noticed
 
 Interrupted at any point it goes on; run again it does nothing.
@@ -56,8 +57,11 @@ from knee_i2m2.sources.fastmri.archive import (
     known_before,
     known_hashes,
     survey,
+    warning_counts,
     without_quarantined,
+    without_refused,
     write_left_out,
+    write_warnings,
 )
 from knee_i2m2.sources.fastmri.folder import passed_over
 from knee_i2m2.sources.fastmri.matching import LIMIT, Matching
@@ -146,6 +150,8 @@ def prepare_knee(fastmri: Path, /, config: PrepareKnee, progress: Progress = sil
     matching.refuse(config.unmatched_limit)
     how = (config.unknown_patients, config.split, config.seed, config.columns, config.jobs)
     archive = survey(paths, matching, quarantine, *how, progress)
+    archive = without_refused(archive, transform.refuse, quarantine)
+    archive.refuse_empty(fastmri)
     transform.check(archive.volumes)
     earlier = known_before(config.out)
     known = without_quarantined(archive, earlier["quarantined"], quarantine, config.out)
@@ -281,12 +287,14 @@ def _finish(
     hashes = {name: note["sha256"] for name, note in notes.items()}
     csv = config.annotations.name
     data = {**data, **_described(config, archive, index), "sources": {**hashes, csv: data["sources"][csv]}}
-    data |= {"passed_over": dict(Counter(why for _, why, _ in passed))}
+    warnings = {name: note["warnings"] for name, note in notes.items()}
+    data |= {"passed_over": dict(Counter(why for _, why, _ in passed)), "warnings": warning_counts(warnings)}
     data["beside"] += [IDEAL] * (ideal is not None)
 
     def last() -> None:
         write_split(config.out / "split.csv", split, {v.name: v.patient for v in archive.volumes}, hashes)
         write_left_out(config.out / "left_out.csv", [*archive.left_out, *passed])
+        write_warnings(config.out / "warnings.csv", warnings)
         if ideal is not None:
             with whole(config.out / IDEAL) as temporary:
                 ideal[ideal["sample"].isin(index["sample"])].to_parquet(temporary, index=False)
@@ -312,7 +320,7 @@ def _described(config: PrepareKnee, archive: Archive, index: pd.DataFrame) -> di
         "class_clusters": class_clusters(index, TARGETS),
         "notes": list(archive.notes),
         "counts": sizes(index, {"samples": "sample", "series": "series", "clusters": "cluster"}, TARGETS),
-        "beside": ["split.csv", "left_out.csv", "volumes.json"],
+        "beside": ["split.csv", "left_out.csv", "warnings.csv", "volumes.json"],
     }
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +22,8 @@ from knee_i2m2.identity import canonical_id, canonical_name, subgroup_spellings
 from knee_i2m2.sources.fastmri.folder import part, passed_over, places
 from knee_i2m2.sources.fastmri.hdf5 import AGAIN, EXPORT, File, opened, os_errors, stamp
 from knee_i2m2.sources.fastmri.hdf5_array import Array, find_array
-from knee_i2m2.sources.fastmri.ismrmrd import MOST_BYTES, PHANTOM, Header, parse_header
+from knee_i2m2.sources.fastmri.ismrmrd import MOST_BYTES, PHANTOM, Header, header_warnings, parse_header
+from knee_i2m2.sources.fastmri.sampling import sampling
 
 __all__ = [
     "Volume",
@@ -35,6 +36,10 @@ __all__ = [
     "volume_or_error",
     "volume_table",
 ]
+
+
+_MASK = ("b1", *(f"{kind}{size}" for kind in "iu" for size in (1, 2, 4, 8)), "f4", "f8")
+"""Types that a mask may be stored in."""
 
 
 @dataclass(frozen=True)
@@ -53,10 +58,12 @@ class Volume:
         columns: k-space samples along the phase encoding; it differs between volumes.
         matrix: Rows and columns of the reconstructed image: the header's reconSpace x (readout) and y.
         acquired: Half-open range of the columns that were measured; outside it k-space is padded with zeros.
-        undersampled: Whether a `mask` says that columns were left out.
+        acceleration: How much faster the scan was than one of all acquired lines, by the slice in the middle; 1 where
+            none was left out.
         offset: Byte of the file where k-space begins, if it lies there as numpy's complex64 does in memory; else None.
         stamp: Size (bytes), time of the last change of the content, and of anything (ns), when the header was read.
         simulated: Whether the header says that a phantom was scanned.
+        warnings: What does not fit together in the file, by kind.
     """
 
     path: Path
@@ -70,10 +77,21 @@ class Volume:
     columns: int
     matrix: tuple[int, int]
     acquired: tuple[int, int]
-    undersampled: bool
+    acceleration: float
     offset: int | None
     stamp: tuple[int, int, int]
     simulated: bool = False
+    warnings: dict[str, str] = field(default_factory=dict, hash=False)
+
+    @property
+    def undersampled(self) -> bool:
+        """Whether lines of k-space were left out that belong to the acquired ones."""
+        return self.acceleration > 1
+
+    @property
+    def middle(self) -> int:
+        """The slice by which the volume is checked."""
+        return self.slices // 2
 
     @property
     def kspace(self) -> Complex64[np.ndarray, "slices rows columns"]:
@@ -110,17 +128,21 @@ def find_volumes(folder: Path) -> list[Path]:
 
 
 def read_volume(path: str | Path) -> Volume:
-    """Returns what a file says about itself, from its attributes, shapes and header; `kspace` is read when asked for.
+    """Returns what a file says about itself: its attributes, shapes and header, and one slice for how it was sampled.
+
+    All of `kspace` is read when asked for. What does not fit together is among the volume's `warnings`.
 
     Raises:
         DataError: It is no whole HDF5 file, leads out of itself, claims more than it holds, or `kspace` or
-            `ismrmrd_header` is missing or not of fastMRI's format.
+            `ismrmrd_header` is missing, not of fastMRI's format or contradicts the other.
     """
     path = Path(path)
     with opened(path) as file:
         kspace, header = _kspace(file), _header(file)
         patient_id, sequence = file.attribute("patient_id"), file.attribute("acquisition")
         slices, rows, columns = kspace.shape
+        warnings = header_warnings(header, rows, columns, path)
+        acceleration, odd = _sampling(file, kspace, header.acquired(columns))
         volume = Volume(
             path=path,
             name=path.stem,
@@ -133,10 +155,11 @@ def read_volume(path: str | Path) -> Volume:
             columns=columns,
             matrix=header.matrix,
             acquired=header.acquired(columns),
-            undersampled=file.dataset("mask") is not None,
+            acceleration=acceleration,
             offset=kspace.offset if kspace.item == np.dtype(np.complex64).itemsize else None,
             stamp=file.stamp,
             simulated=header.vendor == PHANTOM,
+            warnings=odd | warnings,
         )
     _refuse_misfit(volume)
     return volume
@@ -161,10 +184,10 @@ def volume_in_memory(kspace: np.ndarray, matrix: tuple[int, int], name: str = "k
     for index, values in enumerate(kspace.astype(np.complex64)):
         _refuse_useless(values, index, Path(name))
     measured = np.flatnonzero(kspace.any(axis=(0, 1)))
-    shape = (*kspace.shape, matrix, (int(measured[0]), int(measured[-1]) + 1))
-    volume = Volume(
-        Path(name), name, None, None, "unknown", None, *shape, undersampled=False, offset=None, stamp=(0, 0, 0)
-    )
+    acquired = (int(measured[0]), int(measured[-1]) + 1)
+    acceleration, odd = sampling(kspace[len(kspace) // 2], acquired)
+    about = (Path(name), name, None, None, "unknown", None, *kspace.shape, matrix, acquired, acceleration)
+    volume = Volume(*about, offset=None, stamp=(0, 0, 0), warnings=odd)
     _refuse_misfit(volume)
     return volume
 
@@ -280,6 +303,17 @@ def _kspace(file: File) -> Array:
     if array is None:
         raise DataError(file.path, "holds no kspace", EXPORT)
     return array
+
+
+def _sampling(file: File, kspace: Array, acquired: tuple[int, int]) -> tuple[float, dict[str, str]]:
+    """Returns the acceleration of the slice in the middle, and what is odd about it."""
+    middle = kspace.shape[0] // 2
+    (values,) = kspace.slices(range(middle, middle + 1))
+    array = find_array(file, "mask", 1, _MASK)
+    mask = None if array is None else np.array(list(array.slices(range(array.shape[0]))))
+    if mask is not None and len(mask) != kspace.shape[2]:
+        raise DataError(file.path, f"mask has {len(mask)} values, but k-space {kspace.shape[2]} columns", EXPORT)
+    return sampling(values, acquired, mask, file.number("acceleration"))
 
 
 def _header(file: File) -> Header:

@@ -125,7 +125,7 @@ def write_kspace(path: Path, kspace: torch.Tensor, rss: torch.Tensor, protocol: 
         file.attrs["acquisition"] = protocol.sequence
         file.attrs["patient_id"] = patient
         file.attrs["max"] = float(esc.max())
-        file.attrs["norm"] = float(torch.linalg.vector_norm(esc))
+        file.attrs["norm"] = float(torch.linalg.vector_norm(esc, dtype=torch.float64))
 
 
 def _modulus(kspace: torch.Tensor, matrix: int) -> torch.Tensor:
