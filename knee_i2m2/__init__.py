@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from knee_i2m2.evaluation.statistics.accuracy import accuracy
     from knee_i2m2.evaluation.statistics.auroc import auroc
     from knee_i2m2.evaluation.statistics.bootstrap import clustered_interval
-    from knee_i2m2.evaluation.statistics.delong import paired_auroc_test as paired_test
+    from knee_i2m2.evaluation.statistics.student import paired_test
     from knee_i2m2.experts.experts import Separate
     from knee_i2m2.experts.shared import Shared
     from knee_i2m2.fusion.product import product_of_experts
@@ -56,7 +56,7 @@ _HOMES = {
     "make_phantom": "sources.phantom.phantom",
     "modalities": "modalities.magnitude_phase",
     "Prepared": "data.prepared",
-    "paired_test": "evaluation.statistics.delong:paired_auroc_test",
+    "paired_test": "evaluation.statistics.student",
     "predict": "training.learn",
     "prepare_knee": "recipes.knee:prepare",
     "product_of_experts": "fusion.product",

@@ -14,7 +14,7 @@ import torch
 
 import knee_i2m2 as ki
 from knee_i2m2.data.prepared import Prepared
-from knee_i2m2.evaluation.statistics import delong
+from knee_i2m2.evaluation.statistics import student
 from knee_i2m2.modalities.kspace import reconstruct
 from knee_i2m2.recipes.avmnist import PrepareAVMNIST, prepare
 
@@ -60,7 +60,7 @@ def test_statistics_take_plain_scores() -> None:
     estimate = ki.clustered_interval(ki.auroc, truth, a, patients, replicates=200)
     assert estimate.value == ki.auroc(truth, a) and estimate.low < estimate.value < estimate.high
     test = ki.paired_test(truth, a, b, patients)
-    assert test == delong.paired_test(delong.components(truth, a), delong.components(truth, b), patients)
+    assert test == student.paired_test(truth, a, b, patients)
     assert test.difference == pytest.approx(ki.auroc(truth, a) - ki.auroc(truth, b))
 
 
