@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -116,7 +117,12 @@ def test_new_and_unknown_patients_and_those_of_the_run_are_never_pooled(phantom,
     more = [with_patient(volumes[0], tmp_path, "somebody", "new"), with_patient(volumes[0], tmp_path, None, "nobody")]
     config = PredictOptions(tmp_path / "out", rival="inter", device="cpu", annotations=phantom / "knee.csv")
     patients = predictions.read(run / "predictions/inter/0/test.parquet")["cluster"].nunique()
+    with pytest.raises(DataError, match="2 of 6 volumes are not named here or in the file list: new, nobody"):
+        predict(run, [*volumes, *more], config)
+    config = replace(config, unmatched_limit=0.4)
     result = predict(run, [*volumes, *more], config)
+    assert any(note.startswith("2 of 6 volumes are not named") for note in result["notes"])
+    assert any("1 volumes of no known patient: missing in 1 (nobody)" in note for note in result["notes"])
     assert result["patients"] == {"new": 1, "test": patients, "unknown": 1}
     assert set(result["auroc"]) == {"new", "test", "unknown"}
 
