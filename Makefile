@@ -3,7 +3,7 @@ TORCH ?= torch==2.13.0
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help setup demo test test-slow lint browser study-norm clean
+.PHONY: help setup demo test test-slow lint browser notebooks study-norm clean
 
 help:
 	@echo 'make setup            installs the package and what developing needs into .venv'
@@ -11,6 +11,7 @@ help:
 	@echo 'make test             the tests (8 minutes or less on two idle cores)'
 	@echo 'make test-slow        the slow tests: a whole demo, two processes, scenes (6 minutes)'
 	@echo 'make lint             the linter; make browser: what the tests of the report in a browser need'
+	@echo 'make notebooks        runs the notebooks and keeps their outputs in them (2 minutes)'
 	@echo 'make study-coverage   how often intervals contain the true AUROC (2 minutes)'
 	@echo 'make study-demo       the demo on three phantoms: AUROC, effects, verdicts (15 minutes)'
 	@echo 'make study-norm       group against batch normalisation in the ResNet-18 of the knee (3 minutes)'
@@ -55,6 +56,10 @@ study-norm: build/norm/data
 # what the tests of the report in a browser need beside a Chromium; without it they are skipped
 browser: setup
 	$(BIN)/python -m pip install --quiet "playwright>=1.50"
+
+# after a change of a notebook or of what it shows; the tests run each anew and compare the kinds of its outputs
+notebooks: setup
+	$(BIN)/python -m jupyter execute --inplace notebooks/*.ipynb
 
 lint: setup
 	$(BIN)/ruff check .
