@@ -86,12 +86,13 @@ def _cases(run: Path, config: EvaluateOptions) -> Path:
     return write_cases(run, config.cases, config.saliency, config.device, config.reference)
 
 
-def report(run: Path, /) -> dict[str, Any]:
+def report(run: Path, /, *, title: str | None = None) -> dict[str, Any]:
     """Write report.html, report.md, tables and figures of an evaluated run.
 
     Args:
         run: Run folder.
+        title: Of the report; the name of the run folder by default.
     """
     from knee_i2m2.report.page import write_report
 
-    return {"report": str(write_report(run))}
+    return {"report": str(write_report(run, title))}

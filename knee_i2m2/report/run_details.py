@@ -38,8 +38,7 @@ def _limits(record: Record) -> Section:
 
 def _audit(record: Record) -> Section:
     leaks = [str(name) for name in record.settings["leaks"]]
-    clusters = record.answers.index["cluster"].nunique()
-    size = f"Test holds {clusters} clusters, such as patients"
+    size = f"Test holds {record.answers.index['cluster'].nunique()} {record.nouns[0]}"
     return Section(
         "patients",
         f"{'Patients' if record.answers.detection else 'Clusters'}, and whether any of them leaks",
@@ -72,7 +71,10 @@ def _training(record: Record) -> Section:
 
 
 def _budget(record: Record) -> Section:
-    text = "Rivals with a warm start also need the training of their single experts."
+    text = (
+        "What a rival’s own training took, and below it what it took in all, with the training of the single experts "
+        "that it started from. FLOPs are those of one answer."
+    )
     return Section("budget", "Budget", (text,), tables=without_none([budget_table(record)]))
 
 
@@ -100,7 +102,7 @@ def _machine(record: Record) -> Iterator[tuple[str, str]]:
 
 
 def _trained(record: Record) -> Iterator[tuple[str, str]]:
-    yield from facts({"training": {k: v for k, v in record.options.items() if k not in FOLDERS}})
+    yield from ((f"training · {name}", text) for name, text in facts(record.options, leave_out=FOLDERS))
 
 
 def _evaluated(record: Record) -> Iterator[tuple[str, str]]:

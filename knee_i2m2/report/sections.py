@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from knee_i2m2.report.elements.inputs import Record
-from knee_i2m2.report.elements.section import Point, Section, without_none
-from knee_i2m2.report.elements.verdicts import criterion, verdicts
-from knee_i2m2.report.elements.words import metric_name
+from knee_i2m2.report.elements.section import Section, without_none
+from knee_i2m2.report.elements.verdicts import criterion
+from knee_i2m2.report.elements.words import headline, metric_name
 from knee_i2m2.report.figures.curves import decision_pictures, precision_pictures, roc_pictures
 from knee_i2m2.report.figures.forest import acceleration_picture, acceleration_table, forest_pictures, forest_table
-from knee_i2m2.report.figures.overview import adjusted_pictures, efficiency_picture
+from knee_i2m2.report.figures.overview import adjusted_pictures, efficiency_pictures
 from knee_i2m2.report.figures.reliability import reliability_pictures
 from knee_i2m2.report.figures.shapley import contribution_pictures, contribution_tables
 from knee_i2m2.report.paper.summary import calibration_method, with_titles
@@ -49,24 +49,30 @@ def _headline(record: Record) -> Section:
     order = (
         f"{record.reference} comes first, the other {others}" if record.reference in record.rivals else f"The {others}"
     )
+    sentence = headline(record.evaluation, record.comparisons, record.answers.unit, record.reference)
+    first, *more = (results.results_table(record, unit, record.metric) for unit in record.units)
     return Section(
         "results",
         f"{metric[0].upper()}{metric[1:]} by rival and target",
-        (f"Means over seeds; 95 % intervals are over clusters, such as patients. {order}.",),
-        tables=without_none(results.results_table(record, unit, record.metric) for unit in record.units),
-        folded=without_none(results.seed_table(record, unit) for unit in record.units),
+        (
+            sentence,
+            f"Means over seeds; 95 % intervals count {record.nouns[0]} as independent, not {record.nouns[2]}. {order}.",
+        ),
+        tables=without_none([first]),
+        folded=without_none([*more, *(results.seed_table(record, unit) for unit in record.units)]),
     )
 
 
 def _verdicts(record: Record) -> Section:
-    margin, unit, metric = float(record.settings["margin"]), record.answers.unit, metric_name(record.metric)
+    margin, metric = float(record.settings["margin"]), metric_name(record.metric)
     effects = record.effects[record.effects["split"] == "test"]
+    first, *others = [results.effect_table(record, unit) for unit in record.units]
     return Section(
         "verdicts",
         "What every target depends on",
-        (criterion(margin, effects, metric), f"Sentences are about {metric} per {unit}.") if len(effects) else (),
-        points=tuple(Point(v.target, v.text, (*v.effects, *v.ensembling)) for v in verdicts(effects, unit, margin)),
-        folded=without_none(results.effect_table(record, one) for one in record.units),
+        (criterion(margin, effects, metric),) if len(effects) else (),
+        tables=without_none([first]),
+        folded=without_none(others),
     )
 
 
@@ -77,12 +83,17 @@ def _differences(record: Record) -> Section:
         f"Differences to {record.reference}",
         (
             f"Rival minus {record.reference} on the same clusters. If the interval includes 0, no difference is "
-            "detectable; it is not corrected for the number of differences. p is of the same statistic, corrected over "
-            "all differences per unit (Holm).",
+            f"detectable; it is not corrected for the number of differences. {_test(record)}".strip(),
         ),
         tables=without_none([first]),
         folded=without_none(others),
     )
+
+
+def _test(record: Record) -> str:
+    """Returns of which test p is, if there is a p."""
+    text = "p is of the same statistic, corrected over all differences per unit (Holm)."
+    return text if record.comparisons["p_holm"].notna().any() else ""
 
 
 def _position(record: Record) -> Section:
@@ -94,23 +105,25 @@ def _position(record: Record) -> Section:
             "at the same position are compared: a rival that knows the position only has an AUROC of 0.5.",
         ),
         pictures=tuple(adjusted_pictures(record)),
-        tables=without_none([results.adjusted_table(record)]),
+        folded=without_none([results.adjusted_table(record)]),
     )
 
 
 def _multiclass(record: Record) -> Section:
     unit = record.answers.unit
-    tables = {m.capitalize(): results.results_table(record, unit, m) for m in ("consistency", "entropy")}
+    tables = {metric: results.results_table(record, unit, metric) for metric in _SECONDARY}
     return Section(
         "choices",
         "Secondary metrics",
-        (
-            "Consistency is the share of series, such as a sentence with all its pictures, that are all predicted "
-            "correctly. Entropy, in nats, measures uncertainty: 0 is certain, log of the number of classes is a "
-            "random guess.",
-        ),
-        tables=tuple(table for what, one in tables.items() for table in with_titles(what, one)),
+        tuple(text.format(series=record.nouns[1]) for metric, text in _SECONDARY.items() if tables[metric]),
+        tables=tuple(table for what, one in tables.items() for table in with_titles(what.capitalize(), one)),
     )
+
+
+_SECONDARY = {
+    "consistency": "Consistency is the share of {series} of which every sample is predicted correctly.",
+    "entropy": "Entropy, in nats, measures uncertainty: 0 is certain, log of the number of classes is a random guess.",
+}
 
 
 def _curves(record: Record) -> Section:
@@ -119,7 +132,7 @@ def _curves(record: Record) -> Section:
         "ROC and precision-recall curves",
         (
             f"Per {record.answers.unit}, means over seeds at equal false positive rate or recall. The band is the "
-            f"pointwise 95 % interval of {record.shown}, from 300 replicates; areas are in the legends. Precision "
+            f"pointwise 95 % interval of {record.shown}, from 300 replicates; areas are in the table. Precision "
             "depends on the prevalence, which is the precision of an uninformative score.",
         ),
         pictures=(*roc_pictures(record), *precision_pictures(record)),
@@ -221,7 +234,7 @@ def _efficiency(record: Record) -> Section:
             "Squared detectability of a rival over that of the ideal. 1 uses all information, 0 none; if the "
             "AUROC of the ideal observer is above 0.999, the ratio is not estimable.",
         ),
-        pictures=without_none([efficiency_picture(record)]),
+        pictures=tuple(efficiency_pictures(record)),
         tables=without_none([results.results_table(record, record.answers.unit, "efficiency")]),
     )
 

@@ -114,11 +114,11 @@ def test_cases_are_filtered_by_target(page: Page) -> None:
 
 def test_boxes_can_be_hidden(page: Page) -> None:
     page.evaluate("document.querySelectorAll('.case').forEach(one => { one.hidden = false; })")
-    assert page.locator(".boxes").first.is_visible()
+    assert page.locator(".browser .boxes").first.is_visible()
     page.get_by_label("boxes", exact=True).uncheck()
-    assert not page.locator(".boxes").first.is_visible()
+    assert not page.locator(".browser .boxes").first.is_visible()
     page.get_by_label("boxes", exact=True).check()
-    assert page.locator(".boxes").first.is_visible()
+    assert page.locator(".browser .boxes").first.is_visible()
 
 
 @pytest.fixture(scope="module")

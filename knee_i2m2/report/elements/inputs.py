@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -52,6 +53,7 @@ class Record:
         options: Those of training.
         as_trained: The same answers before they were recalibrated, if they were.
         cases: Single cases, if they were written.
+        trained: Date of the last training; empty if it is not recorded.
     """
 
     name: str
@@ -68,11 +70,17 @@ class Record:
     options: Mapping[str, Any] = field(default_factory=dict)
     as_trained: SplitAnswers | None = None
     cases: Cases | None = None
+    trained: str = ""
 
     @property
     def metric(self) -> str:
         """The headline metric."""
         return self.answers.metric
+
+    @property
+    def chance(self) -> float:
+        """The headline metric of an uninformative rival."""
+        return 1 / self.answers.classes
 
     @property
     def reference(self) -> str:
@@ -83,6 +91,19 @@ class Record:
     def units(self) -> list[str]:
         """Units of evaluation, the smallest first."""
         return list(self.evaluation.loc[self.evaluation["split"] == "test", "unit"].unique())
+
+    @property
+    def simulated(self) -> bool:
+        """Whether data are simulated: as `prepare` recorded it, or because a rival is their ideal observer."""
+        return bool(self.data.get("simulated")) or IDEAL in self.answers.rivals
+
+    @property
+    def nouns(self) -> tuple[str, str, str]:
+        """What clusters, series and samples are called."""
+        by_unit = (
+            ("patients", "volumes", "slices") if self.answers.unit == "slice" else ("clusters", "series", "samples")
+        )
+        return _NOUNS.get(str(self.data.get("task")), by_unit)
 
     @cached_property
     def rivals(self) -> list[str]:
@@ -96,6 +117,10 @@ class Record:
     def shown(self) -> str:
         """The rival of tables and figures about one rival: the reference, or the best."""
         return self.rivals[0]
+
+
+_NOUNS = {"avmnist": ("recordings", "series", "pairs"), "nlvr2": ("image sets", "sentences", "examples")}
+"""Task -> names of clusters, series and samples."""
 
 
 def read_record(run: Path) -> Record:
@@ -127,6 +152,7 @@ def read_record(run: Path) -> Record:
         options=_options(run / "config.yaml"),
         as_trained=plain if recalibration else None,
         cases=read_cases(run, plain),
+        trained=_trained(run / "events.log"),
     )
 
 
@@ -158,6 +184,13 @@ def _options(path: Path) -> dict[str, Any]:
     if not isinstance(options, dict):
         raise DataError(path, "does not hold named options", "bring it back, or delete it")
     return options
+
+
+def _trained(log: Path) -> str:
+    """Returns the date of the last event, such as `2026-11-28`; empty if there is none."""
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines() if log.is_file() else []
+    dates = [line[:10] for line in lines if re.match(r"\d{4}-\d{2}-\d{2} ", line)]
+    return dates[-1] if dates else ""
 
 
 def _lines(path: Path) -> list[dict[str, Any]]:

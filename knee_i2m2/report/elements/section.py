@@ -23,11 +23,19 @@ class Point(NamedTuple):
 
 @dataclass(frozen=True)
 class Picture:
-    """An SVG element; `name` is that of its file, `title` describes it for readers who cannot see it."""
+    """An SVG element.
+
+    Attributes:
+        name: That of its file.
+        title: Describes it for readers who cannot see it.
+        svg: The element.
+        key: Whether it is the legend of the pictures that follow.
+    """
 
     name: str
     title: str
     svg: str
+    key: bool = False
 
 
 @dataclass(frozen=True)

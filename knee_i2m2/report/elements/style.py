@@ -14,6 +14,7 @@ from knee_i2m2.evaluation.evaluate import REFERENCE
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.legend import Legend
 
 __all__ = ["INK", "axes", "legend", "strokes", "svg"]
 
@@ -70,9 +71,11 @@ def axes(width: float, height: float) -> Iterator[tuple[Figure, Axes]]:
         yield figure, figure.subplots()
 
 
-def legend(figure: Figure, handles: Sequence[Any], labels: Sequence[str], columns: int) -> None:
-    """Puts the legend below the axes."""
-    figure.legend(handles, labels, loc="outside lower center", ncols=columns, handlelength=1.8, columnspacing=1.2)
+def legend(figure: Figure, handles: Sequence[Any], labels: Sequence[str], columns: int) -> Legend:
+    """Puts a legend below the axes, and returns it."""
+    return figure.legend(
+        handles, labels, loc="outside lower center", ncols=columns, handlelength=1.8, columnspacing=1.2
+    )
 
 
 def svg(figure: Figure, name: str) -> str:

@@ -10,7 +10,7 @@ import pandas as pd
 from knee_i2m2.evaluation.effects import ENSEMBLING, INTERACTION
 from knee_i2m2.report.elements.words import NOT_ESTIMABLE, interval, listing, number
 
-__all__ = ["Verdict", "criterion", "dependence", "phrase", "sentences", "verdicts"]
+__all__ = ["ADDS", "COSTS", "Verdict", "criterion", "dependence", "phrase", "sentences", "verdicts"]
 
 ADDS, COSTS, BELOW, UNDETECTABLE = "adds", "costs", "below margin", "not detectable"
 

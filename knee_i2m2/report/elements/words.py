@@ -24,6 +24,7 @@ __all__ = [
     "p_value",
     "quantity",
     "sentence",
+    "subgroup_name",
 ]
 
 NOT_ESTIMABLE = "not estimable"
@@ -118,6 +119,21 @@ def listing(names: Sequence[str]) -> str:
 def sentence(text: str) -> str:
     """Returns a note as a sentence: a full stop at its end, names at its start unchanged."""
     return text if text.endswith((".", "!", "?")) else f"{text}."
+
+
+def subgroup_name(subgroup: str) -> str:
+    """Returns a subgroup in words.
+
+    Example:
+        >>> subgroup_name("field_strength=1.494"), subgroup_name("site=Leiden"), subgroup_name("all")
+        ('field strength: 1.494 T', 'site: Leiden', 'all')
+    """
+    attribute, equals, value = subgroup.partition("=")
+    unit = _UNITS.get(attribute, "") if value.replace(".", "").isdigit() else ""
+    return f"{attribute.replace('_', ' ')}: {value} {unit}".strip() if equals else subgroup
+
+
+_UNITS = {"field_strength": "T", "width": "columns"}
 
 
 def headline(evaluation: pd.DataFrame, comparisons: pd.DataFrame, unit: str, reference: str = REFERENCE) -> str:

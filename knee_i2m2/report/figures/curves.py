@@ -19,12 +19,11 @@ from knee_i2m2.evaluation.statistics.curves import (
     roc_points,
 )
 from knee_i2m2.evaluation.statistics.decision import net_benefit, treat_all
-from knee_i2m2.report.elements.cells import test_rows
 from knee_i2m2.report.elements.inputs import Record
 from knee_i2m2.report.elements.section import Picture
-from knee_i2m2.report.elements.style import INK, axes, legend, strokes, svg
+from knee_i2m2.report.elements.style import INK, axes, strokes, svg
 from knee_i2m2.report.elements.words import number
-from knee_i2m2.report.figures.overview import slug
+from knee_i2m2.report.figures.overview import key, slug
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -43,7 +42,6 @@ class Family:
     Attributes:
         name: Begins the names of their files.
         title: What they are called.
-        metric: Metric in the legend; empty for none.
         points: Where the curves are drawn.
         curve: Takes truth, log-odds and weights, and returns an array of shape (points, drawn).
         backdrop: Draws the curve of an uninformative rival, given the truth.
@@ -53,7 +51,6 @@ class Family:
 
     name: str
     title: str
-    metric: str
     points: Float[np.ndarray, " points"]
     curve: Callable[..., Float[np.ndarray, "points drawn"]]
     backdrop: Callable[[Axes, Truth], None]
@@ -64,21 +61,24 @@ class Family:
 def roc_pictures(record: Record) -> Iterator[Picture]:
     """Yields one ROC plot per estimable target, with the curve of every rival and the band of the rival shown."""
     settings = {"xlabel": "false positive rate", "ylabel": "true positive rate", "aspect": "equal"} | _UNIT
-    family = Family("roc", "ROC curves", "auroc", RATES, roc_points, _diagonal, settings)
+    family = Family("roc", "ROC curves", RATES, roc_points, _diagonal, settings)
     yield from _pictures(record, family)
 
 
 def precision_pictures(record: Record) -> Iterator[Picture]:
-    """Yields one precision-recall plot per estimable target, with the prevalence as a line."""
+    """Yields one precision-recall plot per estimable target, with the prevalence in its title and as a line."""
     settings = {"xlabel": "recall (sensitivity)", "ylabel": "precision (PPV)", "aspect": "equal"} | _UNIT
-    family = Family("pr", "Precision-recall curves", "auprc", RATES, precision_recall_points, _prevalence, settings)
-    yield from _pictures(record, family)
+    family = Family("pr", "Precision-recall curves", RATES, precision_recall_points, _prevalence, settings)
+    yield from (picture for picture in _pictures(record, family) if not picture.key)  # the lines are those of ROC
 
 
 def decision_pictures(record: Record) -> Iterator[Picture]:
     """Yields one decision curve per estimable target, with the net benefit of acting always and never."""
-    settings = {"xlabel": "threshold probability", "ylabel": "net benefit", "xlim": (0, 1)}
-    family = Family("decision", "Decision curves", "", PROBABILITIES, _net_benefit, _always, settings, ideal=False)
+    truth = [record.answers.truth[:, place] for place, _ in estimable_targets(record)]
+    most = max((float((y == 1).sum() / (y >= 0).sum()) for y in truth), default=1.0)  # net benefit, all treated
+    ends = {"xlim": (0, 1), "ylim": (-0.2 * most, 1.12 * most)}
+    settings = {"xlabel": "threshold probability", "ylabel": "net benefit", **ends}
+    family = Family("decision", "Decision curves", PROBABILITIES, _net_benefit, _always, settings, ideal=False)
     yield from _pictures(record, family)
 
 
@@ -96,17 +96,15 @@ def _diagonal(plot: Axes, truth: Truth) -> None:
 def _prevalence(plot: Axes, truth: Truth) -> None:
     height = float((truth == 1).sum() / (truth >= 0).sum())
     plot.axhline(height, color=INK, linewidth=0.6, alpha=0.5)
-    plot.text(0.0, height, f" prevalence {number(height)}", va="bottom", ha="left", fontsize=7.5, alpha=0.8)
+    plot.set_title(f"prevalence {number(height)}", loc="right", fontsize=8)
 
 
 def _always(plot: Axes, truth: Truth) -> None:
-    """Draws acting always and never, and cuts the axis below them."""
+    """Draws acting always and never."""
     worth = treat_all(truth, PROBABILITIES, np.ones((len(truth), 1)))[:, 0]
     plot.plot(PROBABILITIES, worth, color=INK, linewidth=0.6, alpha=0.5)
     plot.axhline(0, color=INK, linewidth=0.6, alpha=0.5)
-    plot.text(0.99, 0, "never", va="bottom", ha="right", fontsize=7.5, alpha=0.8)
-    plot.annotate("always", (PROBABILITIES[0], worth[0]), (4, 0), textcoords="offset points", fontsize=7.5, alpha=0.8)
-    plot.set_ylim(-0.2 * worth[0], 1.12 * worth[0])
+    plot.set_title("thin: always, never", loc="right", fontsize=8)
 
 
 def estimable_targets(record: Record) -> Iterator[tuple[int, str]]:
@@ -119,25 +117,25 @@ def estimable_targets(record: Record) -> Iterator[tuple[int, str]]:
 def _pictures(record: Record, family: Family) -> Iterator[Picture]:
     weights = resampling_weights(record.answers.index["cluster"].to_numpy())
     rivals = [rival for rival in record.rivals if family.ideal or rival != IDEAL]
-    yield from (_picture(record, family, place, rivals, weights) for place, _ in estimable_targets(record))
+    places = [place for place, _ in estimable_targets(record)]
+    if places:
+        looks = strokes(record.rivals, record.reference)
+        yield key(f"{family.name}_key", {rival: looks[rival] for rival in rivals})
+    yield from (_picture(record, family, place, rivals, weights) for place in places)
 
 
 def _picture(record: Record, family: Family, place: int, rivals: list[str], weights: Weights) -> Picture:
     target, looks = record.answers.targets[place], strokes(record.rivals, record.reference)
     name = f"{family.name}_{place + 1}_{slug(target)}"
-    with axes(3.5, 4.6) as (figure, plot):
+    with axes(3.5, 3.6) as (figure, plot):
         family.backdrop(plot, record.answers.truth[:, place])
-        drawn = {}
         for rival in reversed(rivals):  # the reference is drawn last, on top
             main = rival == record.shown
             band = _curve(record, family, rival, place, weights if main else weights[:, :1])
             if main:
                 plot.fill_between(family.points, band.low, band.high, color=INK, alpha=0.13, linewidth=0)
-            drawn[rival] = plot.plot(family.points, band.value, **(looks[rival] | ({} if main else {"linewidth": 0.8})))
+            plot.plot(family.points, band.value, **(looks[rival] | ({} if main else {"linewidth": 0.8})))
         plot.set(title=target, **family.settings)
-        values = _values(record, family.metric, target)
-        labels = [f"{rival} {values.get(rival, '')}".strip() for rival in rivals]
-        legend(figure, [drawn[rival][0] for rival in rivals], labels, 2)
         return Picture(name, f"{family.title} of {target}; band: 95 % interval of {record.shown}", svg(figure, name))
 
 
@@ -145,9 +143,3 @@ def _curve(record: Record, family: Family, rival: str, place: int, weights: Weig
     truth = record.answers.truth[:, place]
     scores = [record.answers.log_odds((rival, seed))[:, place] for seed in record.answers.rivals[rival]]
     return pointwise_band([family.curve(truth, log_odds, weights) for log_odds in scores])
-
-
-def _values(record: Record, metric: str, target: str) -> dict[str, str]:
-    """Returns the value of every rival, as text."""
-    rows = test_rows(record.evaluation, unit=record.answers.unit, target=target, metric=metric)
-    return {rival: number(value) for rival, value in rows[["rival", "value"]].to_numpy()}

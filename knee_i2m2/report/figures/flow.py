@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -15,15 +15,13 @@ from knee_i2m2.report.elements.style import INK, axes, svg
 from knee_i2m2.report.elements.words import NOT_ESTIMABLE, count
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.text import Text
 
 __all__ = ["flow_picture", "tested_clusters"]
 
-_NOUNS = {"slice": ("patients", "volumes", "slices")}
-"""Smallest unit -> names of clusters, series and samples."""
-
-_LINE, _GAP = 0.165, 2.2
-"""Inches of a line; lines between two boxes."""
+_PAD, _GAP = 0.08, 0.3
+"""Inches between a text and its box, and between boxes."""
 
 
 class Row(NamedTuple):
@@ -40,19 +38,29 @@ class Row(NamedTuple):
     aside: bool = False
 
 
+class Box(NamedTuple):
+    """A text and the size of its box, in inches."""
+
+    text: Text
+    width: float
+    height: float
+
+
 def flow_picture(record: Record) -> Picture:
     """Returns the diagram; steps that `data.json` does not record are left out."""
-    nouns = _NOUNS.get(record.answers.unit, ("clusters", "series", "samples"))
-    rows = [row for row in (_volumes(record), _splits(record, nouns), Row([_tested(record, nouns)])) if row.boxes]
-    heights = [max(map(len, row.boxes)) for row in rows]
-    with axes(4.4, _LINE * (sum(heights) + _GAP * len(rows))) as (figure, plot):
-        plot.set(xlim=(0, 1), ylim=(sum(heights) + _GAP * len(rows) - 1, -1))
-        plot.set_axis_off()
-        top, above = 0.0, None
-        for row, height in zip(rows, heights, strict=True):
-            above = _row(plot, row, top, above)
-            top += height + _GAP
-        return Picture("flow", "Flow of patients into training, validation and test", svg(figure, "flow"))
+    rows = [row for row in (_volumes(record), _splits(record), Row([_tested(record)])) if row.boxes]
+    with axes(4.0, 1.0) as (figure, plot):
+        plot.remove()
+        figure.set_layout_engine("none")
+        placed = [(row, [_box(figure, lines) for lines in row.boxes]) for row in rows]
+        heights = [max(box.height for box in boxes) for _, boxes in placed]
+        width = max(sum(box.width + _GAP for box in boxes) for _, boxes in placed)
+        figure.set_size_inches(width, sum(heights) + _GAP * (len(rows) + 1))
+        top, foot = figure.get_figheight() - _GAP, None
+        for (row, boxes), height in zip(placed, heights, strict=True):
+            foot = _row(figure, row, boxes, top, foot)
+            top -= height + _GAP
+        return Picture("flow", f"Flow of {record.nouns[0]} into training, validation and test", svg(figure, "flow"))
 
 
 def _volumes(record: Record) -> Row:
@@ -72,22 +80,22 @@ def _short(text: str) -> str:
 _WIDE = 26
 
 
-def _splits(record: Record, nouns: Sequence[str]) -> Row:
+def _splits(record: Record) -> Row:
     counts = record.data.get("counts")
     sizes = {split: n for split, n in counts.items() if isinstance(n, Mapping)} if isinstance(counts, Mapping) else {}
     names = ("clusters", "series", "samples")
     boxes = [
-        [split, *(f"{count(n[name])} {noun}" for name, noun in zip(names, nouns, strict=True) if name in n)]
+        [split, *(f"{count(n[name])} {noun}" for name, noun in zip(names, record.nouns, strict=True) if name in n)]
         for split, n in sizes.items()
     ]
     return Row(boxes, trunk=-1)
 
 
-def _tested(record: Record, nouns: Sequence[str]) -> list[str]:
+def _tested(record: Record) -> list[str]:
     """Returns the number of clusters in test, and their truth."""
     rivals, seeds = len(record.rivals), max(map(len, record.answers.rivals.values()))
-    sizes = record.answers.index["cluster"].nunique()
-    head = f"test: {count(sizes)} {nouns[0]}, answered by {rivals} rivals" + (f", {seeds} seeds" if seeds > 1 else "")
+    sizes = f"{count(record.answers.index['cluster'].nunique())} {record.nouns[0]}"
+    head = f"test: {sizes}, answered by {rivals} rivals" + (f", {seeds} seeds" if seeds > 1 else "")
     if not record.answers.detection:
         return [head]
     enough = estimable(record.answers)
@@ -108,19 +116,44 @@ def tested_clusters(record: Record) -> dict[str, tuple[int, int, int]]:
     }
 
 
-def _row(plot: Axes, row: Row, top: float, above: tuple[float, float] | None) -> tuple[float, float]:
-    """Draws boxes side by side with arrows from above, and returns the foot of the trunk."""
-    places = [(place + 0.5) / len(row.boxes) for place in range(len(row.boxes))]
-    for x, lines in zip(places, row.boxes, strict=True):
-        edge = {"boxstyle": "square,pad=0.45", "facecolor": "none", "edgecolor": INK, "linewidth": 0.6}
-        plot.text(x, top, "\n".join(lines), ha="center", va="top", fontsize=8, linespacing=1.35, bbox=edge)
+def _box(figure: Figure, lines: Sequence[str]) -> Box:
+    """Returns lines of text, measured but not yet in their place."""
+    place = {"transform": figure.dpi_scale_trans, "ha": "center", "va": "top", "fontsize": 8, "linespacing": 1.35}
+    text = figure.text(0, 0, "\n".join(lines), **place)
+    size = text.get_window_extent().transformed(figure.dpi_scale_trans.inverted())
+    return Box(text, size.width + 2 * _PAD, size.height + 2 * _PAD)
+
+
+def _row(
+    figure: Figure, row: Row, boxes: Sequence[Box], top: float, above: tuple[float, float] | None
+) -> tuple[float, float]:
+    """Draws boxes side by side with arrows from the foot of the one above, and returns the foot of the trunk."""
+    from matplotlib.patches import Rectangle
+
+    centres = list(_centres(boxes, figure.get_figwidth()))
+    for x, box in zip(centres, boxes, strict=True):
+        box.text.set_position((x, top - _PAD))
+        corner = (x - box.width / 2, top - box.height)
+        edge = {"facecolor": "none", "edgecolor": INK, "linewidth": 0.6, "transform": figure.dpi_scale_trans}
+        figure.add_artist(Rectangle(corner, box.width, box.height, **edge))
         if above is not None:
-            _arrow(plot, above, (x, top - 0.6))
+            _arrow(figure, above, (x, top))
     if row.aside:
-        _arrow(plot, (0.42, top + 0.4), (0.51, top + 0.4))
-    return places[row.trunk], top + len(row.boxes[row.trunk]) + 0.2
+        middle = top - min(box.height for box in boxes) / 2
+        _arrow(figure, (centres[0] + boxes[0].width / 2, middle), (centres[1] - boxes[1].width / 2, middle))
+    return centres[row.trunk], top - boxes[row.trunk].height
 
 
-def _arrow(plot: Axes, start: tuple[float, float], end: tuple[float, float]) -> None:
-    shape = {"arrowstyle": "-|>", "linewidth": 0.6, "color": INK, "shrinkA": 0, "shrinkB": 0}
-    plot.annotate("", end, start, arrowprops=shape)
+def _centres(boxes: Sequence[Box], width: float) -> Iterator[float]:
+    """Yields the centres of boxes that share the free width equally."""
+    free, left = (width - sum(box.width for box in boxes)) / len(boxes), 0.0
+    for box in boxes:
+        yield left + (free + box.width) / 2
+        left += free + box.width
+
+
+def _arrow(figure: Figure, start: tuple[float, float], end: tuple[float, float]) -> None:
+    from matplotlib.patches import FancyArrowPatch
+
+    shape = {"arrowstyle": "-|>", "linewidth": 0.6, "color": INK, "shrinkA": 0, "shrinkB": 0, "mutation_scale": 8}
+    figure.add_artist(FancyArrowPatch(start, end, transform=figure.dpi_scale_trans, **shape))

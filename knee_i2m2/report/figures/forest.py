@@ -8,10 +8,10 @@ import pandas as pd
 
 from knee_i2m2.report.elements.cells import ALL, Cell, Row, Table, cell, grid_rows, test_rows
 from knee_i2m2.report.elements.inputs import Record
-from knee_i2m2.report.elements.section import Picture
+from knee_i2m2.report.elements.section import Picture, without_none
 from knee_i2m2.report.elements.style import INK, axes, legend, strokes, svg
-from knee_i2m2.report.elements.words import count, interval, number
-from knee_i2m2.report.figures.overview import dots, slug
+from knee_i2m2.report.elements.words import count, interval, number, subgroup_name
+from knee_i2m2.report.figures.overview import dots, limits, slug
 
 __all__ = ["ACCELERATION", "acceleration_picture", "acceleration_table", "forest_pictures", "forest_table"]
 
@@ -27,16 +27,19 @@ def _subgroups(record: Record, metric: str) -> pd.DataFrame:
 def forest_pictures(record: Record) -> Iterator[Picture]:
     """Yields per target the AUROC of the rival shown in every subgroup, with its units and positives."""
     results = _subgroups(record, record.metric).assign(group=lambda rows: rows["subgroup"])
-    groups = list(results["subgroup"].unique())
-    for place, target in enumerate(record.answers.targets if len(groups) > 1 else ()):
+    groups, targets = list(results["subgroup"].unique()), record.answers.targets
+    ends = limits(results[results["target"].isin(targets)])
+    for place, target in enumerate(targets if len(groups) > 1 else ()):
         here = results[results["target"] == target]
-        labels = {row["subgroup"]: f"{row['subgroup']}\n{_size(row, record)}" for row in here.to_dict("records")}
+        labels = {
+            row["subgroup"]: f"{subgroup_name(row['subgroup'])}\n{_size(row, record)}"
+            for row in here.to_dict("records")
+        }
         named = (f"forest_{place + 1}_{slug(target)}", f"{target} in subgroups", target)
         overall = here.loc[here["subgroup"] == ALL, "value"].iloc[0]
         line = None if pd.isna(overall) else float(overall)
         look = {record.shown: {"color": "#0072B2"}}
-        drawn = dots(named, _axis(record), {record.shown: here}, groups, look, line, labels)
-        yield from [drawn] if drawn else []
+        yield from without_none([dots(named, _axis(record), {record.shown: here}, groups, look, line, labels, ends)])
 
 
 def _axis(record: Record) -> str:
@@ -62,9 +65,9 @@ def forest_table(record: Record) -> Table | None:
 
     targets = record.answers.targets
     title = f"per {record.answers.unit}, {record.shown}; below, the difference to all others"
-    return Table(
-        "subgroups", title, targets, grid_rows(results, ("subgroup", groups), ("target", targets), form), "subgroup"
-    )
+    rows = grid_rows(results, ("subgroup", groups), ("target", targets), form)
+    named = tuple((subgroup_name(group), cells) for group, cells in rows)
+    return Table("subgroups", title, targets, named, corner="subgroup")
 
 
 def _contrast(row: Row | None) -> str:

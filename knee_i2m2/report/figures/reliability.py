@@ -14,13 +14,12 @@ from knee_i2m2.evaluation.statistics.calibration import BINS, reliability_bins
 from knee_i2m2.evaluation.statistics.curves import Band, pointwise_band, resampling_weights
 from knee_i2m2.report.elements.inputs import Record
 from knee_i2m2.report.elements.section import Picture
-from knee_i2m2.report.elements.style import INK, axes, legend, svg
+from knee_i2m2.report.elements.style import INK, axes, svg
 from knee_i2m2.report.figures.curves import estimable_targets
-from knee_i2m2.report.figures.overview import slug
+from knee_i2m2.report.figures.overview import key, slug
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.container import ErrorbarContainer
 
 __all__ = ["reliability", "reliability_pictures"]
 
@@ -32,19 +31,21 @@ def reliability_pictures(record: Record) -> Iterator[Picture]:
     if record.shown == IDEAL:  # its probabilities mean nothing without the class prior
         return
     weights = resampling_weights(record.answers.index["cluster"].to_numpy())
+    places = list(estimable_targets(record))
     both = {"after": (record.answers, _AFTER)}
     if record.as_trained is not None and _changed(record.as_trained, record.answers, record.shown):
         both |= {"before": (record.as_trained, _BEFORE)}
-    for place, target in estimable_targets(record):
+    if places and len(both) > 1:
+        yield key("reliability_key", {f"{record.shown}, {when}": {"marker": "o", **both[when][1]} for when in both})
+    for place, target in places:
         name = f"reliability_{place + 1}_{slug(target)}"
-        with axes(3.5, 3.9 if len(both) > 1 else 3.5) as (figure, plot):
+        with axes(3.5, 3.5) as (figure, plot):
             plot.plot([0, 1], [0, 1], color=INK, linewidth=0.5, alpha=0.35)
             bands = {when: reliability(answers.by(record.shown), place, weights) for when, (answers, _) in both.items()}
-            drawn = [_points(plot, *bands[when], look) for when, (_, look) in both.items()]
+            for when, (_, look) in both.items():
+                _draw(plot, *bands[when], look)
             settings = {"xlim": (-0.02, 1.02), "ylim": (-0.02, 1.02), "aspect": "equal"}
             plot.set(title=target, xlabel="mean predicted probability", ylabel="share of positives", **settings)
-            if len(both) > 1:
-                legend(figure, drawn, [f"{record.shown}, {when}" for when in both], 2)
             title = f"Reliability of {record.shown} for {target}; whiskers: 95 % intervals"
             yield Picture(name, title, svg(figure, name))
 
@@ -73,9 +74,7 @@ def reliability(
     return predicted[:, 0], pointwise_band([observed])
 
 
-def _points(
-    plot: Axes, predicted: Float[np.ndarray, " bins"], observed: Band, look: dict[str, str]
-) -> ErrorbarContainer:
+def _draw(plot: Axes, predicted: Float[np.ndarray, " bins"], observed: Band, look: dict[str, str]) -> None:
     spread = np.maximum([observed.value - observed.low, observed.high - observed.value], 0)
     style = {"fmt": "o-", "markersize": 3.5, "linewidth": 0.8, "elinewidth": 1.0}
-    return plot.errorbar(predicted, observed.value, yerr=spread, **style, **look)
+    plot.errorbar(predicted, observed.value, yerr=spread, **style, **look)

@@ -8,7 +8,7 @@ from knee_i2m2.report.elements.cells import Table, cell, grid_rows, test_rows
 from knee_i2m2.report.elements.inputs import Record
 from knee_i2m2.report.elements.section import Picture
 from knee_i2m2.report.elements.style import strokes
-from knee_i2m2.report.figures.overview import dots
+from knee_i2m2.report.figures.overview import dots, keyed
 
 __all__ = ["contribution_pictures", "contribution_tables"]
 
@@ -21,12 +21,13 @@ KINDS = {
 
 def contribution_pictures(record: Record) -> Iterator[Picture]:
     """Yields a figure per kind of contribution: every expert per target, with its interval."""
+    experts = list(record.contributions["expert"].unique())
+    looks, pictures = strokes(experts), []
     for kind, label in KINDS.items():
         results = test_rows(record.contributions, metric=kind).assign(group=lambda rows: rows["target"])
-        experts = list(results["expert"].unique())
         series = {expert: results[results["expert"] == expert] for expert in experts}
-        drawn = dots((kind, label, ""), label, series, record.answers.targets, strokes(experts), line=0.0)
-        yield from [drawn] if drawn else []
+        pictures.append(dots((kind, label, ""), label, series, record.answers.targets, looks, line=0.0))
+    yield from keyed(pictures, looks)
 
 
 def contribution_tables(record: Record) -> Iterator[Table]:

@@ -12,7 +12,7 @@ from knee_i2m2.report.elements.cells import ALL, Table, test_rows
 from knee_i2m2.report.elements.inputs import Record
 from knee_i2m2.report.elements.section import without_none
 from knee_i2m2.report.elements.verdicts import sentences
-from knee_i2m2.report.elements.words import count, facts, listing, metric_name
+from knee_i2m2.report.elements.words import count, facts, listing, metric_name, subgroup_name
 from knee_i2m2.report.figures.forest import ACCELERATION
 from knee_i2m2.report.tables.operating import calibration_table, operating_table
 from knee_i2m2.report.tables.results import results_table
@@ -79,8 +79,13 @@ def disjoint_splits(record: Record) -> tuple[str, ...]:
 
 
 def simulation_note(record: Record) -> tuple[str, ...]:
-    """Returns that the data are simulate, if a rival is their ideal observer."""
-    return (f"The data are simulated: the rival {IDEAL} knows how they were made.",) if IDEAL in record.rivals else ()
+    """Returns that data are simulated, where they are, and how many of the volumes."""
+    count, volumes = record.data.get("simulated"), record.data.get("volumes")
+    if not record.simulated:
+        return ()
+    some = isinstance(count, int) and isinstance(volumes, int) and 0 < count < volumes
+    which = f"{count} of {volumes} volumes are" if some else "The data are"
+    return (f"{which} simulated: what holds for them need not hold for real ones.",)
 
 
 def left_out_counts(record: Record) -> tuple[str, ...]:
@@ -168,7 +173,8 @@ def subgroup_sizes(record: Record) -> Iterator[str]:
     unit, filters = record.answers.unit, {"rival": record.shown, "metric": record.metric, "target": MACRO}
     for row in test_rows(record.evaluation, None, unit=unit, **filters).to_dict("records"):
         if row["subgroup"] != ALL and not row["subgroup"].startswith(ACCELERATION):
-            yield f"{row['subgroup']}: {count(row['n'])} {unit}s of {count(row['clusters'])} clusters of test."
+            size = f"{count(row['n'])} {unit}s of {count(row['clusters'])} clusters of test"
+            yield f"{subgroup_name(row['subgroup'])}, {size}."
 
 
 def result_tables(record: Record) -> tuple[Table, ...]:

@@ -14,7 +14,7 @@ from knee_i2m2.report.elements.section import Section, without_none
 from knee_i2m2.report.elements.words import number
 from knee_i2m2.report.single.saliency import fails
 
-__all__ = ["SCRIPTS", "browser_section"]
+__all__ = ["SCRIPTS", "browser_section", "example"]
 
 _NAMES = {"kspace": "log k-space"}
 _WITHOUT_BOXES = ("kspace",)
@@ -42,6 +42,16 @@ def browser_section(cases: Cases | None, room: int) -> Section:
         folded=without_none([_table(cases)]),
         html=_html(cases, shown) if shown else "",
     )
+
+
+def example(cases: Cases | None) -> str:
+    """Returns one case as HTML: magnitude, phase and what each expert adds, of a true positive if there is one."""
+    if cases is None or cases.stale or not cases.cases:
+        return ""
+    case = next((case for case in cases.cases if case.kind == "true positive"), cases.cases[0])
+    views = [View(name, uri, boxed=True) for name, uri in case.pictures.items() if name not in _WITHOUT_BOXES]
+    shown = {"case": case, "truth": _TRUTHS[case.truth], "views": views, "bars": _bars(case)}
+    return render("example.html.jinja", {**shown, "rows": cases.matrix[0], "columns": cases.matrix[1]})
 
 
 def _explained(cases: Cases) -> str:

@@ -34,6 +34,7 @@ def saliency_section(cases: Cases | None) -> Section:
             f"if they are similar to maps of random weights (rank correlation not below {LIMIT:g} with its interval), "
             "since they do not depend on what was learned. The pointing game: the share of maps whose maximum is in a "
             "box of the target, compared with a random point and with the mean centre of the training boxes.",
+            *_uninformative(cases),
         ),
         warning=_warning(cases),
         tables=without_none(
@@ -46,6 +47,13 @@ def saliency_section(cases: Cases | None) -> Section:
 
 
 _METHODS = {"gradient": "Gradients", "smooth_gradient": "Smoothed gradients"}
+
+
+def _uninformative(cases: Cases) -> tuple[str, ...]:
+    """Returns for which targets the pointing game shows nothing: their findings are always at the same place."""
+    targets = list(dict.fromkeys(score.target for score in cases.scores if score.centre == 1))
+    text = "the mean centre always hits: every finding is at the same place, and no map can be better."
+    return (f"For {listing(targets)} the pointing game shows nothing, because {text}",) if targets else ()
 
 
 def _warning(cases: Cases) -> str:
@@ -73,6 +81,7 @@ def _similarity(score: Score) -> Cell:
 
 def _pointed(score: Score) -> Cell:
     note = f"chance {number(score.chance)}, centre {number(score.centre)}" if math.isfinite(score.chance) else ""
+    note += "; shows nothing" if score.centre == 1 else ""
     return cell(_row(score.pointing), (0.0, 1.0), note)
 
 

@@ -12,25 +12,47 @@ __all__ = ["budget_table", "counts_table"]
 
 
 def budget_table(record: Record) -> Table | None:
-    """Returns the training budget of every rival: means over its seeds."""
+    """Returns the training budget of every rival, means over its seeds: alone, and with what it started from."""
     if record.budget.empty:
         return None
     amounts = [c for c in ("epochs", "updates", "parameters", "flops", "seconds") if c in record.budget]
-    numbers = record.budget[amounts].apply(pd.to_numeric, errors="coerce")
-    means = numbers.groupby(record.budget["rival"], sort=False).mean()
+    spent = record.budget.set_index(["rival", "seed"])[amounts].apply(pd.to_numeric, errors="coerce").astype(float)
+    before = pd.DataFrame({key: _before(record, spent, *key) for key in spent.index}).T
+    own, total = spent.copy(), spent + before
+    if "updates" in spent:  # recorded with those of the experts
+        own["updates"], total["updates"] = spent["updates"] - before["updates"], spent["updates"]
+    means, in_all = (table.groupby("rival", sort=False).mean() for table in (own, total))
     seeds = record.budget.groupby("rival", sort=False)["seed"].nunique()
     rivals = [rival for rival in record.rivals if rival in means.index]
     others = [rival for rival in means.index if rival not in rivals]
     named = [*((rival, rival) for rival in rivals), *((rival, f"{rival} (warm start only)") for rival in others)]
-    rows = tuple((label, _texts(float(seeds[rival]), *map(float, means.loc[rival]))) for rival, label in named)
+    rows = tuple(
+        (
+            label,
+            (Cell(quantity(float(seeds[rival]))), *(_cell(means.loc[rival], in_all.loc[rival], a) for a in amounts)),
+        )
+        for rival, label in named
+    )
     return Table("budget", "means over seeds", ("seeds", *(_AMOUNTS.get(a, a) for a in amounts)), rows)
 
 
 _AMOUNTS = {"flops": "FLOPs"}
+_TRAINED = ("epochs", "updates", "seconds")
+"""Amounts that the training of its single experts adds to a rival's; a record of `updates` holds those already."""
 
 
-def _texts(*amounts: float) -> tuple[Cell, ...]:
-    return tuple(Cell(quantity(amount)) for amount in amounts)
+def _before(record: Record, spent: pd.DataFrame, rival: str, seed: int) -> pd.Series:
+    """Returns what the experts that a rival started from had cost; not a number where that is not recorded."""
+    identity = record.answers.identities.get(rival)
+    alone = {e[0]: name for name, one in record.answers.identities.items() if len(e := one.experts) == 1}
+    experts = [(alone.get(e, e), seed) for e in identity.experts] if identity and identity.warm else []
+    known = spent.reindex(experts)[[name for name in spent if name in _TRAINED]]
+    return known.sum(skipna=False).reindex(spent.columns, fill_value=0.0)
+
+
+def _cell(own: pd.Series, in_all: pd.Series, amount: str) -> Cell:
+    total = quantity(float(in_all[amount])) if amount in _TRAINED else ""
+    return Cell(quantity(float(own[amount])), note=f"in all {total}" if total else "")
 
 
 def counts_table(record: Record) -> Table | None:

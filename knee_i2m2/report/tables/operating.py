@@ -24,6 +24,8 @@ RANKING = (
 )
 CALIBRATION = ("brier", "brier_skill", "ece", "calibration_slope", "calibration_intercept")
 BEFORE = "_before"
+_FITTED = ("calibration_slope", "calibration_intercept")
+"""Fitted once, without replicates: no interval belongs to them."""
 
 
 def operating_table(record: Record, unit: str) -> Table | None:
@@ -65,6 +67,8 @@ def _cell(row: Row) -> Cell:
         return Cell(number(value), note="log-odds" if math.isfinite(value) else "")
     if metric in COUNTS:
         return Cell(count(value) or NOT_ESTIMABLE)
+    if metric.startswith(_FITTED):
+        return Cell(number(value))
     return cell(row)
 
 

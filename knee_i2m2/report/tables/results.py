@@ -18,11 +18,11 @@ SPREAD = "SD over seeds"
 
 
 def results_table(record: Record, unit: str, metric: str) -> Table | None:
-    """Returns every rival and target on test, and the standard deviation over seeds; None if not measured."""
+    """Returns every rival and target on test, with the standard deviation over seeds if there are several."""
     chosen = test_rows(record.evaluation, unit=unit, metric=metric)
     table = _rivals_by_targets(record, chosen, f"{metric}_{unit}", f"per {unit}", lambda row: cell(row, _scale(chosen)))
-    if table is None:
-        return None
+    if table is None or chosen["seed_sd"].isna().all():
+        return table
     last = {row["rival"]: row for row in chosen[chosen["target"] == table.columns[-1]].to_dict("records")}
     rows = tuple((rival, (*cells, _spread(last[rival]))) for rival, cells in table.rows)
     return Table(table.name, table.title, (*table.columns, SPREAD), rows)
@@ -41,9 +41,12 @@ def _spread(row: Row) -> Cell:
 
 
 def seed_table(record: Record, unit: str) -> Table | None:
-    """Returns the standard deviation over seeds of every rival and target; None if no rival has two seeds."""
+    """Returns the standard deviation over seeds of every rival and target; None if no rival has two, or for one target.
+
+    That of a single target is a column of the results.
+    """
     chosen = test_rows(record.evaluation, unit=unit, metric=record.metric)
-    if chosen["seed_sd"].isna().all():
+    if chosen["seed_sd"].isna().all() or len(record.answers.targets) == 1:
         return None
     title = f"Standard deviation over seeds, per {unit}"
     return _rivals_by_targets(record, chosen, f"seeds_{unit}", title, _spread)

@@ -117,7 +117,7 @@ def test_what_the_run_knows_is_told(sheet: str) -> None:
         25: "lr 0.003",
         26: "i2m2, seed 1: 2 of 3",
         29: "50 bootstrap replicates",
-        36: "sequence=PD: 36 slices of 12 clusters",
+        36: "sequence: PD, 36 slices of 12 clusters",
         43: "knee-i2m2 train knee",
     }
     assert [number for number, text in expected.items() if text not in items(sheet)[number]] == []

@@ -105,3 +105,12 @@ def test_saliency_names_what_fails_and_shows_both_tests(cases: Cases) -> None:
 def test_maps_that_all_pass_are_no_warning(cases: Cases) -> None:
     passing = replace(cases, scores=tuple(score._replace(passes=True) for score in cases.scores))
     assert saliency_section(passing).warning == ""
+
+
+@pytest.mark.parametrize("centre", [0.0, 0.4, 0.999, 1.0, float("nan")])
+def test_the_pointing_game_shows_nothing_where_the_mean_centre_always_hits(cases: Cases, centre: float) -> None:
+    scores = tuple(s._replace(centre=centre) if s.target == "acl" else s for s in cases.scores)
+    section = saliency_section(replace(cases, scores=scores))
+    marked = [[cell.note.endswith("shows nothing") for cell in row] for _, row in section.tables[1].rows]
+    assert all(row == [centre == 1, False] for row in marked)
+    assert (len(section.text) > len(saliency_section(cases).text)) == (centre == 1)

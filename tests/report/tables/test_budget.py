@@ -1,4 +1,5 @@
 from dataclasses import replace
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -94,3 +95,28 @@ def test_what_a_split_does_not_count_is_empty_and_not_nothing(record: Record) ->
 @pytest.mark.parametrize("data", [{}, {"counts": None}, {"counts": {}}, {"counts": [1, 2]}])
 def test_without_counts_there_is_no_table(record: Record, data: dict[str, object]) -> None:
     assert counts_table(replace(record, data=data)) is None
+
+
+@pytest.mark.parametrize(
+    ("before", "own", "in_all"),
+    [
+        ({"magnitude": (6, 600, 60.0), "phase": (4, 400, 30.0)}, ("2", "200", "20"), ("12", "1200", "110")),
+        ({"magnitude": (0, 0, 0.0), "phase": (0, 0, 0.0)}, ("2", "1200", "20"), ("2", "1200", "20")),
+        ({"magnitude": (6, 600, 60.0)}, ("2", "", "20"), ("", "1200", "")),
+        ({}, ("2", "", "20"), ("", "1200", "")),
+    ],
+)
+def test_what_a_product_started_from_is_counted_in_all_and_not_as_its_own(
+    tmp_path: Path, before: dict[str, tuple], own: tuple[str, ...], in_all: tuple[str, ...]
+) -> None:
+    names = ("epochs", "updates", "seconds")
+    run = make_run(tmp_path, {"intra": ("magnitude", "phase")}, seeds=1, targets=("acl",))
+    evaluate(run, replicates=5)
+    lines = [spent(name, 0, **dict(zip(names, amounts, strict=True))) for name, amounts in before.items()]
+    lines.append(spent("intra", 0, epochs=2, updates=1200, seconds=20.0))
+    found = cells(budget_table(replace(read_record(run), budget=pd.DataFrame(lines))))
+    assert tuple(found["intra"][name].value for name in names) == own
+    assert tuple(found["intra"][name].note.removeprefix("in all ") for name in names) == in_all
+    for name, amounts in before.items():
+        row = found[f"{name} (warm start only)"]
+        assert all(row[n].note == f"in all {amount:g}" for n, amount in zip(names, amounts, strict=True))
