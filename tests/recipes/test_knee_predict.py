@@ -206,3 +206,19 @@ def test_what_is_passed_over_in_a_folder_is_listed_and_counted(
     assert main(arguments) == 0
     assert "passed over: 1 unfinished or a copy" in capsys.readouterr().out
     assert pd.read_csv(tmp_path / "out" / "left_out.csv")["volume"].tolist() == ["file7.h5.part"]
+
+
+def test_the_acceleration_that_a_file_has_is_recorded_and_not_multiplied(
+    phantom: Path, run: Path, tmp_path: Path
+) -> None:
+    for path in held_out(phantom, run):
+        shutil.copy(path, tmp_path)
+        with h5py.File(tmp_path / path.name, "a") as file:
+            file["kspace"][...] = file["kspace"][...] * (np.arange(file["kspace"].shape[-1]) % 2 > 0)
+    answers(run, [tmp_path], tmp_path / "out", acceleration=1)
+    table = predictions.read(tmp_path / "out" / "predictions.parquet")
+    assert table["acceleration"].between(1.9, 2.1).all()
+    warnings = pd.read_csv(tmp_path / "out" / "warnings.csv")
+    assert set(warnings["what"]) == {"undersampled"} and set(warnings["volume"]) == set(table["series"])
+    with pytest.raises(DataError, match="is undersampled already"):
+        answers(run, [tmp_path], tmp_path / "again", acceleration=4)
