@@ -13,7 +13,7 @@ import pandas as pd
 from knee_i2m2.data.left_out import check_limit
 from knee_i2m2.data.parallel import counted, in_parallel
 from knee_i2m2.data.prepared import read_data
-from knee_i2m2.data.splits import SPLITS, SPLITTERS, SplitKind
+from knee_i2m2.data.splits import SPLITS, SPLITTERS, SplitKind, unknown_patient
 from knee_i2m2.errors import ConfigError, DataError
 from knee_i2m2.files import sha256, whole
 from knee_i2m2.identity import Identities, identities, own_cluster, subgroup_spellings
