@@ -14,7 +14,7 @@ KNEE = {**standard_rivals(("magnitude", "phase")), "position": Rival(("position"
 
 
 def difference(value: float, spread: float = 0.01) -> Difference:
-    return Difference(value, np.array([spread]), 40)
+    return Difference(value, np.array([spread]), 40.0)
 
 
 def test_an_effect_is_a_difference_of_rivals_that_differ_in_just_that() -> None:

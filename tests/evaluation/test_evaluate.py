@@ -267,7 +267,9 @@ def test_one_class_is_not_estimable_and_left_out_of_macro(tmp_path: Path) -> Non
     assert of.loc["acl", ["value", "low", "high"]].isna().all()
     assert of.loc["macro", "value"] == of.loc["meniscus", "value"]
     assert picked(comparisons, target="acl")["value"].isna().all()
-    assert (read_results(run / "evaluation.csv", EVALUATION_COLUMNS).query("target == 'acl'")["value"].isna()).all()
+    written = read_results(run / "evaluation.csv", EVALUATION_COLUMNS).query("target == 'acl'")
+    assert written["low"].isna().all() and written.query("metric == 'auroc'")["value"].isna().all()
+    assert set(written.dropna(subset="value")["metric"]) == {"prevalence", "brier", "ece"}  # which need one class only
 
 
 def test_ten_classes_without_series_have_an_accuracy_per_sample(tmp_path: Path) -> None:
