@@ -117,7 +117,7 @@ def test_an_item_is_worked_on_by_one_thread_and_this_process_keeps_its_own(jobs:
     try:
         assert list(in_parallel(_threads, range(2), jobs)) == [1, 1]
         with pytest.raises(ZeroDivisionError):
-            list(in_parallel(_fail, [0], 1))
+            list(in_parallel(_divide, [0], 1))
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(before)
@@ -127,5 +127,5 @@ def _threads(item: int) -> int:
     return torch.get_num_threads()
 
 
-def _fail(item: int) -> float:
+def _divide(item: int) -> float:
     return 1 / item

@@ -142,7 +142,8 @@ def interval_method(record: Record) -> tuple[str, ...]:
     """Returns how intervals were computed, if recorded."""
     replicates = record.settings.get("replicates")
     how = f"percentiles of {replicates} bootstrap replicates that resample whole clusters, for all rivals together"
-    few = "of AUROC and its differences a jackknife over clusters, such as patients, with Student's t"
+    ours = "AUROC and its differences" if record.answers.detection else "differences of accuracy"
+    few = f"of {ours} a jackknife over clusters, such as patients, with Student's t"
     return (f"95\u00a0% intervals: {few}; else {how}.",) if replicates else ()
 
 

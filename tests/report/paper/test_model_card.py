@@ -117,7 +117,7 @@ def test_what_is_not_estimable_is_a_limitation(tmp_path: Path) -> None:
         frame = pd.read_parquet(path)
         predictions.write(frame.assign(truth=frame["truth"].where(frame["target"] != "acl", 0)), path)
     card = card_of(run)
-    assert "acl per slice in test is not estimable: 0 clusters (patients) are positive" in chapters(card)["Limitations"]
+    assert "acl in test 0 positive" in chapters(card)["Limitations"]
     assert "| not estimable |" in chapters(card)["Evaluation"]
 
 

@@ -139,10 +139,11 @@ def test_differences_are_of_each_other_rival_to_the_reference(run: Path, record:
         cell = found[rival][target]
         assert shows(cell, row)
         p = row["p_holm"]
-        assert cell.note == ("" if np.isnan(p) else "p < 0.001" if p < 0.001 else f"p = {p:.3f}")
+        few = row["note"] if isinstance(row["note"], str) else ""  # why there is no interval
+        assert cell.note == (few if np.isnan(p) else "p < 0.001" if p < 0.001 else f"p = {p:.3f}")
         assert (cell.marks is None) == np.isnan(row["low"])
         assert cell.marks is None or np.sign(cell.marks[1] - table.zero) == np.sign(row["value"])
-    assert {row["macro"].note for row in found.values()} == {""}  # the mean over targets is no test of its own
+    assert not any(row["macro"].note.startswith("p") for row in found.values())  # the mean is no test of its own
 
 
 def test_differences_are_those_of_the_headline(run: Path) -> None:

@@ -25,7 +25,7 @@ from knee_i2m2.sources.avmnist.sounds import read_noises, read_recordings
 
 SHARED = Path(os.environ.get("KNEE_I2M2_DATA", Path(__file__).parents[3] / "../shared/data")).resolve()
 SMALL = {"train": 200, "val": 20, "test": 60}
-WRITTEN = ("index.parquet", "image.npy", "audio.npy", "data.json", "left_out.csv")
+WRITTEN = ("index.parquet", "image.npy", "audio.npy", "clusters.json", "data.json", "left_out.csv")
 real = pytest.mark.skipif(not (SHARED / "mnist").is_dir(), reason=f"there is no shared data at {SHARED}")
 
 
