@@ -56,9 +56,9 @@ def _sections(table: pd.DataFrame, runs: Sequence[str]) -> Iterator[Section]:
             f"run-{place}",
             f"{run} against {runs[0]}",
             (
-                f"{run} minus {runs[0]}, means over each run’s seeds, on the same resamplings of clusters. A "
+                f"{run} minus {runs[0]}, means over each run’s seeds, on the same clusters. A "
                 "difference is called better or worse when its Holm-corrected interval (over the targets) excludes 0 "
-                "and it reaches the margin; p is that of the clustered DeLong test, corrected alike.",
+                "and it reaches the margin; p is that of the same t test, corrected alike.",
             ),
             points=tuple(_points(here)),
             tables=tuple(_differences(here, unit, place) for unit in units),

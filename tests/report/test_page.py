@@ -84,7 +84,7 @@ def test_the_tables_show_the_numbers_of_the_evaluation(run: Path, html: str) -> 
     assert table.loc["i2m2", "acl"] == shown
     assert table.loc["i2m2", "SD over seeds"] == f"{macro['seed_sd']:.3f}"
     assert table.loc["ideal", "SD over seeds"] == "one seed"
-    assert shown in (run / "report.md").read_text()
+    assert row["note"] in (run / "report.md").read_text()
     assert f'<span class="value">{row["value"]:.3f}</span>' in html
     assert table.index.tolist() == ["i2m2", "magnitude", "ideal"]
 

@@ -98,7 +98,7 @@ def _metrics(record: Record) -> Iterator[str]:
 def _uncertainty(record: Record) -> Item:
     intervals, has_p = interval_method(record), record.comparisons["p"].notna().any()
     spread = "The standard deviation over seeds is reported separately from the interval."
-    p = ("p of paired differences: clustered DeLong test, Holm-corrected over the targets.",) if has_p else ()
+    p = ("p of paired differences: t test on the jackknife over clusters, Holm-corrected.",) if has_p else ()
     todo = "" if intervals else "Say how intervals were computed."
     sentences = (*intervals, spread, *p, *effect_criterion(record))
     return Item(29, "Statistical significance and uncertainty", todo, sentences)
