@@ -12,7 +12,7 @@ help:
 	@echo 'make test-slow        the slow tests: a whole demo, two processes, scenes (6 minutes)'
 	@echo 'make lint             the linter; make browser: what the tests of the report in a browser need'
 	@echo 'make notebooks        runs the notebooks and keeps their outputs in them (2 minutes)'
-	@echo 'make study-coverage   how often intervals contain the true AUROC (2 minutes)'
+	@echo 'make study-coverage   how often intervals contain the truth, and verdicts err (an hour)'
 	@echo 'make study-demo       the demo on three phantoms: AUROC, effects, verdicts (15 minutes)'
 	@echo 'make study-norm       group against batch normalisation in the ResNet-18 of the knee (3 minutes)'
 	@echo 'make study-position   slice position alone, and adjusted for, on three phantoms (10 minutes)'
