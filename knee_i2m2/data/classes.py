@@ -44,7 +44,7 @@ def class_sentences(counted: ClassClusters, noun: str = "patients") -> Iterator[
     for split in SPLITS[1:]:
         for target, sides in counted.get(split, {}).items():
             few = [
-                f"{n} {noun} {side} {target}"
+                f"{n} {noun.removesuffix('s') if n == 1 else noun} {side} {target}"
                 for n, side in zip(sides, ("with", "without"), strict=True)
                 if n < LEAST_CLUSTERS
             ]

@@ -37,6 +37,7 @@ def test_counts_are_those_of_brute_force() -> None:
         ([50, 9], ["9 patients without acl, 10 are needed"]),
         ([0, 3], ["0 patients with acl and 3 patients without acl, 10 are needed"]),
         ([9, 10], ["9 patients with acl, 10 are needed"]),
+        ([1, 10], ["1 patient with acl, 10 are needed"]),
         ([10, 10], []),
         ([65, 35], []),
     ],
