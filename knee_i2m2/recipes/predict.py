@@ -19,6 +19,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from knee_i2m2 import predictions
@@ -26,6 +27,9 @@ from knee_i2m2.clusters import ClusterRecord
 from knee_i2m2.data.prepared import Prepared, read_data, read_index
 from knee_i2m2.data.splits import SPLITS
 from knee_i2m2.errors import ConfigError, DataError
+from knee_i2m2.evaluation.draws import MEAN, draws
+from knee_i2m2.evaluation.split_answers import answers_from_table
+from knee_i2m2.evaluation.statistics.bootstrap import Bootstrapped, Estimate, cluster_weights
 from knee_i2m2.experts.avmnist import avmnist_expert, avmnist_shared
 from knee_i2m2.experts.experts import Experts
 from knee_i2m2.experts.pairs.inputs import Vocabulary, vocabulary_of
@@ -33,7 +37,6 @@ from knee_i2m2.files import write_text
 from knee_i2m2.recipes import avmnist, nlvr2, nlvr2_data
 from knee_i2m2.recipes.knee_predict import (
     PredictOptions,
-    aurocs,
     averaged,
     finished_seeds,
     refuse_silence,
@@ -196,7 +199,7 @@ def _write(tables: list[pd.DataFrame], record: ClusterRecord | None, config: Pre
     result = {"predictions": str(config.out / "predictions.parquet"), "samples": len(table), "clusters": clusters}
     known = table[table["truth"] >= 0]
     known.attrs.update(table.attrs)
-    areas = {origin: aurocs(rows, config.rival) for origin, rows in known.groupby("cluster_of")}
+    areas = {origin: accuracies(rows, config.rival) for origin, rows in known.groupby("cluster_of")}
     return {**result, **({"accuracy": areas} if areas else {})}
 
 
@@ -241,3 +244,12 @@ _TASKS = {
     "avmnist": _PairsTask(avmnist.AVMNIST, avmnist.RIVALS, avmnist.MODALITIES, _prepare_avmnist, _ask_avmnist),
     "nlvr2": _PairsTask(nlvr2.NLVR2, nlvr2.RIVALS, nlvr2.MODALITIES, _prepare_nlvr2, _ask_nlvr2),
 }
+
+
+def accuracies(table: pd.DataFrame, rival: str) -> dict[str, Estimate]:
+    """Returns the accuracy of each target with its interval, for which clusters are resampled."""
+    answers = answers_from_table(table, (rival, MEAN))
+    names, codes = np.unique(answers.index["cluster"], return_inverse=True)
+    weights = cluster_weights(len(names), 1000, np.random.default_rng(0))[codes]
+    drawn = map(Bootstrapped, draws(answers, weights)[rival, MEAN])
+    return {t: Estimate(one.value, *one.interval()) for t, one in zip(answers.targets, drawn, strict=True)}
