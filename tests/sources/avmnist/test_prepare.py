@@ -219,7 +219,7 @@ def test_a_zip_gives_the_pairs_of_the_folder(inputs: Inputs, made: Path, tmp_pat
             zipped.write(path, f"recordings/{path.name}")
     prepare_avmnist(PrepareAVMNIST(tmp_path / "out", inputs.mnist, tmp_path / "speech.zip", inputs.noise, **SMALL))
     same = [contents(tmp_path / "out")[name] == contents(made)[name] for name in WRITTEN]
-    assert same == [True, True, True, False, False]  # data.json names the zip, left_out.csv its README
+    assert same == [True, True, True, True, False, False]  # data.json names the zip, left_out.csv its README
 
 
 def test_what_is_finished_is_not_made_again(inputs: Inputs, made: Path) -> None:
