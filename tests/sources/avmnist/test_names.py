@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 import zipfile
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -20,24 +19,7 @@ from knee_i2m2.errors import DataError
 from knee_i2m2.sources.avmnist import PrepareAVMNIST, prepare_avmnist
 from knee_i2m2.sources.avmnist.sounds import is_recording
 from tests.sources.avmnist.test_inputs import SMALL, hiss, write_inputs
-
-Change = Callable[[Path], object]
-
-
-def rename(before: str, after: str) -> Change:
-    def change(folder: Path) -> None:
-        (folder / after).parent.mkdir(parents=True, exist_ok=True)
-        (folder / before).rename(folder / after)
-
-    return change
-
-
-def add(name: str, content: bytes = b"text") -> Change:
-    def change(folder: Path) -> None:
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_bytes(content)
-
-    return change
+from tests.sources.changes import Change, add, rename
 
 
 def zipped(*more: str) -> Change:

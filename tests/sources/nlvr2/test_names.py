@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,26 +13,10 @@ import pytest
 from knee_i2m2.cli import main
 from knee_i2m2.errors import DataError
 from knee_i2m2.sources.nlvr2 import PrepareNLVR2, prepare_nlvr2
+from tests.sources.changes import Change, add, rename
 from tests.sources.nlvr2.test_prepare import photograph, write_official
 
 SMALL = PrepareNLVR2(Path("out"), side=16)
-Change = Callable[[Path], object]
-
-
-def rename(before: str, after: str) -> Change:
-    def change(folder: Path) -> None:
-        (folder / after).parent.mkdir(parents=True, exist_ok=True)
-        (folder / before).rename(folder / after)
-
-    return change
-
-
-def add(name: str, content: bytes = b"text") -> Change:
-    def change(folder: Path) -> None:
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_bytes(content)
-
-    return change
 
 
 def prepared(tmp_path: Path, change: Change, config: PrepareNLVR2 = SMALL) -> Path:
