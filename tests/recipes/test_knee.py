@@ -481,8 +481,11 @@ def test_augmentation_of_half_an_image_is_refused_before_anything_is_made(
 # Small batches --------------------------------------------------------------------------------------------------------
 
 
+SLOW_NETWORK = pytest.param("preact_resnet18", marks=pytest.mark.slow)
+
+
 @pytest.mark.parametrize("rivals", [["position"], ["magnitude"], ["inter"], ["ogm_ge"], ["gblend"], ["mmpareto"]])
-@pytest.mark.parametrize("network", ["small", "resnet18", "preact_resnet18"])
+@pytest.mark.parametrize("network", ["small", "resnet18", SLOW_NETWORK])
 def test_a_batch_of_one_slice_works_or_is_refused_before_anything_is_written(
     few_slices: Path, tmp_path: Path, network: str, rivals: list[str]
 ) -> None:
@@ -497,7 +500,7 @@ def test_a_batch_of_one_slice_works_or_is_refused_before_anything_is_written(
         assert np.isfinite(read(config.out, *rivals)["logp_1"]).all()
 
 
-@pytest.mark.parametrize("network", ["small", "resnet18", "preact_resnet18"])
+@pytest.mark.parametrize("network", ["small", "resnet18", SLOW_NETWORK])
 def test_a_last_slice_alone_is_trained_with_the_batch_before_it(few_slices: Path, tmp_path: Path, network: str) -> None:
     count = len(Prepared.open(few_slices, "train"))
     options = {"epochs": 1, "fine_tune_epochs": 1, "threads": 1, "device": "cpu", "batch_size": count - 1}
