@@ -18,7 +18,7 @@ from knee_i2m2.evaluation.effects import MARGIN
 from knee_i2m2.evaluation.leaks import check_leaks, few_patients_notes
 from knee_i2m2.evaluation.recalibration import AS_TRAINED, Recalibration
 from knee_i2m2.evaluation.resampled_unit import ResampledUnit
-from knee_i2m2.evaluation.run_answers import run_answers
+from knee_i2m2.evaluation.run_answers import RunAnswers, run_answers
 from knee_i2m2.evaluation.split_answers import SplitAnswers
 from knee_i2m2.evaluation.statistics.bootstrap import cluster_weights
 from knee_i2m2.evaluation.thresholds import Thresholds, fit_thresholds, threshold_entries
@@ -41,6 +41,9 @@ REFERENCE = "i2m2"
 
 SAMPLES = ("slice", "sample")
 """The smallest units."""
+
+
+_TRAIN_UNKNOWN = f"without {CLUSTERS} it is not known whether train holds clusters of val or test"
 
 
 class Evaluation(NamedTuple):
@@ -100,10 +103,8 @@ def evaluate(
     pairs = zip(test, before, strict=True)
     evaluated += [row for unit, old in pairs for row in _tested(unit, old, thresholds, reference)]
     effects = [row for unit in test for row in unit.effects(answers.test[0].identities, reference, margin)]
-    notes = few_patients_notes(answers.val, answers.test)
-    notes += _unknown_identities(answers.test[0].identities)
     train_known = (run / CLUSTERS).is_file()
-    notes += [] if train_known else [f"without {CLUSTERS} it is not known whether train holds clusters of val or test"]
+    notes = _notes(answers, train_known)
     settings = {"replicates": replicates, "seed": seed, "margin": margin, "reference": reference}
     settings |= {"least_clusters": LEAST_CLUSTERS, "train_known": train_known}
     fitted = {"aggregators": answers.aggregators, "thresholds": threshold_entries(thresholds), "fitted": answers.fitted}
@@ -117,6 +118,12 @@ def evaluate(
         write_results(effects, EFFECT_COLUMNS, run / "effects.csv"),
         notes,
     )
+
+
+def _notes(answers: RunAnswers, train_known: bool) -> list[str]:
+    """Returns what is not estimable, not measured or not known, in sentences."""
+    notes = [*few_patients_notes(answers.val, answers.test), *_unknown_identities(answers.test[0].identities)]
+    return notes if train_known else [*notes, _TRAIN_UNKNOWN]
 
 
 def _unknown_identities(identities: Mapping[str, Rival]) -> list[str]:
