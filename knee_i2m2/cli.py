@@ -62,13 +62,16 @@ COMMANDS = {
 """Command -> module and function in the package."""
 
 _ORIGINS = {
-    "new": "{} new patients",
-    "test": "{} patients of the run's test split",
-    "val": "{} patients of the run's validation split, which chose its epochs",
-    "train": "{} patients that the run was trained on: no evaluation",
-    "unknown": "{} patients of whom it is not known whether the run was trained on them",
+    "new": "{} new {}",
+    "test": "{} {} of the run's test split",
+    "val": "{} {} of the run's validation split, which chose its epochs",
+    "train": "{} {} that the run was trained on: no evaluation",
+    "unknown": "{} {} of whom it is not known whether the run was trained on them",
 }
-"""Where the patients of a prediction come from, in words."""
+"""Where the patients or clusters of a prediction come from, in words."""
+
+_JUDGED_BY = {"auroc": ("AUROC", "patients"), "accuracy": ("accuracy", "clusters")}
+"""Key of a prediction's result -> the metric's title, and what is counted under the key of its name."""
 
 _ENVIRONMENT = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENAMETOOLONG, errno.EIO}
 """Errors of the file system that are no bug of ours, and that the user can mend."""
@@ -192,17 +195,8 @@ def _text(name: str, result: dict[str, Any]) -> str:
         from knee_i2m2.report.console import bench_table
 
         return bench_table(result["rows"]) + "\n" + _text("", result)
-    if metric := next((metric for metric in ("auroc", "accuracy") if metric in result), None):
-        from knee_i2m2.report.elements.words import interval, number
-
-        noun = "patients" if metric == "auroc" else "clusters"
-        whose = {o: _ORIGINS[o].format(n).replace("patients", noun) for o, n in result[noun].items()}
-        rows = [(origin, target, a) for origin, areas in result[metric].items() for target, a in areas.items()]
-        title = {"auroc": "AUROC", "accuracy": "accuracy"}[metric]
-        areas = [
-            f"{whose[origin]}: {title} of {target} {number(a[0])} {interval(*a[1:])}" for origin, target, a in rows
-        ]
-        return "\n".join([_text("", {k: v for k, v in result.items() if k != metric}), *areas])
+    if metric := next((metric for metric in _JUDGED_BY if metric in result), None):
+        return "\n".join([_text("", {k: v for k, v in result.items() if k != metric}), *_scores(result, metric)])
     if name in ("evaluate", "demo"):
         import pandas as pd
 
@@ -218,6 +212,16 @@ def _text(name: str, result: dict[str, Any]) -> str:
     notes += result.get("notes", ())
     notes += [f"warning: {n} volumes: {kind} (warnings.csv)" for kind, n in (result.get("warnings") or {}).items()]
     return "\n".join([*notes, *(f"{key}: {value}" for key, value in plain.items())])
+
+
+def _scores(result: dict[str, Any], metric: str) -> list[str]:
+    """Returns a line for every origin of samples and target of a prediction."""
+    from knee_i2m2.report.elements.words import interval, number
+
+    title, noun = _JUDGED_BY[metric]
+    whose = {origin: _ORIGINS[origin].format(n, noun) for origin, n in result[noun].items()}
+    rows = [(origin, target, score) for origin, scores in result[metric].items() for target, score in scores.items()]
+    return [f"{whose[o]}: {title} of {target} {number(s[0])} {interval(*s[1:])}" for o, target, s in rows]
 
 
 def _counted(counts: dict[str, Any]) -> str:

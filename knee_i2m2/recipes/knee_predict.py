@@ -169,15 +169,11 @@ def _write(
     """Writes predictions and what was left out; returns where, how many, and AUROC where the truth was asked for."""
     if not tables:
         raise DataError(quarantine.folder, "none of the volumes can be used", "mend them, or give others")
-    table = pd.concat(tables, ignore_index=True)
-    table.insert(3, "patient_of", table["series"].map(origins))
-    table.attrs.update(tables[0].attrs, rival=config.rival)
     if left_out := [*quarantine.rows(), *passed]:
         write_left_out(config.out / "left_out.csv", left_out)
     if counts := warning_counts(warnings):
         write_warnings(config.out / "warnings.csv", warnings)
-    predictions.write(table, config.out / "predictions.parquet")
-    write_text(config.out / "predictions.csv", table.to_csv(index=False))
+    table = write_answers(tables, config, "patient_of", "series", origins)
     counted = {"volumes": len(tables), "seeds": seeds, "quarantined": len(quarantine.errors)}
     counted |= {"passed_over": dict(Counter(why for _, why, _ in passed)), "warnings": counts}
     counted["patients"] = table.groupby("patient_of")["cluster"].nunique().to_dict()
@@ -187,6 +183,26 @@ def _write(
     reviewed = int(table.loc[table["truth"] >= 0, "series"].nunique())
     areas = {origin: aurocs(rows, config.rival) for origin, rows in table.groupby("patient_of")}
     return {**result, "reviewed": reviewed, "auroc": areas}
+
+
+def write_answers(
+    tables: Sequence[pd.DataFrame], config: PredictOptions, title: str, item: str, origins: Mapping[str, str]
+) -> pd.DataFrame:
+    """Returns all answers in one table, which is written as Parquet and as CSV.
+
+    Args:
+        tables: Prediction tables of one rival.
+        config: Names the rival and the folder.
+        title: Of the column that says where a sample comes from.
+        item: The column by whose values `origins` tells so.
+        origins: Item -> split of the run, `new` or `unknown`.
+    """
+    table = pd.concat(tables, ignore_index=True)
+    table.insert(3, title, table[item].map(origins))
+    table.attrs.update(tables[0].attrs, rival=config.rival)
+    predictions.write(table, config.out / "predictions.parquet")
+    write_text(config.out / "predictions.csv", table.to_csv(index=False))
+    return table
 
 
 def _origins(known: Sequence[tuple[Volume, pd.DataFrame]], record: ClusterRecord | None) -> dict[str, str]:

@@ -22,7 +22,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from knee_i2m2 import predictions
 from knee_i2m2.clusters import ClusterRecord
 from knee_i2m2.data.prepared import Prepared, read_data, read_index
 from knee_i2m2.data.splits import SPLITS
@@ -33,7 +32,6 @@ from knee_i2m2.evaluation.statistics.bootstrap import Bootstrapped, Estimate, cl
 from knee_i2m2.experts.avmnist import avmnist_expert, avmnist_shared
 from knee_i2m2.experts.experts import Experts
 from knee_i2m2.experts.pairs.inputs import Vocabulary, vocabulary_of
-from knee_i2m2.files import write_text
 from knee_i2m2.recipes import avmnist, nlvr2, nlvr2_data
 from knee_i2m2.recipes.knee_predict import (
     PredictOptions,
@@ -41,6 +39,7 @@ from knee_i2m2.recipes.knee_predict import (
     finished_seeds,
     refuse_silence,
     refuse_written,
+    write_answers,
 )
 from knee_i2m2.recipes.knee_predict import predict as predict_volumes
 from knee_i2m2.recipes.nlvr2_backbones import backbone_of
@@ -189,12 +188,9 @@ def _counts(folder: Path) -> dict[str, Any]:
 
 def _write(tables: list[pd.DataFrame], record: ClusterRecord | None, config: PredictOptions) -> dict[str, Any]:
     """Writes predictions; returns where, how many, and accuracy where there is a truth."""
-    table = pd.concat(tables, ignore_index=True)
-    places = {c: (record.split_of(c) or "new") if record else "unknown" for c in table["cluster"].unique()}
-    table.insert(3, "cluster_of", table["cluster"].map(places))
-    table.attrs.update(tables[0].attrs, rival=config.rival)
-    predictions.write(table, config.out / "predictions.parquet")
-    write_text(config.out / "predictions.csv", table.to_csv(index=False))
+    names = {cluster for table in tables for cluster in table["cluster"]}
+    origins = {name: (record.split_of(name) or "new") if record else "unknown" for name in names}
+    table = write_answers(tables, config, "cluster_of", "cluster", origins)
     clusters = table.groupby("cluster_of")["cluster"].nunique().to_dict()
     result = {"predictions": str(config.out / "predictions.parquet"), "samples": len(table), "clusters": clusters}
     known = table[table["truth"] >= 0]

@@ -11,6 +11,7 @@ from typing import Any, Literal
 import pandas as pd
 
 from knee_i2m2.data.left_out import check_limit
+from knee_i2m2.data.left_out import write_left_out as write_table
 from knee_i2m2.data.parallel import counted, in_parallel
 from knee_i2m2.data.prepared import read_data
 from knee_i2m2.data.splits import SPLITS, SPLITTERS, SplitKind, unknown_patient
@@ -290,9 +291,7 @@ def _hashes(volumes: list[Volume], jobs: int, progress: Progress) -> dict[str, s
 
 def write_left_out(path: Path, rows: list[tuple[str, str, str]]) -> None:
     """Writes `volume,why,reason`, one volume or other file a line, sorted."""
-    with whole(path) as temporary:
-        table = pd.DataFrame(sorted(rows), columns=["volume", "why", "reason"])
-        table.to_csv(temporary, index=False, lineterminator="\n")
+    write_table(path, pd.DataFrame(sorted(rows), columns=["volume", "why", "reason"]))
 
 
 def warning_counts(warnings: Mapping[str, Mapping[str, str]]) -> dict[str, int]:
