@@ -12,7 +12,7 @@ import pandas as pd
 from knee_i2m2.errors import ConfigError, DataError
 from knee_i2m2.files import whole
 
-__all__ = ["PassedOver", "check_limit", "files_in", "passed_over", "refuse_many", "write_left_out"]
+__all__ = ["PassedOver", "check_limit", "files_in", "passed_over", "refuse_many", "write_table"]
 
 _UNFINISHED = (".part", ".partial", ".crdownload", ".download", ".tmp")
 _FOREIGN = ("__macosx", "thumbs.db", "desktop.ini")
@@ -32,30 +32,33 @@ class PassedOver(NamedTuple):
     reason: str
 
 
-def files_in(folder: Path, without: Path | None = None) -> list[Path]:
-    """Returns all files below a folder, sorted; links are followed, a hidden folder counts as one file.
+def files_in(folder: Path, without: Path | None = None, opens: Callable[[Path], bool] = lambda _: True) -> list[Path]:
+    """Returns all files below a folder, sorted; links are followed, a folder that is not searched counts as one file.
 
     Args:
         folder: The folder.
         without: A folder below it whose files do not count, such as what is being written.
+        opens: Whether a folder below it is searched; a hidden one never is.
 
     Raises:
         DataError: A folder cannot be read.
     """
-    return sorted(_walk(folder, {os.path.realpath(place) for place in (folder, without) if place}))
+    return sorted(_walk(folder, {os.path.realpath(place) for place in (folder, without) if place}, opens))
 
 
-def _walk(folder: Path, seen: set[str]) -> Iterator[Path]:
+def _walk(folder: Path, seen: set[str], opens: Callable[[Path], bool]) -> Iterator[Path]:
     for place, folders, names in os.walk(folder, followlinks=True, onerror=_refuse):
-        hidden = [name for name in folders if _is_foreign(name)]
-        below = {name: os.path.realpath(Path(place, name)) for name in sorted(folders) if name not in hidden}
+        closed = [name for name in folders if _is_foreign(name) or not opens(Path(place, name))]
+        below = {name: os.path.realpath(Path(place, name)) for name in sorted(folders) if name not in closed}
         folders[:] = [name for name, path in below.items() if path not in seen]
         seen.update(below.values())
-        yield from (Path(place, name) for name in [*names, *hidden])
+        yield from (Path(place, name) for name in [*names, *closed])
 
 
 def _refuse(error: OSError) -> None:
-    raise DataError(error.filename, f"cannot be read ({error.strerror})", "check the path and who may read it")
+    denied = isinstance(error, PermissionError)
+    reason = "may not be read by you" if denied else f"cannot be read ({error.strerror})"
+    raise DataError(error.filename, reason, "check the path and who may read it")
 
 
 def _is_foreign(name: str) -> bool:
@@ -75,9 +78,9 @@ def passed_over(files: Iterable[str], reason: Callable[[str], tuple[str, str]]) 
 def _by_name(name: str) -> tuple[str, str] | None:
     """Returns why a file of this name belongs to no data set, None where it might."""
     if any(map(_is_foreign, name.split("/"))):
-        return "hidden", "its name is that of a hidden file or folder"
+        return "hidden", "its name is that of a hidden file or folder; rename it if it belongs to the data"
     if name.lower().endswith(_UNFINISHED):
-        return "unfinished", "its name is that of an unfinished download"
+        return "unfinished", "its name is that of an unfinished download; finish it, or rename it"
     return None
 
 
@@ -103,7 +106,7 @@ def refuse_many(where: Path, left_out: int, total: int, fault: str, limit: float
         raise DataError(where, f"{many}; the first is {first}", "mend them, or raise the limit")
 
 
-def write_left_out(path: Path, table: pd.DataFrame) -> None:
-    """Writes a table of what is left out, one row a line."""
+def write_table(path: Path, table: pd.DataFrame) -> None:
+    """Writes a table such as that of what is left out, one row a line, whole or not at all."""
     with whole(path) as temporary:
         table.to_csv(temporary, index=False, lineterminator="\n")

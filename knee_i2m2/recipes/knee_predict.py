@@ -49,7 +49,7 @@ from knee_i2m2.sources.fastmri.archive import (
     write_left_out,
     write_warnings,
 )
-from knee_i2m2.sources.fastmri.folder import passed_over
+from knee_i2m2.sources.fastmri.folder import unused_files
 from knee_i2m2.sources.fastmri.matching import LIMIT, Matching
 from knee_i2m2.sources.fastmri.modalities import MODALITIES, Transform, volume_modalities
 from knee_i2m2.sources.fastmri.prepare import SETTINGS, volume_index
@@ -143,7 +143,7 @@ def predict(run: Path, inputs: list[Path], /, config: PredictOptions) -> dict[st
     volumes, _, more = recognised(preparation.usable(paths, quarantine))
     known = [(volume, preparation.index(volume)) for volume in volumes]
     used = (config.out, config.annotations, preparation.annotations and preparation.annotations.file_list)
-    passed = [row for path in inputs if path.is_dir() for row in passed_over(path, used)]
+    passed = [row for path in inputs if path.is_dir() for row in unused_files(path, used)]
     tables, warnings = [], {}
     with progress() as bars:
         for volume, index in counted("volumes", known, len(known), bars):

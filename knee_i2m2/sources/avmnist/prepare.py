@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from knee_i2m2.data.left_out import PassedOver, check_limit, write_left_out
+from knee_i2m2.data.left_out import PassedOver, check_limit, write_table
 from knee_i2m2.data.splits import SPLITS, sizes
 from knee_i2m2.data.writing import finished, write_prepared
 from knee_i2m2.errors import ConfigError, check_seed
@@ -139,7 +139,7 @@ def _write(
     counts = sizes(pairs, {"samples": "sample", "series": "series", "clusters": "cluster"}, splits=splits)
     data = {**data, "counts": counts, "beside": ["left_out.csv"], "passed_over": dict(Counter(table["why"]))}
     parts = ({name: part} for name in made for part in _counted(name, made[name], len(pairs), progress))
-    write_prepared(out, pairs, parts, data, lambda: write_left_out(out / "left_out.csv", table))
+    write_prepared(out, pairs, parts, data, lambda: write_table(out / "left_out.csv", table))
     return data
 
 

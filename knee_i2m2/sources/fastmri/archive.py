@@ -10,13 +10,12 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from knee_i2m2.data.left_out import check_limit
-from knee_i2m2.data.left_out import write_left_out as write_table
+from knee_i2m2.data.left_out import check_limit, refuse_many, write_table
 from knee_i2m2.data.parallel import counted, in_parallel
 from knee_i2m2.data.prepared import read_data
 from knee_i2m2.data.splits import SPLITS, SPLITTERS, SplitKind, unknown_patient
 from knee_i2m2.errors import ConfigError, DataError
-from knee_i2m2.files import sha256, whole
+from knee_i2m2.files import sha256
 from knee_i2m2.identity import Identities, identities, own_cluster, subgroup_spellings
 from knee_i2m2.sources.fastmri.matching import Matching
 from knee_i2m2.sources.fastmri.modalities import read_volumes
@@ -78,10 +77,8 @@ class Quarantine:
         if self.on_error == "stop":
             raise error
         self.errors[name] = error
-        if len(self.errors) > self.limit * self.volumes:
-            many = f"{len(self.errors)} of {self.volumes} volumes cannot be used, more than --quarantine-limit"
-            last = f"the last is {error.path.name}: {error.reason}"
-            raise DataError(self.folder, f"{many} {self.limit:g} allows; {last}", "mend them, or raise the limit")
+        first = next(f"{volume}: {error.reason}" for volume, error in self.errors.items())
+        refuse_many(self.folder, len(self.errors), self.volumes, "volumes cannot be used", self.limit, first)
 
     def rows(self) -> list[tuple[str, str, str]]:
         """Returns name, `unusable` and reason of every volume that is set aside."""
@@ -302,6 +299,4 @@ def warning_counts(warnings: Mapping[str, Mapping[str, str]]) -> dict[str, int]:
 def write_warnings(path: Path, warnings: Mapping[str, Mapping[str, str]]) -> None:
     """Writes `volume,what,reason`, one warning of a volume a line, sorted."""
     rows = [(name, kind, reason) for name, kinds in sorted(warnings.items()) for kind, reason in sorted(kinds.items())]
-    with whole(path) as temporary:
-        table = pd.DataFrame(rows, columns=["volume", "what", "reason"])
-        table.to_csv(temporary, index=False, lineterminator="\n")
+    write_table(path, pd.DataFrame(rows, columns=["volume", "what", "reason"]))

@@ -15,7 +15,7 @@ from knee_i2m2.data.splits import SPLITS, SPLITTERS, SplitKind, leaked_share, le
 from knee_i2m2.errors import DataError
 from knee_i2m2.sources.fastmri.annotations import TARGETS, Abnormal, Annotations, read_annotations, slice_labels
 from knee_i2m2.sources.fastmri.archive import UnknownPatients, recognised, split_units, warning_counts
-from knee_i2m2.sources.fastmri.folder import passed_over
+from knee_i2m2.sources.fastmri.folder import unused_files
 from knee_i2m2.sources.fastmri.matching import LIMIT, Matching
 from knee_i2m2.sources.fastmri.stored_images import with_image_warnings
 from knee_i2m2.sources.fastmri.volumes import Volume, find_volumes, read_volume, volume_table
@@ -60,7 +60,7 @@ def audit(
     """
     paths = find_volumes(fastmri)
     findings = read_annotations(annotations, file_list)
-    passed = passed_over(fastmri, (findings.path, findings.file_list))
+    passed = unused_files(fastmri, (findings.path, findings.file_list))
     matching = Matching.of(findings, paths)
     read, labels, unreadable = _read(paths, findings, abnormal, deep)
     volumes, patients, notes = recognised(read)
@@ -80,7 +80,7 @@ def audit(
         "patient_ids": patients.written(),
         "unreadable": unreadable,
         "warnings": _warnings(volumes),
-        "passed_over": [{"file": name, "why": why, "reason": reason} for name, why, reason in passed],
+        "passed_over": [row._asdict() for row in passed],
     }
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from itertools import islice
 from pathlib import Path
 
-from knee_i2m2.sources.fastmri.hdf5 import os_errors
+from knee_i2m2.data.left_out import PassedOver, files_in, passed_over
 
-__all__ = ["PART", "part", "passed_over", "places"]
+__all__ = ["PART", "entries", "is_volume", "part", "unused_files"]
 
 PART = re.compile(r"(train|val|test|challenge)|singlecoil_(train|val|test|challenge).*")
 
@@ -21,14 +21,18 @@ _MOST_ENTRIES = 100_000
 """A folder that is not searched may be a whole disk; nobody waits for its last file to be counted."""
 
 
-def places(folder: Path) -> list[Path]:
-    """Returns the folder and fastMRI's subfolders in it (`singlecoil_train`, `val`, ...), where volumes are looked for.
+def entries(folder: Path) -> list[Path]:
+    """Returns what lies in a folder and in fastMRI's subfolders in it (`singlecoil_train`, `val`, ...), sorted.
 
     Raises:
-        DataError: The folder may not be read.
+        DataError: A folder may not be read.
     """
-    with os_errors(folder):
-        return [folder, *(place for place in folder.iterdir() if place.is_dir() and PART.fullmatch(place.name))]
+    return files_in(folder, opens=lambda place: place.parent == folder and PART.fullmatch(place.name) is not None)
+
+
+def is_volume(path: Path) -> bool:
+    """Returns whether a file has the name of a volume."""
+    return path.suffix == ".h5" and not path.name.startswith(".")
 
 
 def part(path: Path) -> str:
@@ -38,8 +42,8 @@ def part(path: Path) -> str:
     return "test" if name == "challenge" else name
 
 
-def passed_over(folder: Path, used: Iterable[Path | None] = ()) -> list[tuple[str, str, str]]:
-    """Returns what lies in the places of a folder and is no volume: its name in the folder, why in a word, the reason.
+def unused_files(folder: Path, used: Iterable[Path | None] = ()) -> list[PassedOver]:
+    """Returns what lies in an archive, where volumes are looked for, and is no volume.
 
     Args:
         folder: The archive.
@@ -49,13 +53,9 @@ def passed_over(folder: Path, used: Iterable[Path | None] = ()) -> list[tuple[st
         DataError: A folder may not be read.
     """
     known = {_located(path) for path in used if path is not None}
-    searched = places(folder)
-    rows = []
-    for place in searched:
-        with os_errors(place):
-            entries = [path for path in place.iterdir() if path not in searched and _located(path) not in known]
-        rows += [(path.relative_to(folder).as_posix(), *words) for path in entries for words in _reason(path)]
-    return sorted(rows)
+    unused = [path for path in entries(folder) if not is_volume(path) and _located(path) not in known]
+    names = [path.relative_to(folder).as_posix() for path in unused if path.name not in _PHANTOMS]
+    return passed_over(names, lambda name: _reason(folder / name))
 
 
 def _located(path: Path) -> Path:
@@ -63,24 +63,19 @@ def _located(path: Path) -> Path:
     return path.parent.resolve() / path.name
 
 
-def _reason(path: Path) -> Iterator[tuple[str, str]]:
-    """Yields why a file or folder is passed over, in a word and in a sentence; nothing for a volume."""
+def _reason(path: Path) -> tuple[str, str]:
+    """Returns why a file or folder is no volume, in a word or two and in a sentence."""
     suffixes = [suffix.lower() for suffix in path.suffixes]
     last = suffixes[-1] if suffixes else ""
-    if path.name.startswith("."):
-        yield "hidden", "its name begins with a dot; rename it if it is a volume"
-    elif path.suffix == ".h5":
-        return
-    elif path.is_dir():
-        yield _of_folder(path)
-    elif last in _HDF5:
-        yield "other suffix", f"ends in {path.suffix}; rename it to end in .h5 if it is a volume"
-    elif last in _PACKED:
-        yield "packed", f"is a {last} archive; unpack it if it holds volumes"
-    elif any(suffix.rstrip("~") in _HDF5 for suffix in suffixes):
-        yield "unfinished or a copy", f"ends in {path.suffix} after .h5; finish the download, or rename it"
-    elif path.name not in _PHANTOMS:
-        yield "no volume", "does not end in .h5"
+    if path.is_dir():
+        return _of_folder(path)
+    if last in _HDF5:
+        return "other suffix", f"ends in {path.suffix}; rename it to end in .h5 if it is a volume"
+    if last in _PACKED:
+        return "packed", f"is a {last} archive; unpack it if it holds volumes"
+    if any(suffix.rstrip("~") in _HDF5 for suffix in suffixes):
+        return "copy or unfinished", f"ends in {path.suffix} after .h5; finish the download, or rename it"
+    return "no volume", "does not end in .h5"
 
 
 def _of_folder(path: Path) -> tuple[str, str]:

@@ -63,7 +63,7 @@ from knee_i2m2.sources.fastmri.archive import (
     write_left_out,
     write_warnings,
 )
-from knee_i2m2.sources.fastmri.folder import passed_over
+from knee_i2m2.sources.fastmri.folder import unused_files
 from knee_i2m2.sources.fastmri.matching import LIMIT, Matching
 from knee_i2m2.sources.fastmri.modalities import MODALITIES, Computed, Transform, fill_rows, volumes_text
 from knee_i2m2.sources.fastmri.volumes import Volume, find_volumes
@@ -144,7 +144,7 @@ def prepare_knee(fastmri: Path, /, config: PrepareKnee, progress: Progress = sil
     settings = {name: getattr(config, name) for name in SETTINGS}
     transform, annotations = Transform.of(settings), read_annotations(config.annotations, config.file_list)
     paths = [path.absolute() for path in find_volumes(fastmri)]
-    passed = passed_over(fastmri, (annotations.path, annotations.file_list, config.out))
+    passed = unused_files(fastmri, (annotations.path, annotations.file_list, config.out))
     quarantine = Quarantine(fastmri, config.on_error, config.quarantine_limit, len(paths))
     matching = Matching.of(annotations, paths)
     matching.refuse(config.unmatched_limit)

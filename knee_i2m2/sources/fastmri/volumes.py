@@ -19,7 +19,7 @@ from jaxtyping import Complex64, Float32
 
 from knee_i2m2.errors import DataError
 from knee_i2m2.identity import canonical_id, canonical_name, subgroup_spellings
-from knee_i2m2.sources.fastmri.folder import part, passed_over, places
+from knee_i2m2.sources.fastmri.folder import entries, is_volume, part, unused_files
 from knee_i2m2.sources.fastmri.hdf5 import AGAIN, EXPORT, File, opened, os_errors, stamp
 from knee_i2m2.sources.fastmri.hdf5_array import Array, find_array
 from knee_i2m2.sources.fastmri.ismrmrd import MOST_BYTES, PHANTOM, Header, header_warnings, parse_header
@@ -107,11 +107,9 @@ def find_volumes(folder: Path) -> list[Path]:
     """
     if not folder.is_dir():
         raise DataError(folder, "there is no such folder", "give the folder that holds the .h5 files")
-    searched = places(folder)
-    with os_errors(folder):
-        paths = sorted(path for place in searched for path in place.glob("*.h5") if not path.name.startswith("."))
+    paths = [path for path in entries(folder) if is_volume(path)]
     if not paths:
-        others = Counter(why for _, why, _ in passed_over(folder))
+        others = Counter(row.why for row in unused_files(folder))
         passed = "".join(f"; passed over: {times} {why}" for why, times in others.items())
         reason = f"holds no .h5 file, nor do singlecoil_train, _val or _test in it{passed}"
         raise DataError(folder, reason, "give another folder")

@@ -26,7 +26,7 @@ from typing import Any, BinaryIO, Literal, NamedTuple
 import numpy as np
 import pandas as pd
 
-from knee_i2m2.data.left_out import check_limit, files_in, refuse_many, write_left_out
+from knee_i2m2.data.left_out import check_limit, files_in, refuse_many, write_table
 from knee_i2m2.data.parallel import in_parallel
 from knee_i2m2.data.splits import SPLITS, sizes
 from knee_i2m2.data.writing import finish_prepared, finished, npy_header
@@ -120,8 +120,8 @@ def prepare_nlvr2(source: Path, /, config: PrepareNLVR2, progress: Progress = si
         table = _check_left_out(source, examples, filled.faults, config)
         doubtful = _doubtful(filled.looks, examples, source, config)
     unused = pd.DataFrame(examples.unused, columns=["picture", "why", "reason"])
-    write_left_out(out / "left_out.csv", pd.concat([table, unused])[list(table)])
-    write_left_out(out / "placeholders.csv", doubtful)
+    write_table(out / "left_out.csv", pd.concat([table, unused])[list(table)])
+    write_table(out / "placeholders.csv", doubtful)
     image = {"shape": list(shape), "dtype": "uint8", "scale": 1 / 255, "pictures": pictures}
     counts = sizes(index, {"samples": "sample", "pairs": "pair", "clusters": "cluster"}, ["label"], config.splits)
     data = {**wanted, "modalities": {"image": image}, "counts": counts, "beside": ["left_out.csv", "placeholders.csv"]}

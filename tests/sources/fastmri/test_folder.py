@@ -13,15 +13,15 @@ from hypothesis import strategies as st
 from knee_i2m2.cli import main
 from knee_i2m2.errors import DataError
 from knee_i2m2.sources.fastmri.audit import audit, describe
-from knee_i2m2.sources.fastmri.folder import passed_over
+from knee_i2m2.sources.fastmri.folder import unused_files
 from knee_i2m2.sources.fastmri.volumes import find_volumes, read_volume
 from knee_i2m2.sources.phantom import Phantom, make_phantom
 
 PASSED_OVER = {
-    "a.h5.part": "unfinished or a copy",
-    "a.h5.crdownload": "unfinished or a copy",
-    "a.h5~": "unfinished or a copy",
-    "a.h5.1": "unfinished or a copy",
+    "a.h5.part": "unfinished",
+    "a.h5.crdownload": "unfinished",
+    "a.h5~": "copy or unfinished",
+    "a.h5.1": "copy or unfinished",
     "a.H5": "other suffix",
     "a.hdf5": "other suffix",
     "singlecoil_val/a.HDF5": "other suffix",
@@ -33,6 +33,7 @@ PASSED_OVER = {
     "singlecoil_train/more/a.h5": "sub-folder",
     "Singlecoil_Train/a.h5": "sub-folder",
     "multicoil_train/a.h5": "multi-coil",
+    "__MACOSX/._a.h5": "hidden",
     "README": "no volume",
     "dataset_cache.pkl": "no volume",
     "a.h5x": "no volume",
@@ -51,7 +52,7 @@ def test_what_is_no_volume_is_passed_over_with_the_reason(tmp_path: Path, name: 
     (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
     (tmp_path / "volume.h5").touch()
     (tmp_path / name).touch()
-    [(row, why, reason)] = passed_over(tmp_path)
+    [(row, why, reason)] = unused_files(tmp_path)
     assert why == PASSED_OVER[name] and reason
     assert row in (name, str(Path(name).parent))
     assert [path.name for path in find_volumes(tmp_path)] == ["volume.h5"]
@@ -70,14 +71,14 @@ def test_every_file_is_a_volume_or_passed_over_and_none_is_both(tmp_path_factory
     for name in [*names, "always.h5"]:
         (folder / name).touch()
     volumes = {path.name for path in find_volumes(folder)}
-    others = {name for name, _, _ in passed_over(folder)}
+    others = {name for name, _, _ in unused_files(folder)}
     assert volumes | others == names | {"always.h5"} and not volumes & others
 
 
 def test_a_phantom_holds_nothing_that_is_passed_over(phantom: Path) -> None:
     used = (phantom / "knee.csv", phantom / "knee_file_list.csv")
-    assert passed_over(phantom, used) == []
-    assert [name for name, _, _ in passed_over(phantom)] == ["knee.csv", "knee_file_list.csv"]
+    assert unused_files(phantom, used) == []
+    assert [name for name, _, _ in unused_files(phantom)] == ["knee.csv", "knee_file_list.csv"]
 
 
 @pytest.fixture
@@ -99,11 +100,11 @@ def test_audit_and_prepare_count_what_they_pass_over(phantom: Path, littered: Pa
     options = ["--annotations", str(phantom / "knee.csv"), "--out", str(littered / "data")]
     assert main(["prepare", "knee", str(littered), *options]) == 0
     closing = capsys.readouterr().out
-    assert "passed over: 2 unfinished or a copy" in closing and "passed over: 1 hidden" in closing
+    assert "passed over: 2 unfinished" in closing and "passed over: 1 hidden" in closing
     left_out = pd.read_csv(littered / "data" / "left_out.csv")
     assert left_out["volume"].tolist() == [".file3.h5", "file1.h5.part", "file2.h5.part"]
     data = json.loads((littered / "data" / "data.json").read_text())
-    assert data["passed_over"] == {"hidden": 1, "unfinished or a copy": 2} and data["left_out"] == {}
+    assert data["passed_over"] == {"hidden": 1, "unfinished": 2} and data["left_out"] == {}
 
 
 @pytest.mark.parametrize("shape", [(3, 4, 16, 12), (1, 1, 16, 12), (2, 15, 16, 12)])

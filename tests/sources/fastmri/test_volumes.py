@@ -106,7 +106,7 @@ def test_a_missing_or_empty_folder_is_said(tmp_path) -> None:
 
 
 def test_a_folder_that_may_not_be_read_is_said(tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr(type(tmp_path), "iterdir", Mock(side_effect=PermissionError(13, "Permission denied")))
+    monkeypatch.setattr(os, "scandir", Mock(side_effect=PermissionError(13, "Permission denied", str(tmp_path))))
     with pytest.raises(DataError, match="may not be read by you"):
         find_volumes(tmp_path)
 
