@@ -25,7 +25,6 @@ from knee_i2m2 import predictions
 from knee_i2m2.clusters import ClusterRecord
 from knee_i2m2.data.parallel import counted
 from knee_i2m2.data.prepared import read_data
-from knee_i2m2.data.splits import read_split
 from knee_i2m2.errors import CheckpointError, ConfigError, DataError
 from knee_i2m2.evaluation.draws import MEAN
 from knee_i2m2.evaluation.headline import areas
@@ -33,7 +32,7 @@ from knee_i2m2.evaluation.split_answers import answers_from_table
 from knee_i2m2.evaluation.statistics.bootstrap import Estimate
 from knee_i2m2.experts.knee import NETWORKS
 from knee_i2m2.files import write_text
-from knee_i2m2.identity import canonical_id, canonical_name, named
+from knee_i2m2.identity import canonical_id, canonical_name
 from knee_i2m2.methods.method import Method
 from knee_i2m2.modalities.undersampling import MaskKind
 from knee_i2m2.recipes.knee import RIVALS, Knee, fresh_experts
@@ -50,7 +49,7 @@ from knee_i2m2.sources.fastmri.archive import (
     write_warnings,
 )
 from knee_i2m2.sources.fastmri.folder import unused_files
-from knee_i2m2.sources.fastmri.matching import LIMIT, Matching
+from knee_i2m2.sources.fastmri.matching import LIMIT, Matching, of_split
 from knee_i2m2.sources.fastmri.modalities import MODALITIES, Transform, volume_modalities
 from knee_i2m2.sources.fastmri.prepare import SETTINGS, volume_index
 from knee_i2m2.sources.fastmri.stored_images import with_image_warnings
@@ -92,7 +91,7 @@ class PredictOptions:
         center_fraction: Share of the columns, in the centre, that are all kept; .32 / acceleration by default.
         annotations: fastMRI+'s knee.csv (github.com/microsoft/fastmri-plus), for the truth and for AUROC.
         file_list: Reviewed volumes; beside the CSV by default.
-        unmatched_limit: The largest share of volumes, or of annotated names, that may find no match by name.
+        unmatched_limit: The largest share of volumes, or of names in the annotations or of --split, without a match.
         device: auto, cpu, cuda or one card such as cuda:0.
         on_error: At a volume that cannot be used, stop, or quarantine it: go on without it and list it. Pairs of
             pictures that cannot be used are always listed, up to the limit.
@@ -131,9 +130,10 @@ def predict(run: Path, inputs: list[Path], /, config: PredictOptions) -> dict[st
         CheckpointError: There is no checkpoint, or it is damaged.
     """
     methods, device = _methods(run, config)
-    preparation, paths, notes = _Preparation.of(read_data(run), config), _paths(inputs), []
+    preparation, paths, rest, notes = _Preparation.of(read_data(run), config), _paths(inputs), [], []
     if config.split is not None:
-        paths = _of_split(paths, run, config.split, notes)
+        split_file = Path(read_config(run)["data"]) / "split.csv"
+        paths, rest, notes = of_split(paths, split_file, config.split, config.unmatched_limit)
     if preparation.annotations is not None:
         matching = Matching.of(preparation.annotations, paths)
         matching.refuse(config.unmatched_limit)
@@ -143,7 +143,7 @@ def predict(run: Path, inputs: list[Path], /, config: PredictOptions) -> dict[st
     volumes, _, more = recognised(preparation.usable(paths, quarantine))
     known = [(volume, preparation.index(volume)) for volume in volumes]
     used = (config.out, config.annotations, preparation.annotations and preparation.annotations.file_list)
-    passed = [row for path in inputs if path.is_dir() for row in unused_files(path, used)]
+    passed = rest + [row for path in inputs if path.is_dir() for row in unused_files(path, used)]
     tables, warnings = [], {}
     with progress() as bars:
         for volume, index in counted("volumes", known, len(known), bars):
@@ -291,22 +291,6 @@ def _paths(inputs: Sequence[Path]) -> list[Path]:
         if names.count(canonical_name(path.name)) > 1:
             raise DataError(path, "its name is given twice", "predict them into different folders")
     return paths
-
-
-def _of_split(paths: list[Path], run: Path, split: str, notes: list[str]) -> list[Path]:
-    """Returns the volumes of a split of the run's own data, and notes those that are not among the volumes."""
-    rows = read_split(Path(read_config(run)["data"]) / "split.csv")
-    names = {canonical_name(name): name for name in rows.loc[rows["split"] == split, "volume"]}
-    if not (chosen := [path for path in paths if canonical_name(path.name) in names]):
-        raise DataError(
-            run, f"none of the volumes belongs to its split {split}", "give the folder it was prepared from"
-        )
-    if missing := names.keys() - {canonical_name(path.name) for path in chosen}:
-        absent = named(names[name] for name in missing)
-        notes.append(
-            f"{len(missing)} of {len(names)} volumes of split {split} are not among the volumes given: {absent}"
-        )
-    return chosen
 
 
 @dataclass(frozen=True)

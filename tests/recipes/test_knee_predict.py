@@ -145,7 +145,7 @@ def test_auroc_is_that_of_sklearn_where_ten_patients_are_positive() -> None:
 def test_a_split_of_the_runs_own_data_can_be_asked_for(phantom: Path, run: Path, tmp_path: Path) -> None:
     of_folder = answers(run, [phantom], tmp_path / "folder", split="test")
     pd.testing.assert_series_equal(of_folder, answers(run, held_out(phantom, run), tmp_path / "files"))
-    with pytest.raises(DataError, match="none of the volumes belongs to its split val"):
+    with pytest.raises(DataError, match="none of the volumes is in split val"):
         answers(run, held_out(phantom, run), tmp_path / "none", split="val")
 
 
