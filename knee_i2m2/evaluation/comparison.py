@@ -17,15 +17,17 @@ from knee_i2m2.evaluation.resampled_unit import ResampledUnit, minus
 from knee_i2m2.evaluation.run_answers import run_answers
 from knee_i2m2.evaluation.split_answers import disagreement
 from knee_i2m2.evaluation.statistics.multiplicity import holm
-from knee_i2m2.evaluation.tidy import MACRO, Statistic
+from knee_i2m2.evaluation.tidy import MACRO, Statistic, counts, macro_note
 
 __all__ = ["RUN_COMPARISON_COLUMNS", "compare"]
 
 RUN_COMPARISON_COLUMNS = [
     *("run", "against", "rival", "unit", "target", "metric", "first", "second", "value", "low", "high"),
-    *("p", "p_holm", "level", "holm_low", "holm_high", "verdict"),
+    *("p", "p_holm", "level", "holm_low", "holm_high", "verdict", "note"),
 ]
-"""Columns of a comparison of runs; `value` is `second` (of `run`) minus `first` (of `against`)."""
+"""Columns of a comparison of runs; `value` is `second` (of `run`) minus `first` (of `against`).
+
+`note` says why there is no interval, or how many targets the mean is over."""
 
 
 def compare(
@@ -95,5 +97,7 @@ def _paired(first: Sequence[ResampledUnit], second: Sequence[ResampledUnit]) -> 
             here = {"rival": rival, "unit": one.answers.unit, "metric": one.answers.metric}
             key = (rival, MEAN)
             compared = (one.headline[key], other.headline[key], minus(other, [key], one, [key]))
-            for target, before, after, apart in zip((*one.answers.targets, MACRO), *compared, strict=True):
-                yield {**here, "target": target, "first": before.value, "second": after.value}, apart
+            for count, before, after, apart in zip(counts(one.answers), *compared, strict=True):
+                note = macro_note(compared[-1][:-1]) if count["target"] == MACRO else count["note"]
+                names = here | {"target": count["target"], "note": note}
+                yield names | {"first": before.value, "second": after.value}, apart

@@ -7,6 +7,7 @@ column is the sample as it is, the others are its replicates.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -15,11 +16,13 @@ from knee_i2m2.clusters import LEAST_CLUSTERS
 from knee_i2m2.evaluation.split_answers import Key, SplitAnswers
 from knee_i2m2.evaluation.statistics.accuracy import accuracy
 from knee_i2m2.evaluation.statistics.auroc import auroc
+from knee_i2m2.evaluation.statistics.bootstrap import Bootstrapped
 from knee_i2m2.evaluation.statistics.detectability import efficiency
 
 __all__ = [
     "IDEAL",
     "MEAN",
+    "averaged",
     "class_clusters",
     "draws",
     "efficiencies",
@@ -99,11 +102,12 @@ def with_means_and_macro(measured: Draws) -> dict[Key, np.ndarray]:
 
 
 def _macro(drawn: Float[np.ndarray, "targets drawn"]) -> Float[np.ndarray, "1 drawn"]:
-    """Returns the mean over the targets that have replicates; if none has, the mean value, without replicates."""
-    valued = ~np.isnan(drawn[:, 0])
-    sure = valued & ~np.isnan(drawn[:, 1:]).all(axis=1)
-    chosen = drawn[sure if sure.any() else valued]
-    return chosen.mean(axis=0, keepdims=True) if len(chosen) else np.full((1, drawn.shape[1]), np.nan)
+    return np.mean([one.drawn for one in averaged([*map(Bootstrapped, drawn)])], axis=0, keepdims=True)
+
+
+def averaged(targets: Sequence[Any]) -> Sequence[Any]:
+    """Returns the statistics that `macro` is the mean of: those with an interval, else those with a value, else all."""
+    return [one for one in targets if one.sure] or [one for one in targets if np.isfinite(one.value)] or targets
 
 
 def paired_seeds(keys: Iterable[Key], against: str) -> dict[Key, list[tuple[Key, Key]]]:

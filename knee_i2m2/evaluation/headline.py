@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 from jaxtyping import Int
 
-from knee_i2m2.evaluation.draws import MEAN, estimable
+from knee_i2m2.evaluation.draws import MEAN, averaged, estimable
 from knee_i2m2.evaluation.split_answers import Key, SplitAnswers
 from knee_i2m2.evaluation.statistics import delong, student
 from knee_i2m2.evaluation.statistics.bootstrap import Estimate
@@ -43,7 +43,7 @@ def areas(answers: SplitAnswers, codes: Codes, clusters: int = 0) -> Areas:
         key: [one if sure else one.without_interval() for one, sure in zip(found, enough, strict=True)]
         for key, found in (single | means).items()
     }
-    return {key: [*found, student.mean_area(_averaged(found, enough))] for key, found in kept.items()}
+    return {key: [*found, student.mean_area(averaged(found))] for key, found in kept.items()}
 
 
 def differences(first: Sequence[Sequence[Area]], second: Sequence[Sequence[Area]]) -> list[Difference]:
@@ -55,17 +55,11 @@ def differences(first: Sequence[Sequence[Area]], second: Sequence[Sequence[Area]
     """
     (*one, _), (*other, _) = _means(first), _means(second)
     found = [*map(student.difference, one, other)]
-    return [*found, student.mean_difference(_averaged(found, [area.fewest > 0 for area in one]))]
+    return [*found, student.mean_difference(averaged(found))]
 
 
 def _means(by_seed: Sequence[Sequence[Area]]) -> list[Area]:
     return [student.mean_area(several) for several in zip(*by_seed, strict=True)]
-
-
-def _averaged(found: Sequence, enough: Sequence[bool]) -> Sequence:
-    """Returns what the mean over targets is over (see `tidy.MACRO`)."""
-    sure = [one for one, kept in zip(found, enough, strict=True) if kept]
-    return sure or [one for one in found if np.isfinite(one.value)] or found
 
 
 def closed_form(answers: SplitAnswers) -> Iterator[dict[str, object]]:

@@ -11,7 +11,7 @@ import pandas as pd
 
 from knee_i2m2.clusters import LEAST_CLUSTERS
 from knee_i2m2.errors import DataError
-from knee_i2m2.evaluation.draws import MEAN, class_clusters, estimable
+from knee_i2m2.evaluation.draws import MEAN, averaged, class_clusters
 from knee_i2m2.evaluation.split_answers import Key, SplitAnswers
 from knee_i2m2.files import write_text
 
@@ -25,13 +25,14 @@ __all__ = [
     "Statistic",
     "counts",
     "few_clusters",
+    "macro_note",
     "read_results",
     "rows",
     "write_results",
 ]
 
 MACRO = "macro"
-"""The target that is the mean over all targets with an interval; if none has one, over all with a value."""
+"""The target that is a mean over targets: `draws.averaged`."""
 
 _COUNTED = ["n", "positives", "clusters"]
 _ESTIMATED = ["value", "low", "high", "seed_sd"]
@@ -75,6 +76,10 @@ class Statistic(Protocol):
     """A number with intervals and, of differences, p: of a bootstrap or of Student's t."""
 
     @property
+    def sure(self) -> bool:
+        """Whether there is enough for an interval."""
+
+    @property
     def value(self) -> float:
         """The number."""
 
@@ -90,20 +95,32 @@ def counts(answers: SplitAnswers) -> Rows:
     clusters = answers.index["cluster"].to_numpy()
     known = [*(answers.truth >= 0).T, (answers.truth >= 0).any(axis=1)]
     positives = [int((y == 1).sum()) if answers.detection else None for y in answers.truth.T]
-    columns = zip((*answers.targets, MACRO), known, (*positives, None), notes(answers), strict=True)
+    columns = zip((*answers.targets, MACRO), known, (*positives, None), (*_few(answers), ""), strict=True)
     return [
         {"target": name, "n": int(k.sum()), "positives": p, "clusters": len(np.unique(clusters[k])), "note": note}
         for name, k, p, note in columns
     ]
 
 
-def notes(answers: SplitAnswers) -> list[str]:
-    """Returns per target, then for `macro`, why there is no interval or what the mean is over; else empty."""
-    enough = estimable(answers)
-    counted = class_clusters(answers).T.tolist() if answers.detection else []
-    needed = f"no target has {LEAST_CLUSTERS} positive and {LEAST_CLUSTERS} negative patients"
-    some = f"mean over {enough.sum()} of {len(enough)} targets" if enough.any() else needed
-    return [*([few_clusters(*both) for both in counted] or [""] * len(enough)), "" if enough.all() else some]
+def _few(answers: SplitAnswers) -> list[str]:
+    """Returns per target why there is no interval; else empty."""
+    if not answers.detection:
+        return [""] * len(answers.targets)
+    return [few_clusters(*both) for both in class_clusters(answers).T.tolist()]
+
+
+def macro_note(targets: Sequence[Statistic]) -> str:
+    """Returns how many of the targets `macro` is over; empty if all of them have an interval.
+
+    Example:
+        >>> from knee_i2m2.evaluation.statistics.bootstrap import Bootstrapped
+        >>> sure, bare = (Bootstrapped(np.array([0.5, *replicates])) for replicates in ([0.4, 0.6], [np.nan] * 2))
+        >>> macro_note([sure, bare])
+        '1 of 2 targets'
+    """
+    mean = averaged(targets)
+    bare = "" if mean[0].sure else ", none with an interval"
+    return f"{len(mean)} of {len(targets)} targets{bare}" if bare or len(mean) < len(targets) else ""
 
 
 def few_clusters(positive: int, negative: int) -> str:
@@ -129,8 +146,10 @@ def rows(measured: Mapping[Key, Sequence[Statistic]], counted: Rows, **constant:
         counted: What `counts` returns.
         constant: Columns that are the same in every row.
     """
+    noted = {key: macro_note(several[: len(counted) - 1]) for key, several in measured.items()}
     return [
         {"rival": rival, "seed": seed, **constant, **count, "value": one.value, "low": low, "high": high, "seed_sd": sd}
+        | ({"note": noted[rival, seed]} if count["target"] == MACRO else {})
         for (rival, seed), several in measured.items()
         for count, one, sd in zip(counted[: len(several)], several, _over_seeds(measured, rival, seed), strict=True)
         for low, high in [one.interval()]

@@ -48,7 +48,7 @@ def demo(*, out: Path = Path("demo"), seed: int = 0) -> dict[str, Any]:
         seed: Makes the phantom; the training always has seed 0.
 
     Returns:
-        Run folder, report, and the tables of results.
+        Run folder, report, notes about the evaluation, and the tables of results.
     """
     settings = Phantom(volumes=540, slices=12, matrix=64, seed=seed, jobs=min(2, os.cpu_count() or 1))
     if not _is_made(settings, out / "phantom"):
@@ -56,7 +56,8 @@ def demo(*, out: Path = Path("demo"), seed: int = 0) -> dict[str, Any]:
     prepare(out / "phantom", PrepareKnee(annotations=out / "phantom" / "knee.csv", out=out / "data"))
     train(Knee(data=out / "data", out=out, **SMALL, resume=True))
     results = evaluate(out, EvaluateOptions(cases=CASES))
-    return {"run": str(out), **report(out), "evaluation": results["evaluation"], "effects": results["effects"]}
+    kept = ("notes", "evaluation", "effects")
+    return {"run": str(out), **report(out), **{name: results[name] for name in kept}}
 
 
 def phantom(out: Path, /, config: Phantom) -> dict[str, Any]:

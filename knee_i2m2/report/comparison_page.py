@@ -13,7 +13,7 @@ from knee_i2m2.evaluation.draws import IDEAL
 from knee_i2m2.evaluation.evaluate import REFERENCE
 from knee_i2m2.evaluation.tidy import MACRO
 from knee_i2m2.files import write_text
-from knee_i2m2.report.elements.cells import Cell, Row, Rows, Table, cell, grid_rows
+from knee_i2m2.report.elements.cells import Cell, Row, Rows, Table, cell, grid_rows, headed
 from knee_i2m2.report.elements.rendering import render
 from knee_i2m2.report.elements.section import Point, Section
 from knee_i2m2.report.elements.words import interval, metric_name, number, p_value, sentence
@@ -81,12 +81,14 @@ def _headline(table: pd.DataFrame, run: str, against: str) -> str:
     """Returns one sentence about the reference of a run and that of the first."""
     rows = _main(table)
     row = rows[rows["target"] == MACRO].iloc[0] if MACRO in set(rows["target"]) else rows.iloc[0]
-    mean = "mean " if (rows["target"] != MACRO).sum() > 1 else ""
+    mean, over = (
+        ("mean ", f" over {row['note']}" * bool(row["note"])) if (rows["target"] != MACRO).sum() > 1 else ("", "")
+    )
     begin = f"For {row['rival']} the {mean}{metric_name(row['metric'])} per {row['unit']}"
     if not math.isfinite(row["value"]):
         return f"{begin} of {run} and {against} cannot be compared."
     away = {1: f"{number(row['value'])} above", -1: f"{number(-row['value'])} below", 0: "equal to"}
-    text = f"{begin} is {number(row['second'])} in {run}, {away[int(np.sign(row['value']))]} that in {against}"
+    text = f"{begin}{over} is {number(row['second'])} in {run}, {away[int(np.sign(row['value']))]} that in {against}"
     return f"{text} (95\u00a0% interval of the paired difference {number(row['low'])} to {number(row['high'])})."
 
 
@@ -129,7 +131,8 @@ def _columns_and_rows(rows: pd.DataFrame, form: Callable[[Row], Cell]) -> tuple[
     rivals = sorted(rows["rival"].unique(), key=lambda rival: (order.get(rival, 0), rival))
     targets = list(dict.fromkeys(rows["target"]))
     targets = targets if len(targets) > 2 else [target for target in targets if target != MACRO]
-    return tuple(targets), grid_rows(rows, ("rival", rivals), ("target", targets), form)
+    rows, names = headed(rows)
+    return tuple(names[target] for target in targets), grid_rows(rows, ("rival", rivals), ("target", targets), form)
 
 
 def _float(value: object) -> float:

@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from knee_i2m2.evaluation.tidy import MACRO
+from knee_i2m2.report.elements.cells import headed
 from knee_i2m2.report.elements.verdicts import sentences
 from knee_i2m2.report.elements.words import interval, metric_name, number
 
@@ -20,13 +21,23 @@ _HEADLINE = ("auroc", "accuracy", "efficiency")
 def headline_table(evaluation: pd.DataFrame) -> str:
     """Returns the test results, mean over seeds, with 95 % intervals: a block per unit and metric, a line per rival.
 
+    All blocks have the order of the first, whose mean is over most targets: larger units lose targets to too few
+    patients.
+
     Args:
         evaluation: Table of results, as `evaluate` returns it.
     """
     here = (evaluation["split"] == "test") & (evaluation["seed"] == "mean") & (evaluation["subgroup"] == "all")
     blocks = evaluation[here & evaluation["metric"].isin(_HEADLINE)].groupby(["metric", "unit"], sort=False)
-    named = ((f"{metric_name(metric)} per {unit}, test", rows) for (metric, unit), rows in blocks)
-    return "\n\n".join(_block(title, rows) for title, rows in named)
+    named = {f"{metric_name(metric)} per {unit}, test": rows for (metric, unit), rows in blocks}
+    order = _best_first(next(iter(named.values()))) if named else []
+    return "\n\n".join(_block(title, rows, order) for title, rows in named.items())
+
+
+def _best_first(rows: pd.DataFrame) -> list[str]:
+    """Returns the rivals in the order of their mean over targets."""
+    last = rows[rows["target"] == rows["target"].iloc[-1]]
+    return last.sort_values("value", ascending=False, kind="stable")["rival"].tolist()
 
 
 def verdict_lines(effects: pd.DataFrame, margin: float | None = None) -> str:
@@ -53,11 +64,14 @@ def bench_table(rows: Sequence[Mapping[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-def _block(title: str, rows: pd.DataFrame) -> str:
-    """Returns one table, its rivals from best to worst; with one target, the mean over targets is left out."""
+def _block(title: str, rows: pd.DataFrame, order: Sequence[str]) -> str:
+    """Returns one table, its rivals in this order; with one target, the mean over targets is left out."""
     rows = rows if rows["target"].nunique() > 2 else rows[rows["target"] != MACRO]
-    cells = [f"{number(v)} {interval(low, high)}".strip() for v, low, high in rows[["value", "low", "high"]].to_numpy()]
-    wide = rows.assign(cell=cells).pivot(index="rival", columns="target", values="cell")
     targets = list(dict.fromkeys(rows["target"]))
-    best = rows[rows["target"] == targets[-1]].set_index("rival")["value"].sort_values(ascending=False)
-    return wide.loc[best.index, targets].rename_axis(index=None, columns=title).to_string()
+    rows, names = headed(rows)
+    noted = rows["note"].where(rows["target"] == MACRO, "")  # those of the other targets are among the notes
+    estimates = zip(rows[["value", "low", "high"]].to_numpy(), noted, strict=True)
+    cells = [f"{number(v)} {interval(*ends)} {f'({note})' * bool(note)}".strip() for (v, *ends), note in estimates]
+    wide = rows.assign(cell=cells).pivot(index="rival", columns="target", values="cell")
+    wide = wide.loc[[rival for rival in order if rival in wide.index], targets]
+    return wide.rename(columns={MACRO: names.get(MACRO)}).rename_axis(index=None, columns=title).to_string()

@@ -121,7 +121,7 @@ def test_of_few_patients_of_either_class_values_stand_without_intervals(answers:
             assert row["note"] == f"{kept} {('negative', 'positive')[side]} patients, 10 needed"
     acl = [row for row in rows if row["target"] == "acl"]
     assert np.isfinite([row["value"] for row in acl]).all() and len(acl) > 10
-    assert {row["note"] for row in rows if row["target"] == "macro"} == {"mean over 1 of 2 targets"}
+    assert {row["note"] for row in rows if row["target"] == "macro"} == {"1 of 2 targets"}
     other, macro = (row_of(some.headline_rows(), "i2m2", target) for target in ("meniscus", "macro"))
     assert (other["value"], other["low"], other["note"]) == (macro["value"], pytest.approx(macro["low"]), "")
     tested = row_of(some.difference_rows("i2m2"), "magnitude", "acl")
@@ -133,7 +133,7 @@ def test_where_no_target_has_enough_patients_the_mean_is_over_all_and_has_no_int
     acl, meniscus, macro = (row_of(rows, "i2m2", target) for target in (*TARGETS, "macro"))
     assert macro["value"] == pytest.approx((acl["value"] + meniscus["value"]) / 2)
     assert np.isnan([macro["low"], macro["high"]]).all()
-    assert macro["note"] == "no target has 10 positive and 10 negative patients"
+    assert macro["note"] == "2 of 2 targets, none with an interval"
 
 
 def test_differences_are_of_the_mean_over_pairs_of_seeds_and_holm_is_over_rivals_and_targets(answers) -> None:

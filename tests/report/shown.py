@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from dataclasses import replace
 from html import unescape
 from pathlib import Path
 
@@ -13,9 +14,28 @@ from knee_i2m2.report.elements.cells import Cell, Table
 
 
 def cells(table: Table | None) -> dict[str, dict[str, Cell]]:
-    """Returns the cells of a table by row and column."""
+    """Returns the cells of a table by row and column, with the notes that its headings hold."""
     assert table is not None
-    return {name: dict(zip(table.columns, row, strict=True)) for name, row in table.rows}
+    return {
+        bare(name): {
+            bare(c): replace(one, note=one.note or shared(name) or shared(c))
+            for c, one in zip(table.columns, row, strict=True)
+        }
+        for name, row in table.rows
+    }
+
+
+_SHARED = re.compile(r" \((\d+ (?:of|positive|negative) .*)\)$")
+
+
+def bare(heading: str) -> str:
+    """Returns a heading without its note."""
+    return _SHARED.sub("", heading)
+
+
+def shared(heading: str) -> str:
+    """Returns the note of a heading."""
+    return (*_SHARED.findall(heading), "")[0]
 
 
 def written(run: Path, file: str = "evaluation", **wanted: str) -> pd.DataFrame:

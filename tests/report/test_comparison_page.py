@@ -13,7 +13,7 @@ from knee_i2m2.evaluation.comparison import compare
 from knee_i2m2.report.comparison_page import write_comparison
 from tests.evaluation.runs import EXPERTS, TARGETS, make_run, make_ten_classes
 from tests.report.page_parts import NASTY, Tags
-from tests.report.shown import text
+from tests.report.shown import bare, text
 
 STRONG, WEAK = EXPERTS["i2m2"], ("magnitude",)
 
@@ -35,6 +35,7 @@ def rows_of(markdown: str, title: str) -> dict[str, list[str]]:
     """Returns the rows of a table in Markdown by their names."""
     lines = markdown[markdown.index(f"{title}:\n") :].split("\n\n")[1].splitlines()
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    cells[0] = [*map(bare, cells[0])]
     return {name: rest for name, *rest in (cells[0], *cells[2:])}
 
 

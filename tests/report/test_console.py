@@ -3,6 +3,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pytest
 
 from knee_i2m2.evaluation.evaluate import Evaluation
 from knee_i2m2.evaluation.tidy import EFFECT_COLUMNS, EVALUATION_COLUMNS
@@ -51,9 +52,43 @@ def test_rivals_stand_from_best_to_worst(evaluated_run: Path, results: Evaluatio
 
 
 def evaluated(*rows: tuple[str, str, float, float, float], metric: str = "auroc", **more: str) -> pd.DataFrame:
-    here = {"seed": "mean", "split": "test", "unit": "slice", "subgroup": "all", "metric": metric} | more
+    here = {"seed": "mean", "split": "test", "unit": "slice", "subgroup": "all", "metric": metric, "note": ""} | more
     named = [dict(zip(("rival", "target", "value", "low", "high"), row, strict=True)) | here for row in rows]
     return pd.DataFrame(named, columns=EVALUATION_COLUMNS)
+
+
+@pytest.mark.parametrize(
+    ("bare", "heading"),
+    [(0, "macro"), (1, "macro (1 of 2 targets)"), (2, "macro (2 of 2 targets, none with an interval)")],
+)
+def test_a_mean_over_some_targets_says_over_how_many_and_orders_nobody(bare: int, heading: str) -> None:
+    nan, notes = np.nan, ("", "1 of 2 targets", "2 of 2 targets, none with an interval")
+    order = [
+        evaluated(*[(rival, t, value, 0.1, 1) for t in ("acl", "mcl", "macro")])
+        for rival, value in (("a", 0.8), ("b", 0.9))
+    ]
+    ends = [(0.1, 1)] * (2 - bare) + [(nan, nan)] * bare + [(0.1, 1) if bare < 2 else (nan, nan)]
+    few = [
+        evaluated(
+            *[(rival, t, value, *end) for t, end in zip(("acl", "mcl", "macro"), ends, strict=True)], unit="patient"
+        )
+        for rival, value in (("a", 0.9), ("b", 0.8))
+    ]
+    few = [table.assign(note=np.where(table["target"] == "macro", notes[bare], "")) for table in few]
+    slices, patients = headline_table(pd.concat([*order, *few])).split("\n\n")
+    assert re.split(r"  +| (?=macro)", patients.splitlines()[0])[-1] == heading
+    assert (
+        [line.split()[0] for line in patients.splitlines()[1:]]
+        == ["b", "a"]
+        == [line.split()[0] for line in slices.splitlines()[1:]]
+    )
+
+
+def test_means_of_rivals_over_other_targets_are_marked_one_by_one() -> None:
+    table = evaluated(*[(rival, t, 0.8, 0.7, 0.9) for rival in ("a", "b") for t in ("acl", "mcl", "macro")])
+    table.loc[(table["rival"] == "a") & (table["target"] == "macro"), "note"] = "1 of 2 targets"
+    head, *lines = headline_table(table).splitlines()
+    assert [line.endswith("(1 of 2 targets)") for line in (head, *lines)] == [False, True, False]
 
 
 def test_of_one_target_the_mean_is_not_repeated() -> None:

@@ -113,6 +113,11 @@ class Bootstrapped:
         """Of the sample as it is."""
         return float(self.drawn[0])
 
+    @property
+    def sure(self) -> bool:
+        """Whether there is an interval."""
+        return bool(np.isfinite(self.interval()[0]))
+
     def interval(self, level: float = LEVEL) -> tuple[float, float]:
         """Returns the percentile interval; NaN where there is no value."""
         return percentile_interval(self.drawn[1:] if np.isfinite(self.value) else self.drawn[:0], level)

@@ -55,6 +55,11 @@ class Area:
     positive: Bool[np.ndarray, " clusters"]
     fewest: int
 
+    @property
+    def sure(self) -> bool:
+        """Whether there are clusters enough for an interval."""
+        return self.fewest > 1
+
     def without_interval(self) -> Area:
         """Returns the value alone."""
         return replace(self, fewest=0)
@@ -78,7 +83,7 @@ class Area:
         Returns:
             NaN where there are not two clusters with a positive and two with a negative.
         """
-        if self.fewest < 2 or not np.isfinite(self.value):
+        if not self.sure or not np.isfinite(self.value):
             return _NAN, _NAN
         end = ((1 - level) / 2) ** (1 / self.fewest)
         if min(self.value, 1 - self.value) < _NOISE:
@@ -102,6 +107,11 @@ class Difference:
     value: float
     contributions: PerCluster
     freedom: float
+
+    @property
+    def sure(self) -> bool:
+        """Whether there are clusters enough for an interval."""
+        return bool(np.isfinite(self.freedom))
 
     @property
     def spread(self) -> float:
@@ -200,7 +210,7 @@ def difference(first: Area, second: Area) -> Difference:
         The jackknife estimate of variance (Efron and Stein, 1981)
     """
     value, apart = first.value - second.value, replace(second, value=-second.value, without=-second.without)
-    if min(first.fewest, second.fewest) < 2:
+    if not (first.sure and second.sure):
         return Difference(value, first.without * _NAN, _NAN)
     without = 2 * _mean_without([first, apart])
     known, positive = ~np.isnan(without), first.positive | second.positive

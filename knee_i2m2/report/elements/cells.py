@@ -11,7 +11,7 @@ import pandas as pd
 from knee_i2m2.evaluation.draws import MEAN
 from knee_i2m2.report.elements.words import NOT_ESTIMABLE, interval, number
 
-__all__ = ["ALL", "TEST", "Cell", "Row", "Rows", "Table", "cell", "csv", "grid_rows", "safe", "test_rows"]
+__all__ = ["ALL", "TEST", "Cell", "Row", "Rows", "Table", "cell", "csv", "grid_rows", "headed", "safe", "test_rows"]
 
 ALL, TEST = "all", "test"
 
@@ -90,6 +90,19 @@ def grid_rows(
     placed = {(row[rows[0]], row[columns[0]]): form(row) for row in results.to_dict("records")}
     present = [name for name in rows[1] if any((name, column) in placed for column in columns[1])]
     return tuple((name, tuple(placed.get((name, column), Cell("")) for column in columns[1])) for name in present)
+
+
+def headed(results: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, str]]:
+    """Returns a tidy table without the notes that all estimates of a target share, and headings that hold these.
+
+    Example:
+        >>> headed(pd.DataFrame({"target": ["acl", "macro"], "note": ["", "1 of 4 targets"]}))[1]
+        {'acl': 'acl', 'macro': 'macro (1 of 4 targets)'}
+    """
+    notes = {target: set(rows) for target, rows in results.groupby("target", sort=False)["note"]}
+    shared = {target: min(one) if len(one) == 1 else "" for target, one in notes.items()}
+    rest = results["note"].where(results["target"].map(shared) == "", "")
+    return results.assign(note=rest), {t: f"{t} ({note})" if note else t for t, note in shared.items()}
 
 
 def cell(row: Row, scale: tuple[float, float] | None = None, note: str = "") -> Cell:

@@ -148,7 +148,7 @@ def headline(evaluation: pd.DataFrame, comparisons: pd.DataFrame, unit: str, ref
     macro = _macro(evaluation, unit)
     macro = macro[macro["metric"].isin(["auroc", "accuracy"])].set_index("rival")
     others = macro.drop(index=[reference, IDEAL], errors="ignore").sort_values("value", ascending=False)
-    targets = _estimable(evaluation, unit)
+    targets = evaluation["target"].nunique() - 1
     if reference not in macro.index:
         best = others.index[0] if len(others) else macro.index[0]
         alone = f"There is no {reference} in this run to compare it with."
@@ -166,16 +166,10 @@ def _macro(results: pd.DataFrame, unit: str) -> pd.DataFrame:
     return results[chosen & (results["unit"] == unit) & (results["target"] == MACRO)]
 
 
-def _estimable(evaluation: pd.DataFrame, unit: str) -> int:
-    """Returns the number of targets that the mean is over."""
-    chosen = evaluation["metric"].isin(["auroc", "accuracy"]) & (evaluation["target"] != MACRO)
-    here = chosen & (evaluation["split"] == "test") & (evaluation["subgroup"] == "all") & (evaluation["unit"] == unit)
-    return evaluation[here & evaluation["value"].notna()]["target"].nunique()
-
-
 def _reached(rival: str, row: pd.Series, unit: str, targets: int) -> str:
     kind = metric_name(row["metric"])
-    metric = f"mean {kind} over {targets} targets, per {unit}," if targets > 1 else f"{kind} per {unit}"
+    over = row["note"] or f"{targets} targets"
+    metric = f"mean {kind} over {over}, per {unit}," if targets > 1 else f"{kind} per {unit}"
     if not math.isfinite(row["value"]):
         return f"For {rival} the {metric} is {NOT_ESTIMABLE}."
     estimable = interval(row["low"], row["high"])

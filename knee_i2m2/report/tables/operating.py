@@ -10,7 +10,7 @@ import pandas as pd
 
 from knee_i2m2.evaluation.measures import COUNTS
 from knee_i2m2.evaluation.tidy import MACRO
-from knee_i2m2.report.elements.cells import Cell, Row, Table, cell, grid_rows, test_rows
+from knee_i2m2.report.elements.cells import Cell, Row, Table, cell, grid_rows, headed, test_rows
 from knee_i2m2.report.elements.inputs import Record
 from knee_i2m2.report.elements.words import NOT_ESTIMABLE, count, metric_name, number
 
@@ -56,9 +56,11 @@ def _measured(
     rival = rival or record.shown
     chosen = test_rows(record.evaluation, unit=unit, rival=rival)
     targets = [*record.answers.targets, *([MACRO] if macro and len(record.answers.targets) > 1 else [])]
-    rows = grid_rows(chosen[chosen["metric"].isin(metrics)], ("target", targets), ("metric", metrics), _cell)
+    chosen, names = headed(chosen[chosen["metric"].isin(metrics)])
+    rows = grid_rows(chosen, ("target", targets), ("metric", metrics), _cell)
+    named = tuple((names[target], cells) for target, cells in rows)
     columns = tuple(metric_name(metric.removesuffix(BEFORE)) for metric in metrics)
-    return Table(f"{name}_{unit}", f"per {unit}, {rival}", columns, rows, corner="target") if rows else None
+    return Table(f"{name}_{unit}", f"per {unit}, {rival}", columns, named, corner="target") if rows else None
 
 
 def _cell(row: Row) -> Cell:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pandas as pd
 
 from knee_i2m2.evaluation.tidy import MACRO
-from knee_i2m2.report.elements.cells import Cell, Row, Table, cell, grid_rows, test_rows
+from knee_i2m2.report.elements.cells import Cell, Row, Table, cell, grid_rows, headed, test_rows
 from knee_i2m2.report.elements.inputs import Record
 from knee_i2m2.report.elements.words import metric_name, number, p_value
 
@@ -23,7 +23,7 @@ def results_table(record: Record, unit: str, metric: str) -> Table | None:
     table = _rivals_by_targets(record, chosen, f"{metric}_{unit}", f"per {unit}", lambda row: cell(row, _scale(chosen)))
     if table is None or chosen["seed_sd"].isna().all():
         return table
-    last = {row["rival"]: row for row in chosen[chosen["target"] == table.columns[-1]].to_dict("records")}
+    last = {row["rival"]: row for row in chosen.to_dict("records")}  # the last target is the mean, if there are several
     rows = tuple((rival, (*cells, _spread(last[rival]))) for rival, cells in table.rows)
     return Table(table.name, table.title, (*table.columns, SPREAD), rows)
 
@@ -113,5 +113,6 @@ def _rivals_by_targets(
     record: Record, chosen: pd.DataFrame, name: str, title: str, form: Callable[[Row], Cell]
 ) -> Table | None:
     targets = (*record.answers.targets, *([MACRO] if len(record.answers.targets) > 1 else []))
+    chosen, names = headed(chosen)
     rows = grid_rows(chosen, ("rival", record.rivals), ("target", targets), form)
-    return Table(name, title, targets, rows) if rows else None
+    return Table(name, title, tuple(names.get(target, target) for target in targets), rows) if rows else None
