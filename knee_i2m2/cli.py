@@ -8,7 +8,7 @@ import inspect
 import json
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from knee_i2m2.errors import ConfigError, DataError, KneeError, suggestion
@@ -66,12 +66,13 @@ _ORIGINS = {
     "test": "{} {} of the run's test split",
     "val": "{} {} of the run's validation split, which chose its epochs",
     "train": "{} {} that the run was trained on: no evaluation",
-    "unknown": "{} {} of whom it is not known whether the run was trained on them",
+    "unknown": "{} volumes of unknown patients, on whom the run may have been trained",
+    "unrecorded": "{} {} of whom this older run does not say whether it was trained on them",
 }
 """Where the patients or clusters of a prediction come from, in words."""
 
-_JUDGED_BY = {"auroc": ("AUROC", "patients"), "accuracy": ("accuracy", "clusters")}
-"""Key of a prediction's result -> the metric's title, and what is counted under the key of its name."""
+_JUDGED_BY = {"auroc": "AUROC", "accuracy": "accuracy"}
+"""Key of a prediction's result -> the metric's title."""
 
 _ENVIRONMENT = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENAMETOOLONG, errno.EIO}
 """Errors of the file system that are no bug of ours, and that the user can mend."""
@@ -195,8 +196,8 @@ def _text(name: str, result: dict[str, Any]) -> str:
         from knee_i2m2.report.console import bench_table
 
         return bench_table(result["rows"]) + "\n" + _text("", result)
-    if metric := next((metric for metric in _JUDGED_BY if metric in result), None):
-        return "\n".join([_text("", {k: v for k, v in result.items() if k != metric}), *_scores(result, metric)])
+    if name == "predict":
+        return "\n".join([_text("", result), *_scores(result)])
     if name in ("evaluate", "demo"):
         import pandas as pd
 
@@ -214,14 +215,16 @@ def _text(name: str, result: dict[str, Any]) -> str:
     return "\n".join([*notes, *(f"{key}: {value}" for key, value in plain.items())])
 
 
-def _scores(result: dict[str, Any], metric: str) -> list[str]:
-    """Returns a line for every origin of samples and target of a prediction."""
+def _scores(result: dict[str, Any]) -> Iterator[str]:
+    """Yields a line for every origin of samples of a prediction, and for every target where its truth is known."""
     from knee_i2m2.report.elements.words import interval, number
 
-    title, noun = _JUDGED_BY[metric]
-    whose = {origin: _ORIGINS[origin].format(n, noun) for origin, n in result[noun].items()}
-    rows = [(origin, target, score) for origin, scores in result[metric].items() for target, score in scores.items()]
-    return [f"{whose[o]}: {title} of {target} {number(s[0])} {interval(*s[1:])}" for o, target, s in rows]
+    noun = "patients" if "patients" in result else "clusters"
+    metric = next((metric for metric in _JUDGED_BY if metric in result), "")
+    for origin, n in result[noun].items():
+        whose, scores = _ORIGINS[origin].format(n, noun), result.get(metric, {}).get(origin, {})
+        values = {target: f"{number(s[0])} {interval(*s[1:]) or '(no interval)'}" for target, s in scores.items()}
+        yield from [f"{whose}: {_JUDGED_BY[metric]} of {target} {v}" for target, v in values.items()] or [whose]
 
 
 def _counted(counts: dict[str, Any]) -> str:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
+from math import nan
 from pathlib import Path
 from typing import Any, Literal
 
@@ -32,7 +33,7 @@ from knee_i2m2.evaluation.split_answers import answers_from_table
 from knee_i2m2.evaluation.statistics.bootstrap import Estimate
 from knee_i2m2.experts.knee import NETWORKS
 from knee_i2m2.files import write_text
-from knee_i2m2.identity import canonical_id, canonical_name
+from knee_i2m2.identity import canonical_name
 from knee_i2m2.methods.method import Method
 from knee_i2m2.modalities.undersampling import MaskKind
 from knee_i2m2.recipes.knee import RIVALS, Knee, fresh_experts
@@ -72,8 +73,8 @@ __all__ = [
     "trained_as",
 ]
 
-UNKNOWN = "unknown"
-"""Patients of whom it cannot be said whether the run has seen them."""
+UNKNOWN, UNRECORDED = "unknown", "unrecorded"
+"""Origins: volumes of unknown patients; patients of whom an older run does not say whether it has seen them."""
 
 
 @dataclass
@@ -153,6 +154,8 @@ def predict(run: Path, inputs: list[Path], /, config: PredictOptions) -> dict[st
             except DataError as error:
                 quarantine.add(volume.name, error)
     origins = _origins(known, ClusterRecord.read(run))
+    if "new" in origins.values() and preparation.data["settings"]["unknown_patients"] == "separate":
+        more.append("the run's own data were prepared with --unknown-patients separate: new patients may be among them")
     result = _write(tables, origins, quarantine, passed, warnings, config, len(methods))
     return result | {"notes": [*notes, *more]}
 
@@ -182,6 +185,8 @@ def _write(
         return result
     reviewed = int(table.loc[table["truth"] >= 0, "series"].nunique())
     areas = {origin: aurocs(rows, config.rival) for origin, rows in table.groupby("patient_of")}
+    if UNKNOWN in areas:  # two of its volumes may be of one patient, which an interval has to know
+        areas[UNKNOWN] = {target: Estimate(one.value, nan, nan) for target, one in areas[UNKNOWN].items()}
     return {**result, "reviewed": reviewed, "auroc": areas}
 
 
@@ -195,7 +200,7 @@ def write_answers(
         config: Names the rival and the folder.
         title: Of the column that says where a sample comes from.
         item: The column by whose values `origins` tells so.
-        origins: Item -> split of the run, `new` or `unknown`.
+        origins: Item -> split of the run, `new`, `unknown` or `unrecorded`.
     """
     table = pd.concat(tables, ignore_index=True)
     table.insert(3, title, table[item].map(origins))
@@ -206,10 +211,10 @@ def write_answers(
 
 
 def _origins(known: Sequence[tuple[Volume, pd.DataFrame]], record: ClusterRecord | None) -> dict[str, str]:
-    """Returns volume -> the split of the run that holds its patient; else whether the patient is new or unknown."""
-    clusters = {volume: index["cluster"].iloc[0] for volume, index in known}
-    new = {volume: "new" if record and canonical_id(volume.patient) else UNKNOWN for volume in clusters}
-    return {v.name: (record and record.split_of(cluster)) or new[v] for v, cluster in clusters.items()}
+    """Returns volume -> the split of the run that holds its patient; else `new`, `unknown` or `unrecorded`."""
+    split_of = {volume: record and record.split_of(index["cluster"].iloc[0]) for volume, index in known}
+    other = {True: UNKNOWN, False: "new" if record else UNRECORDED}
+    return {volume.name: split or other[volume.patient is None] for volume, split in split_of.items()}
 
 
 def aurocs(table: pd.DataFrame, rival: str) -> dict[str, Estimate]:

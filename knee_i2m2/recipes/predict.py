@@ -34,6 +34,7 @@ from knee_i2m2.experts.experts import Experts
 from knee_i2m2.experts.pairs.inputs import Vocabulary, vocabulary_of
 from knee_i2m2.recipes import avmnist, nlvr2, nlvr2_data
 from knee_i2m2.recipes.knee_predict import (
+    UNRECORDED,
     PredictOptions,
     averaged,
     finished_seeds,
@@ -189,7 +190,7 @@ def _counts(folder: Path) -> dict[str, Any]:
 def _write(tables: list[pd.DataFrame], record: ClusterRecord | None, config: PredictOptions) -> dict[str, Any]:
     """Writes predictions; returns where, how many, and accuracy where there is a truth."""
     names = {cluster for table in tables for cluster in table["cluster"]}
-    origins = {name: (record.split_of(name) or "new") if record else "unknown" for name in names}
+    origins = {name: (record.split_of(name) or "new") if record else UNRECORDED for name in names}
     table = write_answers(tables, config, "cluster_of", "cluster", origins)
     clusters = table.groupby("cluster_of")["cluster"].nunique().to_dict()
     result = {"predictions": str(config.out / "predictions.parquet"), "samples": len(table), "clusters": clusters}

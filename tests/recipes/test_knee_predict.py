@@ -127,6 +127,40 @@ def test_new_and_unknown_patients_and_those_of_the_run_are_never_pooled(phantom,
     assert set(result["auroc"]) == {"new", "test", "unknown"}
 
 
+@pytest.mark.parametrize("placeholder", [None, "", "N/A", "Unknown ", "ANONYMOUS", "No Patient ID", "xxx", "nan"])
+def test_volumes_of_unknown_patients_are_no_new_patients(phantom, run, tmp_path, capsys, placeholder) -> None:
+    volumes = held_out(phantom, run)
+    for number, volume in enumerate(volumes):
+        with_patient(volume, tmp_path, placeholder if number else "somebody", f"v{number}")
+    shutil.copy(phantom / "knee.csv", tmp_path)
+    options = ["--rival", "inter", "--annotations", str(phantom / "knee.csv"), "--unmatched-limit", "1"]
+    assert main(["predict", str(run), str(tmp_path), "--out", str(tmp_path / "out"), *options]) == 0
+    said, few = capsys.readouterr().out, len(volumes) - 1
+    assert f"{few} volumes of no known patient: " in said
+    assert f"\n{few} volumes of unknown patients, on whom the run may have been trained: AUROC of acl" in said
+    assert "\n1 new patients: AUROC of acl" in said
+    assert pd.read_csv(tmp_path / "out" / "predictions.csv").groupby("patient_of")["series"].nunique().to_dict() == {
+        "new": 1,
+        "unknown": few,
+    }
+
+
+def test_of_unknown_patients_there_is_no_interval_and_of_an_older_run_another_group(phantom, run, tmp_path) -> None:
+    older = shutil.copytree(run, tmp_path / "older")
+    (older / "clusters.json").unlink()
+    config = PredictOptions(tmp_path / "out", rival="inter", device="cpu", annotations=phantom / "knee.csv")
+    volumes = sorted(phantom.rglob("*.h5"))[:23]
+    nobody = [with_patient(path, tmp_path, None, path.stem) for path in volumes]
+    areas = {
+        name: predict(run, paths, replace(config, out=tmp_path / name))["auroc"]
+        for run, name, paths in ((run, "unknown", nobody), (older, "unrecorded", volumes))
+    }
+    assert all(list(found) == [name] for name, found in areas.items())
+    assert areas["unknown"]["unknown"]["meniscus"].value == areas["unrecorded"]["unrecorded"]["meniscus"].value
+    assert all(np.isnan(one[1:]).all() for one in areas["unknown"]["unknown"].values())
+    assert np.isfinite(areas["unrecorded"]["unrecorded"]["meniscus"][1:]).all()
+
+
 def test_auroc_is_that_of_sklearn_where_ten_patients_are_positive() -> None:
     asked = index("new", patients=20)
     truth = np.random.default_rng(0).integers(2, size=(len(asked), 2))
