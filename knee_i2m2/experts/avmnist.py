@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from knee_i2m2.errors import ConfigError
-from knee_i2m2.experts.shared import Encoders, LinearHead, Shared
+from knee_i2m2.experts.shared import Encoders, Head, LinearHead, Shared, heads
 from knee_i2m2.types import Modalities, modalities_of
 
 __all__ = ["LateFusion", "avmnist_expert", "avmnist_shared", "lenet", "mlp"]
@@ -47,18 +47,19 @@ def avmnist_expert(name: str, audio_pool: int = 4) -> nn.Module:
     return LateFusion(encoders, mlp(features, _HIDDEN, _CLASSES))
 
 
-def avmnist_shared(experts: Collection[str], audio_pool: int = 4) -> Shared:
-    """Returns experts on one LeNet per modality, each with a linear head.
+def avmnist_shared(experts: Collection[str], audio_pool: int = 4, head: Head = LinearHead) -> Shared:
+    """Returns experts on one LeNet per modality.
 
     Args:
         experts: Names, such as `image`, `audio` and `image+audio`.
         audio_pool: As for `avmnist_expert`; the encoders have 6 channels in the first block, as the joint expert's.
+        head: Makes the joint experts' heads.
     """
     names = dict.fromkeys(modality for expert in experts for modality in modalities_of(expert))
     pools = {m: audio_pool if m == "audio" else 1 for m in names}
     encoders = Encoders({m: _encoder(m, _SHARED_CHANNELS, pools[m]) for m in names})
     widths = {m: _SHARED_CHANNELS * 2 ** _BLOCKS[m] for m in names}
-    return Shared(encoders, {e: LinearHead([widths[m] for m in modalities_of(e)], (_CLASSES,)) for e in experts})
+    return Shared(encoders, heads(experts, widths, (_CLASSES,), head))
 
 
 class LateFusion(nn.Module):

@@ -15,7 +15,7 @@ from knee_i2m2.errors import ConfigError, suggestion
 from knee_i2m2.experts.avmnist import LateFusion, mlp
 from knee_i2m2.experts.experts import Stacked, View
 from knee_i2m2.experts.knee import NETWORKS, unchanged
-from knee_i2m2.experts.shared import Encoders, LinearHead, Shared
+from knee_i2m2.experts.shared import Encoders, Head, LinearHead, Shared, heads
 from knee_i2m2.modalities.magnitude_phase import cos_sin
 from knee_i2m2.types import Modalities, modalities_of
 
@@ -49,20 +49,23 @@ def expert_by_shape(expert: str, shapes: Shapes, answers: tuple[int, ...]) -> nn
     return nn.Sequential(LateFusion(_encoders(names, shapes), head), nn.Unflatten(-1, answers))
 
 
-def shared_by_shape(experts: Collection[str], shapes: Shapes, answers: tuple[int, ...]) -> Shared:
-    """Returns experts on one encoder per modality, each with a linear head on the features of those that it sees.
+def shared_by_shape(
+    experts: Collection[str], shapes: Shapes, answers: tuple[int, ...], head: Head = LinearHead
+) -> Shared:
+    """Returns experts on one encoder per modality, whose heads read the features of those that they see.
 
     Args:
         experts: Names, such as `image`, `audio` and `image+audio`.
         shapes: Of all modalities.
         answers: Shape of a sample's logits, (*targets, classes).
+        head: Makes the joint experts' heads.
 
     Raises:
         ConfigError: A modality is unknown, or neither a vector nor an image.
     """
     names = tuple(dict.fromkeys(name for expert in experts for name in modalities_of(expert)))
-    heads = {expert: LinearHead([_FEATURES] * len(modalities_of(expert)), answers) for expert in experts}
-    return Shared(Encoders(_encoders(names, shapes)), heads)
+    encoders = Encoders(_encoders(names, shapes))
+    return Shared(encoders, heads(experts, dict.fromkeys(names, _FEATURES), answers, head))
 
 
 class Positional(nn.Module):

@@ -21,10 +21,12 @@ class Experts(nn.Module, ABC):
     """A set of experts.
 
     Attributes:
-        sees: Expert name -> the modalities without which it cannot answer.
+        sees: Expert name -> its modalities, without which it cannot answer.
+        partial: Experts that answer also where some, but not all, of theirs are missing.
     """
 
     sees: dict[str, frozenset[str]]
+    partial: frozenset[str] = frozenset()
 
     @abstractmethod
     def forward(self, x: Modalities) -> Opinions:
@@ -36,7 +38,11 @@ class Experts(nn.Module, ABC):
 
     def able(self, x: Modalities) -> tuple[str, ...]:
         """Returns the experts whose modalities are all there; the others stay silent."""
-        names = tuple(name for name, needs in self.sees.items() if needs <= x.keys())
+        names = tuple(
+            name
+            for name, needs in self.sees.items()
+            if needs <= x.keys() or (name in self.partial and needs & x.keys())
+        )
         if not names:
             raise ValueError(f"no expert of {', '.join(self.sees)} can answer from {', '.join(x) or 'nothing'}")
         return names

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from knee_i2m2.experts.experts import Stacked, View
-from knee_i2m2.experts.shared import Encoders, LinearHead, Shared
+from knee_i2m2.experts.shared import Encoders, Head, LinearHead, Shared, heads
 from knee_i2m2.modalities.magnitude_phase import cos_sin
 from knee_i2m2.types import modalities_of
 
@@ -55,8 +55,9 @@ def knee_shared(
     matrix: tuple[int, int],
     network: str = "resnet18",
     phase: str = "cos_sin",
+    head: Head = LinearHead,
 ) -> Shared:
-    """Returns experts on one encoder per modality, each with a linear head on 128 features of every encoder it reads.
+    """Returns experts on one encoder per modality, whose heads read 128 features of each.
 
     Args:
         experts: Names, such as `magnitude`, `phase` and `magnitude+phase`.
@@ -64,10 +65,11 @@ def knee_shared(
         matrix: Rows and columns of the images.
         network: A name in `NETWORKS`, whose outputs are the features.
         phase: A name in `PHASES`.
+        head: Makes the joint experts' heads.
     """
     names = dict.fromkeys(modality for expert in experts for modality in modalities_of(expert))
     encoders = {m: _Encoder(m, _stacked((m,), (_FEATURES,), matrix, network, phase)) for m in names}
-    return Shared(Encoders(encoders), {e: LinearHead([_FEATURES] * len(modalities_of(e)), answers) for e in experts})
+    return Shared(Encoders(encoders), heads(experts, dict.fromkeys(names, _FEATURES), answers, head))
 
 
 class _Encoder(nn.Module):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -14,7 +14,10 @@ from knee_i2m2.errors import ConfigError
 from knee_i2m2.experts.experts import Experts, module_key
 from knee_i2m2.types import Modalities, Opinions, encoding_of, modalities_of
 
-__all__ = ["Concatenated", "Encoders", "EncodesAll", "LinearHead", "Shared"]
+__all__ = ["Concatenated", "Encoders", "EncodesAll", "Head", "LinearHead", "Shared", "heads"]
+
+Head = Callable[[Sequence[int], tuple[int, ...]], nn.Module]
+"""(values of each encoding, shape of a sample's logits) -> network from these encodings to logits."""
 
 
 @runtime_checkable
@@ -92,11 +95,27 @@ class LinearHead(nn.Module):
         return tuple(logits.unflatten(-1, self.answers) for logits in linear)
 
 
+def heads(
+    experts: Collection[str], widths: Mapping[str, int], answers: tuple[int, ...], joint: Head = LinearHead
+) -> dict[str, nn.Module]:
+    """Returns a head for each expert, on the encodings of its modalities; that of a single modality is linear.
+
+    Args:
+        experts: Names, such as `image`, `audio` and `image+audio`.
+        widths: Modality -> values of its encoding, flattened.
+        answers: Shape of a sample's logits, (*targets, classes).
+        joint: Makes the heads of several modalities.
+    """
+    seen = {expert: modalities_of(expert) for expert in experts}
+    return {e: (joint if len(ms) > 1 else LinearHead)([widths[m] for m in ms], answers) for e, ms in seen.items()}
+
+
 class Shared(Experts):
     """Experts that share encoders: every encoding that is needed is made once, whatever the number of its readers.
 
     A head reads the encoding that has its expert's name, a copy's number apart; where there is none, those of the
-    expert's modalities, as arguments in the order of the name.
+    expert's modalities, as arguments in the order of the name. A head whose attribute `partial` is true answers also
+    where some of these are missing, which are then None.
 
     Args:
         encoders: Makes the encodings.
@@ -112,6 +131,7 @@ class Shared(Experts):
         self.heads = nn.ModuleDict({module_key(name): head for name, head in heads.items()})
         self.sees = {name: frozenset(modalities_of(name)) for name in heads}
         self.reads = {name: _reads(name, encoders.names) for name in heads}
+        self.partial = frozenset(name for name, head in heads.items() if getattr(head, "partial", False))
         self.frozen = False
 
     def freeze(self) -> None:
@@ -130,9 +150,13 @@ class Shared(Experts):
     def forward(self, x: Modalities) -> Opinions:
         """Returns `{expert: logits (batch, *targets, classes)}`."""
         able = self.able(x)
-        wanted = dict.fromkeys(encoding for name in able for encoding in self.reads[name])
-        features = self.encoders(x, tuple(wanted))
-        return {name: self.head(name)(*(features[e] for e in self.reads[name])) for name in able}
+        features = self.features(x, able)
+        return {name: self.head(name)(*(features.get(e) for e in self.reads[name])) for name in able}
+
+    def features(self, x: Modalities, experts: Collection[str]) -> Mapping[str, Tensor]:
+        """Returns what these experts read of the modalities that are there, `{encoding: features (batch, ...)}`."""
+        read = dict.fromkeys(encoding for name in experts for encoding in self.reads[name])
+        return self.encoders(x, tuple(e for e in read if x.keys() >= set(modalities_of(e))))
 
     def split(self, x: Modalities) -> tuple[Tensor, dict[str, Tensor]]:
         r"""Returns the logits of the expert that sees most, and each modality's :math:`s_m`, which sum to them.

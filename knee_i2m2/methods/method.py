@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import ClassVar
 
 import torch
@@ -11,6 +11,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from knee_i2m2.experts.experts import Experts
+from knee_i2m2.experts.shared import Head, LinearHead
 from knee_i2m2.types import Modalities, Opinions
 
 __all__ = [
@@ -21,6 +22,8 @@ __all__ = [
     "Method",
     "class_weights",
     "cross_entropy",
+    "every_expert",
+    "joint_alone",
     "overrides",
     "summed_cross_entropy",
 ]
@@ -81,6 +84,16 @@ def _ratio(total: Tensor, w: Tensor) -> Tensor:
     return total / w.clamp(min=torch.finfo(w.dtype).tiny)
 
 
+def every_expert(modalities: Sequence[str]) -> tuple[str, ...]:
+    """Returns the expert on each modality, and that on all of them."""
+    return tuple(dict.fromkeys((*modalities, "+".join(modalities))))
+
+
+def joint_alone(modalities: Sequence[str]) -> tuple[str, ...]:
+    """Returns the expert on all modalities."""
+    return ("+".join(modalities),)
+
+
 class Method(nn.Module, ABC):
     """Experts, and the way in which they learn and answer together.
 
@@ -98,14 +111,18 @@ class Method(nn.Module, ABC):
         combiner: The combiner of the method's own rival.
         shared: Whether the experts must share encoders.
         encoder_per_modality: Whether each modality must have one of its own.
-        only_joint: Whether the method's own rival has the joint expert alone.
+        head: Makes the joint experts' heads, where encoders are shared.
+        own_experts: Modalities -> the experts of the method's own rival.
+        warm: Whether that rival starts from its experts, each fitted alone.
         fine_tuned: Whether the experts are trained together; otherwise each stays as it was fitted alone.
     """
 
     combiner: ClassVar[str] = "product"
     shared: ClassVar[bool] = False
     encoder_per_modality: ClassVar[bool] = False
-    only_joint: ClassVar[bool] = False
+    head: ClassVar[Head] = LinearHead
+    own_experts: ClassVar[Callable[[Sequence[str]], tuple[str, ...]]] = staticmethod(every_expert)
+    warm: ClassVar[bool] = False
     fine_tuned: ClassVar[bool] = True
     weights: Tensor
 

@@ -19,7 +19,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from knee_i2m2.methods.method import Mean, Method
+from knee_i2m2.methods.method import Mean, Method, joint_alone
 from knee_i2m2.types import Modalities
 
 __all__ = ["OGMGE", "coefficients"]
@@ -36,7 +36,7 @@ class OGMGE(Method):
 
     combiner = "joint"
     shared = encoder_per_modality = True
-    only_joint = True
+    own_experts = staticmethod(joint_alone)
     alpha = 0.3
 
     def __init__(self, *arguments, **options) -> None:

@@ -27,7 +27,7 @@ class ShallowFusion(Method):
     """Weighs experts that stay as they were fitted alone."""
 
     combiner = "weighted_product"
-    fine_tuned = False
+    warm, fine_tuned = True, False
     beta: Tensor
 
     def __init__(self, *arguments, **options) -> None:

@@ -138,14 +138,12 @@ def _refuse_lone(config: TrainingOptions, fabric: Fabric, count: int, rivals: Ma
         refuse_lone(synchronised(experts(rival, config.seeds[0]), fabric.world_size, fabric.device), batches)
 
 
-def experts_of(
-    expert: Callable[[str], nn.Module], shared: Callable[[tuple[str, ...]], Experts], rival: Rival, seed: int
-) -> Experts:
+def experts_of(expert: Callable[[str], nn.Module], shared: Callable[..., Experts], rival: Rival, seed: int) -> Experts:
     """Returns a rival's experts with fresh networks, on shared encoders where its method needs them."""
     if not METHODS[rival.method].shared:
         return separate(expert, rival, seed)
     seed_all(seed, "weights", "shared")
-    return shared(rival.experts)
+    return shared(rival.experts, head=METHODS[rival.method].head)
 
 
 def restored(run: Path, name: str, rival: Rival, seed: int, experts: Experts, answers: tuple[int, ...]) -> Method:

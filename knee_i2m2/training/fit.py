@@ -340,7 +340,7 @@ def predict(method: Method, batches: Iterable[Batch], device: torch.device | str
 
 
 def _answer(method: Method, batch: Batch) -> Answers:
-    opinions = {name: logits.double() for name, logits in method.experts(batch.x).items()}
+    opinions = {name: logits.double() for name, logits in method.opinions(batch.x).items()}
     logp, bias = method.answer(opinions), method.bias(opinions)
     said = {name: _numpy(logits) for name, logits in opinions.items()}
     return Answers(_numpy(logp), said, _numpy(bias), _numpy(batch.y), _numpy(batch.key))

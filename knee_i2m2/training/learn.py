@@ -225,7 +225,7 @@ def _identity(name: str, shapes: Mapping[str, tuple[int, ...]]) -> Rival:
 
 def _shared(shapes: Mapping[str, tuple[int, ...]], answers: tuple[int, ...], plan: Rival, seed: int) -> Shared:
     seed_all(seed, "weights", "shared")
-    return shared_by_shape(plan.experts, shapes, answers)
+    return shared_by_shape(plan.experts, shapes, answers, METHODS[plan.method].head)
 
 
 def _given(

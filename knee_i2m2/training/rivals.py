@@ -56,11 +56,9 @@ def standard_rivals(modalities: Sequence[str], warm: bool = True) -> dict[str, R
 
 def method_rivals(modalities: Sequence[str]) -> dict[str, Rival]:
     """Returns the rival of every method that is none of the standard rivals', under the method's name."""
-    joint, standard = "+".join(modalities), ("likelihood", "separate_likelihoods")
+    standard = ("likelihood", "separate_likelihoods")
     return {
-        name: Rival(
-            (joint,) if method.only_joint else (*modalities, joint), name, method.combiner, not method.fine_tuned
-        )
+        name: Rival(method.own_experts(modalities), name, method.combiner, method.warm)
         for name, method in METHODS.items()
         if name not in standard
     }

@@ -13,13 +13,12 @@ from lightning_fabric import Fabric
 from knee_i2m2.methods import METHODS
 from knee_i2m2.training.batches import InOrder, loader
 from knee_i2m2.training.fit import predict
-from knee_i2m2.training.rivals import method_rivals
 from knee_i2m2.training.runner import launch
 
 
 def with_hooks(name: str, out: Path, fabric: Fabric) -> dict[str, torch.Tensor]:
     """Returns a method's state after 20 steps, each on another half of the batch in either process."""
-    method = shared_experts.method(METHODS[name], method_rivals(("a", "b"))[name].experts)
+    method = shared_experts.method(METHODS[name], METHODS[name].own_experts(("a", "b")))
     options = {"epochs": 5, "samples": 64, "batch_size": 8, "fabric": fabric}
     tiny.learn(out / name, method, **options)
     return tiny.state(method)
@@ -33,7 +32,7 @@ def main(out: Path) -> None:
     method, history = tiny.learn(out / "run", method, **options)
     key = predict(method, loader(tiny.Samples(20, 2), InOrder(20, 8))).key.tolist()
     done = {"state": tiny.state(method), "scores": [e.score for e in history], "reports": len(reports), "key": key}
-    done["methods"] = {name: with_hooks(name, out, fabric) for name in ("ogm_ge", "gblend", "mmpareto")}
+    done["methods"] = {name: with_hooks(name, out, fabric) for name in METHODS if METHODS[name].fine_tuned}
     torch.save(done, out / f"{fabric.global_rank}.pt")
 
 
