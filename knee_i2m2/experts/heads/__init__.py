@@ -1,0 +1,1 @@
+"""Heads that answer from the encodings of several modalities, beside the linear one."""

@@ -1,0 +1,62 @@
+r"""MinCq: the weighted majority vote of the smallest second moment of the margin.
+
+Of n voters :math:`h_j \in [-1, 1]` with votes H (N, n) on samples of truth :math:`y \in \{-1, 1\}`, and of their
+opposites, with :math:`M = H^T H / N,\; c = H^T y / N,\; a = M 1 / n`:
+
+.. math:: \min_q q^T M q - a^T q \quad \text{with } 0 \le q_j \le 1/n,\; 2 c^T q - \bar c = \mu,
+
+whose vote is :math:`\sum_j (2 q_j - 1/n) h_j(x)`. The margin's mean is :math:`\mu`, at most the mean of :math:`|c_j|`.
+
+From PAC-Bayes Bounds to Quadratic Programs for Majority Votes (Laviolette, Marchand, Roy, ICML 2011).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Float, Int
+from scipy.optimize import minimize
+
+__all__ = ["c_bound", "largest_margin", "mincq"]
+
+
+def largest_margin(votes: Float[np.ndarray, "samples voters"], y: Int[np.ndarray, " samples"]) -> float:
+    r"""Returns the largest mean margin that any vote can have, the mean of :math:`|c_j|`."""
+    return float(np.abs(votes.T @ y / len(y)).mean())
+
+
+def mincq(
+    votes: Float[np.ndarray, "samples voters"], y: Int[np.ndarray, " samples"], mu: float
+) -> Float[np.ndarray, " voters"]:
+    r"""Returns the weights :math:`2 q_j - 1/n` of the vote.
+
+    Args:
+        votes: In [-1, 1].
+        y: -1 or 1.
+        mu: Mean margin, above 0.
+
+    Raises:
+        ValueError: No vote has so large a margin.
+    """
+    n, most = votes.shape[1], largest_margin(votes, y)
+    if not 0 < mu <= most + 1e-12:
+        raise ValueError(f"a mean margin of {mu:g} is out of reach; give more than 0 and at most {most:g}")
+    moments, margins = votes.T @ votes / len(y), votes.T @ y / len(y)
+    # in r = n (2 q - 1/n) the objective is r^T M r / (4 n^2), less a constant, and the margin c^T r / n
+    found = minimize(
+        lambda r: (r @ moments @ r, 2 * moments @ r),
+        np.sign(margins) * min(mu / most, 1),
+        jac=True,
+        method="SLSQP",
+        bounds=[(-1, 1)] * n,
+        constraints={"type": "eq", "fun": lambda r: margins @ r / n - mu, "jac": lambda r: margins / n},
+        options={"ftol": 1e-14, "maxiter": 1000},
+    )
+    return found.x / n
+
+
+def c_bound(
+    votes: Float[np.ndarray, "samples voters"], y: Int[np.ndarray, " samples"], weights: Float[np.ndarray, " voters"]
+) -> float:
+    r"""Returns :math:`1 - (E\,m)^2 / E\,m^2` of the margins m: a bound of the vote's risk if their mean is above 0."""
+    margins = y * (votes @ weights)
+    return float(1 - margins.mean() ** 2 / np.mean(margins**2))
