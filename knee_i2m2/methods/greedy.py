@@ -80,8 +80,10 @@ class Greedy(Method):
         if live and self.training and torch.is_grad_enabled() and not self.counts[3]:
             self.batch_means.append(torch.cat([gate.detach().mean(dim=0) for gate in live.values()]).float())
         fixed = dict(zip(self.names, means.split(self.widths), strict=True))
-        cared = self.names[self.counts[2]] if self.training and self.counts[3] else None
-        return {name: live[name] if name in live and name != cared else fixed[name] for name in features}
+        if live and self.training and self.counts[3]:
+            cared = self.names[self.counts[2]]
+            live[cared] = fixed[cared] + 0 * live[cared]  # processes wait for the gradient of every parameter
+        return {name: live.get(name, fixed[name]) for name in features}
 
     def losses(self, x: Modalities, y: Int64[Tensor, "batch *targets"]) -> Mapping[str, Float[Tensor, ""]]:
         """Returns the cross-entropy of each modality's logits."""

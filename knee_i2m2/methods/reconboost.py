@@ -51,8 +51,10 @@ class ReconBoost(Method):
         if together or name not in opinions or not self.training:
             return {"likelihood": self.loss(self.combine(opinions), y, self.weights)}
         logp, others = opinions[name].log_softmax(dim=-1), sum(z for n, z in opinions.items() if n != name)
-        weight = residual_weight(others + torch.zeros_like(logp), y).unsqueeze(-1)
-        return {"likelihood": self.loss(weight * logp, y, self.weights)}
+        others = others + torch.zeros_like(logp)
+        weight = residual_weight(others, y).unsqueeze(-1)
+        # processes wait for the gradient of every parameter, here 0
+        return {"likelihood": self.loss(weight * logp + 0 * others, y, self.weights)}
 
     def after_epoch(self, epoch: int, train: Mapping[str, float], valid: Mapping[str, float]) -> None:
         """Goes on to the next turn."""
