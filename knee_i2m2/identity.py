@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import lru_cache
@@ -25,6 +25,7 @@ __all__ = [
     "canonical_name",
     "canonical_text",
     "identities",
+    "joined_sentences",
     "named",
     "own_cluster",
     "subgroup_spellings",
@@ -156,13 +157,12 @@ class Identities:
 
     def sentences(self, noun: str = "patient", items: str = "volumes") -> list[str]:
         """Returns what was joined, what may have to be, and what names nobody, in sentences."""
-        joined = [f"{noun} {who}: spelt {', '.join(map(repr, texts))}, joined" for who, texts in self.joined.items()]
         alike = [f"{', '.join(group)}: may be one {noun}, kept apart; spell them alike if so" for group in self.alike]
         crowd = [
             f"{noun} {who}: has {n} of {len(self.of)} {items}; is it a placeholder?" for who, n in self.crowded.items()
         ]
         unknown = [f"{len(self.unknown)} {items} of no known {noun}: {self.reasons}"] if self.unknown else []
-        return [*joined, *alike, *crowd, *unknown]
+        return [*_joined(self.joined, noun), *alike, *crowd, *unknown]
 
     def written(self) -> dict[str, Any]:
         """Returns what there is to tell, as JSON."""
@@ -191,6 +191,29 @@ def identities(given: Mapping[str, object]) -> Identities:
         dict(sorted(placeholders.items())),
         {who: n for who, n in crowded.items() if not _SENTINEL.fullmatch(who)},
     )
+
+
+def joined_sentences(
+    values: Iterable[object], noun: str, spelling: Callable[[str], str | None] = canonical_id
+) -> list[str]:
+    """Returns which values were joined because they have one spelling, in at most six sentences.
+
+    Args:
+        values: Ids, sentences or the like as they were given; those without a spelling are passed over.
+        noun: What they are, in the singular.
+        spelling: Returns the one spelling of a value.
+    """
+    spellings = defaultdict(set)
+    for text in {str(value) for value in values}:
+        spellings[spelling(text)].add(text)
+    joined = {who: sorted(texts) for who, texts in spellings.items() if who is not None and len(texts) > 1}
+    sentences = _joined(dict(sorted(joined.items())), noun)
+    more = [f"{len(sentences) - _NAMED} more spelt in several ways, joined"] if len(sentences) > _NAMED else []
+    return sentences[:_NAMED] + more
+
+
+def _joined(joined: Mapping[str, Sequence[str]], noun: str) -> list[str]:
+    return [f"{noun} {who}: spelt {', '.join(map(repr, texts))}, joined" for who, texts in joined.items()]
 
 
 def _crowded(counts: Counter[str]) -> dict[str, int]:

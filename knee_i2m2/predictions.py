@@ -116,7 +116,7 @@ def write(frame: pd.DataFrame, path: Path) -> None:
 
 
 def read(path: Path) -> pd.DataFrame:
-    """Returns a validated prediction table.
+    """Returns a validated prediction table; its attribute `spellings` has clusters and subgroups as they were written.
 
     Raises:
         DataError: The file is missing or unreadable, or a row breaks the contract.
@@ -127,12 +127,15 @@ def read(path: Path) -> pd.DataFrame:
         frame = pd.read_parquet(path)
     except (OSError, ValueError) as error:
         raise DataError(path, f"is no readable Parquet file ({error})", "write it again with `train`") from error
+    written = frame
     if "cluster" in frame.columns:
-        frame["cluster"] = frame["cluster"].map({name: canonical_id(name) for name in frame["cluster"].unique()})
+        frame = frame.assign(
+            cluster=frame["cluster"].map({name: canonical_id(name) for name in frame["cluster"].unique()})
+        )
     _validate(frame, path)
-    for column in subgroups(frame):
-        if not pd.api.types.is_numeric_dtype(frame[column]):
-            frame[column] = frame[column].map(subgroup_spellings(frame[column].tolist()))
+    named = [column for column in subgroups(frame) if not pd.api.types.is_numeric_dtype(frame[column])]
+    frame = frame.assign(**{column: frame[column].map(subgroup_spellings(frame[column].tolist())) for column in named})
+    frame.attrs["spellings"] = {c: written[c].astype(str).unique().tolist() for c in ("cluster", *named)}
     return frame
 
 

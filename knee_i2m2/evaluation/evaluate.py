@@ -31,6 +31,7 @@ from knee_i2m2.evaluation.tidy import (
     write_results,
 )
 from knee_i2m2.files import write_text
+from knee_i2m2.identity import joined_sentences
 from knee_i2m2.predictions import UNKNOWN
 from knee_i2m2.types import SPLITS, Rival
 
@@ -47,7 +48,7 @@ _TRAIN_UNKNOWN = f"without {CLUSTERS} it is not known whether train holds cluste
 
 
 class Evaluation(NamedTuple):
-    """The tables of an evaluation, and sentences about what could not be estimated."""
+    """The tables of an evaluation, and sentences about what was joined or could not be estimated."""
 
     results: pd.DataFrame
     comparisons: pd.DataFrame
@@ -121,8 +122,11 @@ def evaluate(
 
 
 def _notes(answers: RunAnswers, train_known: bool) -> list[str]:
-    """Returns what is not estimable, not measured or not known, in sentences."""
-    notes = [*few_patients_notes(answers.val, answers.test), *_unknown_identities(answers.test[0].identities)]
+    """Returns what was joined, and what is not estimable, not measured or not known, in sentences."""
+    val, test = answers.val[0].spellings, answers.test[0].spellings
+    joined = [text for column in test for text in joined_sentences(test[column] | val.get(column, set()), column)]
+    few = few_patients_notes(answers.val, answers.test)
+    notes = [*joined, *few, *_unknown_identities(answers.test[0].identities)]
     return notes if train_known else [*notes, _TRAIN_UNKNOWN]
 
 

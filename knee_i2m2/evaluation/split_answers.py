@@ -42,6 +42,7 @@ class SplitAnswers:
         logp: Log-probabilities by (rival, seed).
         opinions: Raw logits of every expert by (rival, seed); none where units are groups of samples.
         identities: What every rival is.
+        spellings: Clusters and subgroups as they were written, by column.
     """
 
     unit: str
@@ -51,6 +52,7 @@ class SplitAnswers:
     logp: Mapping[Key, Logp]
     opinions: Mapping[Key, Mapping[str, Logp]] = field(default_factory=dict)
     identities: Mapping[str, Rival] = field(default_factory=dict)
+    spellings: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
     @property
     def classes(self) -> int:
@@ -136,7 +138,9 @@ def read_split_answers(run: Path, split: str) -> SplitAnswers:
             raise DataError(path, reason, "predict both again on the same split")
     logp, opinions = ({key: getattr(one, what)[key] for key, one in by_key.items()} for what in ("logp", "opinions"))
     identities = {name: one.identities[name] for (name, _), one in by_key.items()}
-    return replace(by_key[next(iter(by_key))], logp=logp, opinions=opinions, identities=identities)
+    every = list(by_key.values())
+    spellings = {c: frozenset().union(*(one.spellings.get(c, ()) for one in every)) for c in every[0].spellings}
+    return replace(every[0], logp=logp, opinions=opinions, identities=identities, spellings=spellings)
 
 
 def answers_from_table(frame: pd.DataFrame, key: Key, order: tuple[str, ...] = ()) -> SplitAnswers:
@@ -162,6 +166,7 @@ def answers_from_table(frame: pd.DataFrame, key: Key, order: tuple[str, ...] = (
         logp={key: _columns(rows, "logp").reshape(shape)},
         opinions={key: _opinions(rows, shape)},
         identities={key[0]: predictions.rival(frame)},
+        spellings={column: frozenset(texts) for column, texts in frame.attrs.get("spellings", {}).items()},
     )
 
 

@@ -112,3 +112,28 @@ def test_where_there_are_enough_patients_nothing_is_said(tmp_path: Path) -> None
     assert " in test " not in note
     assert all(f"{target} in val 0 negative per patient" in note for target in ("acl", "meniscus"))
     assert not any("few" in note for note in evaluate(rewritten(run, "val", 12, 12), replicates=10).notes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "notes"),
+    [
+        ({}, []),
+        ({"testp000": "TESTP000"}, ["cluster testp000: spelt 'TESTP000', 'testp000', joined"]),
+        ({"testp000": " testp000 "}, ["cluster testp000: spelt ' testp000 ', 'testp000', joined"]),
+        ({"testp000": "testp000\n"}, ["cluster testp000: spelt 'testp000', 'testp000\\n', joined"]),
+        ({"testp001": "'testp001'"}, ["cluster testp001: spelt \"'testp001'\", 'testp001', joined"]),
+        ({"testp000": "Testp000", "testp001": "Testp001"}, ["cluster testp000: spelt", "cluster testp001: spelt"]),
+        (
+            {f"testp{n:03d}": f"TESTP{n:03d}" for n in range(8)},
+            [*(f"cluster testp{n:03d}: spelt" for n in range(5)), "3 more spelt in several ways, joined"],
+        ),
+    ],
+)
+def test_spellings_that_were_joined_are_named(tmp_path: Path, changes: dict[str, str], notes: list[str]) -> None:
+    run = make_run(tmp_path, seeds=1)
+    half = min(run.glob("predictions/*/*/test.parquet"))
+    frame = pd.read_parquet(half)
+    other = frame["cluster"].where(frame.index % 2 == 1, frame["cluster"].replace(changes))
+    predictions.write(frame.assign(cluster=other), half)
+    joined = [note for note in evaluate(run, replicates=10).notes if "joined" in note]
+    assert len(joined) == len(notes) and all(map(str.startswith, joined, notes))

@@ -31,7 +31,7 @@ from knee_i2m2.data.left_out import PassedOver, files_in, passed_over
 from knee_i2m2.data.splits import SPLITS, split_by_patient
 from knee_i2m2.errors import DataError
 from knee_i2m2.files import sha256
-from knee_i2m2.identity import canonical_id
+from knee_i2m2.identity import canonical_id, joined_sentences
 
 __all__ = ["ArrayPairs", "read_arrays"]
 
@@ -87,7 +87,8 @@ class ArrayPairs:
         modalities: Modality -> its shape, type and the factor that gives [0, 1].
         sources: File -> SHA-256.
         unused: Files that hold none of the pairs.
-        notes: What was assumed: in which range the values are, how the pairs are divided, what a cluster is.
+        notes: What was assumed: in which range the values are, how the pairs are divided, what a cluster is, what was
+            joined.
         parts: Split -> its pairs.
         divisors: Modality -> what stored values are divided by.
     """
@@ -96,7 +97,7 @@ class ArrayPairs:
     modalities: Mapping[str, dict[str, Any]]
     sources: Mapping[str, str]
     unused: Sequence[PassedOver]
-    notes: Mapping[str, str]
+    notes: Mapping[str, str | list[str]]
     parts: Mapping[str, _Part]
     divisors: Mapping[str, float]
 
@@ -124,7 +125,12 @@ def read_arrays(place: Path, seed: int = 0, labelled: bool = True) -> ArrayPairs
     storage = {name: _stored(name, list(parts.values())) for name in _SIDES}
     notes |= {f"{name} values": about.note for name, about in storage.items()}
     known = all(part.clusters is not None for part in parts.values())
-    if not known:
+    if known:
+        names = [name for part in parts.values() for name in part.clusters.tolist()]
+        notes["notes"] = joined_sentences(names, "cluster")
+        if nobody := sum(canonical_id(name) is None for name in names):
+            notes["notes"].append(f"{nobody} pairs of no known cluster: pairs of the same sound are one")
+    else:
         notes["clusters"] = "not named by the arrays: pairs of the same sound are one cluster, every other is its own"
     index = pd.concat([_index(split, part, known) for split, part in parts.items()], ignore_index=True)
     folder = place if place.is_dir() else place.parent

@@ -22,7 +22,7 @@ from knee_i2m2.data.left_out import PassedOver
 from knee_i2m2.data.splits import SPLITS, split_by_patient
 from knee_i2m2.errors import DataError
 from knee_i2m2.files import sha256
-from knee_i2m2.identity import canonical_text
+from knee_i2m2.identity import canonical_text, joined_sentences
 from knee_i2m2.sources.nlvr2.examples import Example, Examples, Line, examples, read_lines
 from knee_i2m2.sources.nlvr2.folder import SourceFolder
 from knee_i2m2.sources.nlvr2.pictures import Picture, listing
@@ -64,6 +64,7 @@ def read_nlvr(
     pictures = {name: (_picture(folder, part, line),) for name, (part, line) in named.items()}
     unused = folder.unused(files.values(), pictures)
     sentences = {name: line.sentence for name, (_, line) in named.items()}
+    joined = {"notes": joined_sentences(sentences.values(), "sentence", sentence_key)}
     notes: dict[str, str] = {}
     if split == "official":
         place, notes = split_officially({name: part for name, (part, _) in named.items()}, sentences, seed, source)
@@ -76,7 +77,7 @@ def read_nlvr(
     listed = listing([picture for one in pictures.values() for picture in one])
     hashes = {path.name: sha256(path) for path in (*files.values(), *folder.zips)}
     sources = hashes if folder.zips else {**hashes, "images/": listed}
-    return examples(rows, pictures, sources, notes, unused, drawn=True)
+    return examples(rows, pictures, sources, notes | joined, unused, drawn=True)
 
 
 def split_officially(

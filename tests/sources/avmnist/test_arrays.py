@@ -130,6 +130,20 @@ def test_the_verb_says_what_it_assumed(own: Path, tmp_path: Path, capsys: pytest
     assert pd.read_parquet(tmp_path / "out/index.parquet")["cluster"].nunique() == 270
 
 
+@pytest.mark.parametrize("spelling", [" {}", "{} ", "{}\t", "'{}'", "{}\n", "{}"])
+def test_a_cluster_spelt_in_several_ways_is_one_and_is_named(own: Path, tmp_path: Path, capsys, spelling: str) -> None:
+    arrays = {part: dict(values) for part, values in pairs_of(own).items()}
+    named = ["anna", spelling.format("ANNA"), spelling.format("anna"), "N/A"]
+    arrays["train"]["cluster"] = np.array([*named, *arrays["train"]["cluster"][4:]])
+    source = official(tmp_path / "in", arrays)
+    assert main(["prepare", "avmnist", "--arrays", str(source), "--out", str(tmp_path / "out")]) == 0
+    said = capsys.readouterr().out
+    assert f"cluster anna: spelt {', '.join(map(repr, sorted({*named[:3]})))}, joined" in said
+    assert "1 pairs of no known cluster: pairs of the same sound are one" in said
+    assert len(json.loads((tmp_path / "out" / "data.json").read_text())["notes"]) == 2
+    assert pd.read_parquet(tmp_path / "out/index.parquet")["cluster"].eq("anna").sum() == 3
+
+
 def test_values_of_zero_to_one_are_taken_as_they_are(own: Path, tmp_path: Path) -> None:
     unit = changed(pairs_of(own), image=lambda v: v / 255, audio=lambda v: v / np.float64(255))
     data = prepare_avmnist(PrepareAVMNIST(tmp_path / "out", arrays=official(tmp_path / "in", unit)))

@@ -60,6 +60,9 @@ def test_no_sentence_stands_in_two_splits_in_any_writing(made: Path) -> None:
     written = index["sentence"].str.lower().str.replace(r"\s+", " ", regex=True).str.strip(" .")
     assert (written.groupby(written).size().index == sorted(set(index["cluster"]))).all()
     splits = [set(rows) for _, rows in written.groupby(index["split"])]
+    notes = json.loads((made / "data.json").read_text())["notes"]
+    several = index["sentence"].groupby(index["cluster"]).nunique() > 1
+    assert [note.split(": spelt ")[0] for note in notes] == [f"sentence {c}" for c in sorted(several.index[several])]
     assert len(splits) == 3 and all(not one & other for one, other in combinations(splits, 2))
     shares = index.groupby("split")["cluster"].nunique() / index["cluster"].nunique()
     assert shares.to_dict() == pytest.approx({"train": 0.7, "val": 0.15, "test": 0.15}, abs=0.005)
