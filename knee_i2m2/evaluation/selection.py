@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from itertools import chain, islice, zip_longest
+from collections.abc import Mapping
+from itertools import chain, zip_longest
 from typing import NamedTuple
 
 import numpy as np
@@ -11,7 +11,9 @@ from jaxtyping import Float
 
 from knee_i2m2.evaluation.split_answers import SplitAnswers
 
-__all__ = ["SelectedCase", "select_cases"]
+__all__ = ["TRUE_POSITIVE", "SelectedCase", "select_cases"]
+
+TRUE_POSITIVE = "true positive"
 
 
 class SelectedCase(NamedTuple):
@@ -27,7 +29,8 @@ def select_cases(
 ) -> list[SelectedCase]:
     """Returns the most confident errors, then the most confident true positives, alternating over the targets.
 
-    At most one unit per cluster (patient) and target.
+    At most one unit per cluster (patient) and target. However few the cases, the most confident true positive of the
+    first target that has one is among them.
 
     Args:
         answers: Units and their truth.
@@ -40,20 +43,27 @@ def select_cases(
         for place, target in enumerate(answers.targets)
         if target in thresholds
     ]
-    turns = chain.from_iterable(zip_longest(*queues))
-    return list(islice((one for one in turns if one is not None), number))
+    turns = [one for one in chain.from_iterable(zip_longest(*queues)) if one is not None]
+    first = [one for queue in queues for one in queue if one.kind == TRUE_POSITIVE][:1]
+    return turns[:number] if {*first} <= {*turns[:number]} else [*turns[: number - 1], *first]
 
 
-def _ordered(answers: SplitAnswers, beyond: Float[np.ndarray, " units"], place: int) -> Iterator[SelectedCase]:
-    """Yields a target's cases: errors of both kinds in turn, then true positives, most confident first."""
-    truth, seen = answers.truth[:, place], set()
+def _ordered(answers: SplitAnswers, beyond: Float[np.ndarray, " units"], place: int) -> list[SelectedCase]:
+    """Returns a target's cases: errors of both kinds in turn, then true positives, most confident first.
+
+    If every patient with a true positive has an error, too, the errors of the one with the most confident are left out.
+    """
+    truth, clusters = answers.truth[:, place], answers.index["cluster"].to_numpy()
     missed = [(row, "false negative") for row in _by_confidence(-beyond, (truth == 1) & (beyond <= 0))]
     alarms = [(row, "false positive") for row in _by_confidence(beyond, (truth == 0) & (beyond > 0))]
-    right = [(row, "true positive") for row in _by_confidence(beyond, (truth == 1) & (beyond > 0))]
-    for case in (*chain.from_iterable(zip_longest(missed, alarms)), *right):
-        if case is not None and (cluster := answers.index["cluster"].iloc[case[0]]) not in seen:
-            seen.add(cluster)
-            yield SelectedCase(int(case[0]), place, case[1])
+    right = [(row, TRUE_POSITIVE) for row in _by_confidence(beyond, (truth == 1) & (beyond > 0))]
+    wrong = [case for case in chain.from_iterable(zip_longest(missed, alarms)) if case is not None]
+    if right and {clusters[row] for row, _ in right} <= {clusters[row] for row, _ in wrong}:
+        wrong = [case for case in wrong if clusters[case[0]] != clusters[right[0][0]]]
+    cases: dict[object, SelectedCase] = {}
+    for row, kind in (*wrong, *right):
+        cases.setdefault(clusters[row], SelectedCase(row, place, kind))
+    return list(cases.values())
 
 
 def _by_confidence(confidence: Float[np.ndarray, " units"], chosen: np.ndarray) -> list[int]:

@@ -37,7 +37,8 @@ class EvaluateOptions:
         reference: The rival that all others are compared with, and whose effects are measured.
         margin: From which difference of AUROC on an effect is named.
         accelerated: Folders of `predict --split test --acceleration N`, for AUROC against acceleration.
-        cases: How many single cases of test to show in the report, false answers first.
+        cases: How many single cases of test to show in the report: false answers first, but a true
+            positive is among them.
         saliency: gradient or smooth_gradient (MONAI's), for the maps of the cases.
         device: Where these are computed: auto, cpu, cuda or one card such as cuda:0.
         allow_leaks: Go on although a patient is in more than one split; the report says so loudly.

@@ -11,7 +11,7 @@ import pandas as pd
 from knee_i2m2.evaluation.draws import IDEAL
 from knee_i2m2.evaluation.effects import ENSEMBLING, INTERACTION
 from knee_i2m2.evaluation.evaluate import REFERENCE
-from knee_i2m2.report.elements.cells import Cell, Row, Table
+from knee_i2m2.report.elements.cells import Cell, Row, Table, test_rows
 from knee_i2m2.report.elements.inputs import Record
 from knee_i2m2.report.elements.section import Picture, Point
 from knee_i2m2.report.elements.verdicts import ADDS, COSTS, dependence
@@ -66,7 +66,7 @@ def first_screen(record: Record, title: str | None = None) -> FirstScreen:
         tuple(_answers(record)),
         tuple(rival_pictures(record)),
         _caption(record),
-        example(record.cases),
+        example(record.cases, record.answers.targets),
         _counts(record),
         tuple(_glossary(record)),
     )
@@ -122,13 +122,15 @@ def _effect(row: Row) -> str:
 
 
 def _caption(record: Record) -> str:
-    metric, unit = metric_name(record.metric), record.answers.unit
-    effects = "" if _effects(record).empty else "Effects are differences of it; their intervals are Holm-corrected. "
-    bare = "A cross has no interval: too few for one. "
-    rows = record.evaluation
-    here = (rows["split"] == "test") & (rows["metric"] == record.metric) & (rows["unit"] == unit)
-    crosses = (here & rows["value"].notna() & rows["low"].isna() & (rows["subgroup"] == "all")).any()
-    return f"{metric[0].upper()}{metric[1:]} per {unit} with 95 % intervals. {effects}{bare if crosses else ''}".strip()
+    """Returns what is drawn: estimates with intervals, without, or both; and what the effects above are."""
+    metric, few = metric_name(record.metric), f"too few {record.nouns[0]}"
+    drawn = test_rows(record.evaluation, unit=record.answers.unit, metric=record.metric).dropna(subset="value")
+    bare = drawn.loc[drawn["target"].isin(record.answers.targets), "low"].isna()
+    intervals = "" if bare.all() else " with 95 % intervals"
+    crosses = f" {'Crosses have' if bare.all() else 'A cross has'} no interval: {few} for one." if bare.any() else ""
+    corrected = "; their intervals are Holm-corrected" if _effects(record)["holm_low"].notna().any() else ""
+    effects = f" Effects are differences of it{corrected}." if _effects(record)["value"].notna().any() else ""
+    return f"{metric[0].upper()}{metric[1:]} per {record.answers.unit}{intervals}.{crosses}{effects}"
 
 
 def _counts(record: Record) -> Table:

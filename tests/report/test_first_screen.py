@@ -88,7 +88,8 @@ def test_an_estimate_without_an_interval_is_drawn_and_explained(known: Record, b
         assert not {"nan", "not estimable"} & set(words(picture.svg))
         crossed = picture.svg != first_screen(known).pictures[TARGETS.index(target)].svg
         assert crossed if target in bare else bare or not crossed  # all panels share a scale, which may shrink
-    assert (first.caption != first_screen(known).caption) == bool(bare)
+    assert ("with 95 % intervals" in first.caption) == (len(bare) < len(TARGETS))
+    assert ("no interval: too few patients" in first.caption) == bool(bare) == ("cross" in first.caption.lower())
 
 
 @pytest.mark.parametrize("title", [None, "A study", NASTY, "# no | *heading*", "=cmd", "x" * 300])
@@ -157,7 +158,11 @@ def test_the_case_is_a_right_positive_if_there_is_one_and_none_if_it_is_stale(kn
     first, *_, last = known.cases.cases
     cases = replace(known.cases, cases=(first, replace(last, kind="true positive", sample="the one")))
     assert "the one" in first_screen(replace(known, cases=cases)).example
-    assert first.sample in first_screen(replace(known, cases=replace(cases, cases=(first,)))).example
+    other = replace(last, kind="true positive", target=TARGETS[1], sample="another")
+    both = replace(cases, cases=(other, replace(other, target=TARGETS[0], sample="the first target's")))
+    assert "the first target" in first_screen(replace(known, cases=both)).example
+    error = first_screen(replace(known, cases=replace(cases, cases=(first,)))).example
+    assert first.sample in error and first.kind in error and "No case in this report is a true positive" in error
     assert not first_screen(replace(known, cases=replace(cases, stale=True))).example
     assert not first_screen(replace(known, cases=None)).example
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
+from knee_i2m2.evaluation.selection import TRUE_POSITIVE
 from knee_i2m2.report.elements.cases import Case, Cases
 from knee_i2m2.report.elements.cells import Cell, Table
 from knee_i2m2.report.elements.rendering import render
@@ -44,11 +45,15 @@ def browser_section(cases: Cases | None, room: int) -> Section:
     )
 
 
-def example(cases: Cases | None) -> str:
-    """Returns one case as HTML: magnitude, phase and what each expert adds, of a true positive if there is one."""
+def example(cases: Cases | None, targets: Sequence[str]) -> str:
+    """Returns one case as HTML: magnitude, phase and what each expert adds.
+
+    A true positive of the first of the targets that has one; without any, the most confident error.
+    """
     if cases is None or cases.stale or not cases.cases:
         return ""
-    case = next((case for case in cases.cases if case.kind == "true positive"), cases.cases[0])
+    right = [case for case in cases.cases if case.kind == TRUE_POSITIVE]
+    case = min(right, key=lambda case: targets.index(case.target), default=cases.cases[0])
     views = [View(name, uri, boxed=True) for name, uri in case.pictures.items() if name not in _WITHOUT_BOXES]
     shown = {"case": case, "truth": _TRUTHS[case.truth], "views": views, "bars": _bars(case)}
     return render("example.html.jinja", {**shown, "rows": cases.matrix[0], "columns": cases.matrix[1]})
