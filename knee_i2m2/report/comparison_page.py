@@ -14,9 +14,11 @@ from knee_i2m2.evaluation.evaluate import REFERENCE
 from knee_i2m2.evaluation.tidy import MACRO
 from knee_i2m2.files import write_text
 from knee_i2m2.report.elements.cells import Cell, Row, Rows, Table, cell, grid_rows, headed
+from knee_i2m2.report.elements.inputs import is_simulated, read_mapping
 from knee_i2m2.report.elements.rendering import render
 from knee_i2m2.report.elements.section import Point, Section
 from knee_i2m2.report.elements.words import interval, metric_name, number, p_value, sentence
+from knee_i2m2.report.paper.summary import SIMULATED
 
 __all__ = ["write_comparison"]
 
@@ -39,6 +41,8 @@ def write_comparison(table: pd.DataFrame, out: Path, runs: Sequence[str], notes:
     sections = [*_sections(table, runs), _limits(notes)]
     values = {
         "runs": list(runs),
+        "title": f"{', '.join(runs[1:])} against {runs[0]}",
+        "simulated": SIMULATED if any(map(_simulated, map(Path, runs))) else "",
         "reference": REFERENCE,
         "headline": " ".join(_headline(table[table["run"] == run], run, runs[0]) for run in runs[1:]),
         "sections": [section for section in sections if not section.empty],
@@ -48,17 +52,23 @@ def write_comparison(table: pd.DataFrame, out: Path, runs: Sequence[str], notes:
     return out / "compare.html"
 
 
+def _simulated(run: Path) -> bool:
+    rivals = [folder.name for folder in (run / "predictions").iterdir()]
+    return is_simulated(read_mapping(run / "data.json"), rivals)
+
+
 def _sections(table: pd.DataFrame, runs: Sequence[str]) -> Iterator[Section]:
     for place, run in enumerate(runs[1:], start=1):
         here = table[(table["run"] == run) & (table["against"] == runs[0])]
         units = list(here["unit"].unique())
+        how = "Student’s t" if "auroc" in set(here["metric"]) else "a bootstrap"
         yield Section(
             f"run-{place}",
             f"{run} against {runs[0]}",
             (
-                f"{run} minus {runs[0]}, means over each run’s seeds, on the same clusters. A "
-                "difference is called better or worse when its Holm-corrected interval (over the targets) excludes 0 "
-                "and it reaches the margin; p is that of the same t test, corrected alike.",
+                f"{run} minus {runs[0]}, means over each run’s seeds; intervals by {how} over the clusters, such as "
+                "patients. A difference is called better or worse when its Holm-corrected interval (over all rivals, "
+                "targets and runs per unit) excludes 0 and it reaches the margin; p is corrected alike.",
             ),
             points=tuple(_points(here)),
             tables=tuple(_differences(here, unit, place) for unit in units),

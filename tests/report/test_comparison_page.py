@@ -1,3 +1,4 @@
+import json
 import re
 import shutil
 from collections.abc import Sequence
@@ -138,6 +139,33 @@ def test_what_is_in_one_run_only_is_named_and_not_compared(comparison: tuple[pd.
     assert "phase" not in set(table["rival"])
     assert "What is not compared" in plain(html)
     assert re.search(r"^- phase is in .* only, and is not compared\.$", markdown, flags=re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    ("simulated", "ideal", "shown"),
+    [
+        ((0, 0), (False, False), False),
+        ((None, None), (False, False), False),
+        ((24, 24), (False, False), True),
+        ((0, 1), (False, False), True),
+        ((True, None), (False, False), True),
+        ((0, 0), (True, True), True),
+        ((None, 0), (False, True), True),
+    ],
+)
+def test_simulated_data_of_any_run_are_called_so_before_any_number(
+    tmp_path: Path, simulated: tuple, ideal: tuple, shown: bool
+) -> None:
+    runs = []
+    for name, count, knows in zip("ab", simulated, ideal, strict=True):
+        runs.append(make_run(tmp_path / name, {"i2m2": WEAK} | ({"ideal": ("ideal",)} if knows else {}), seeds=1))
+        if count is not None:
+            (runs[-1] / "data.json").write_text(json.dumps({"simulated": count}))
+    _, html, markdown = page(runs, tmp_path / "out", 10)
+    for written in (html, markdown):
+        assert ("SIMULATED DATA" in written) == shown
+        assert not shown or written.index("SIMULATED DATA") < written.index("For i2m2")
+    assert f"<title>{runs[1]} against {runs[0]}</title>" in html
 
 
 def test_three_runs_have_a_section_each_and_contents(runs: list[Path], tmp_path: Path) -> None:

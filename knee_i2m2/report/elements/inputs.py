@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -31,7 +31,7 @@ from knee_i2m2.evaluation.tidy import (
 from knee_i2m2.report.elements.cases import Cases, read_cases
 from knee_i2m2.report.elements.cells import test_rows
 
-__all__ = ["Record", "read_record"]
+__all__ = ["Record", "is_simulated", "read_mapping", "read_record"]
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ class Record:
     @property
     def simulated(self) -> bool:
         """Whether data are simulated: as `prepare` recorded it, or because a rival is their ideal observer."""
-        return bool(self.data.get("simulated")) or IDEAL in self.answers.rivals
+        return is_simulated(self.data, self.answers.rivals)
 
     @property
     def nouns(self) -> tuple[str, str, str]:
@@ -123,6 +123,11 @@ _NOUNS = {"avmnist": ("recordings", "series", "pairs"), "nlvr2": ("image sets", 
 """Task -> names of clusters, series and samples."""
 
 
+def is_simulated(data: Mapping[str, Any], rivals: Container[str]) -> bool:
+    """Returns whether the data are simulated: `prepare` recorded it, or a rival is their ideal observer."""
+    return bool(data.get("simulated")) or IDEAL in rivals
+
+
 def read_record(run: Path) -> Record:
     """Reads the files of a run.
 
@@ -147,8 +152,8 @@ def read_record(run: Path) -> Record:
         settings=settings,
         epochs=_last([line for line in lines if "epoch" in line], ["rival", "seed", "epoch"]),
         budget=_last([line for line in lines if line.get("finished")], ["rival", "seed"]),
-        data=_mapping(run / "data.json"),
-        environment=_mapping(run / "environment.json"),
+        data=read_mapping(run / "data.json"),
+        environment=read_mapping(run / "environment.json"),
         options=_options(run / "config.yaml"),
         as_trained=plain if recalibration else None,
         cases=read_cases(run, plain),
@@ -169,7 +174,7 @@ def _refuse_stale(evaluation: pd.DataFrame, test: SplitAnswers, run: Path) -> No
 
 def _settings(path: Path) -> dict[str, Any]:
     """Returns the options and notes of the evaluation."""
-    if missing := {"calibration", "prior_correction", "margin", "leaks", "notes"} - set(settings := _mapping(path)):
+    if missing := {"calibration", "prior_correction", "margin", "leaks", "notes"} - set(settings := read_mapping(path)):
         raise DataError(path, f"lacks {', '.join(sorted(missing))}", "run `evaluate` again")
     return settings
 
@@ -207,7 +212,12 @@ def _last(lines: list[dict[str, Any]], key: list[str]) -> pd.DataFrame:
     return pd.DataFrame(lines).drop_duplicates(key, keep="last", ignore_index=True) if lines else pd.DataFrame()
 
 
-def _mapping(path: Path) -> dict[str, Any]:
+def read_mapping(path: Path) -> dict[str, Any]:
+    """Returns the named values of a JSON file; none if it is not there.
+
+    Raises:
+        DataError: It holds something else.
+    """
     return _object(path.read_text(encoding="utf-8"), path) if path.is_file() else {}
 
 

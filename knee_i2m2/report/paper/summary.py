@@ -19,6 +19,7 @@ from knee_i2m2.report.tables.results import results_table
 
 __all__ = [
     "FOLDERS",
+    "SIMULATED",
     "calibration_method",
     "dependence_sentences",
     "disjoint_splits",
@@ -84,8 +85,10 @@ def simulation_note(record: Record) -> tuple[str, ...]:
     if not record.simulated:
         return ()
     some = isinstance(count, int) and isinstance(volumes, int) and 0 < count < volumes
-    which = f"{count} of {volumes} volumes are" if some else "The data are"
-    return (f"{which} simulated: what holds for them need not hold for real ones.",)
+    return (f"{count} of {volumes} volumes are{SIMULATED.removeprefix('The data are')}" if some else SIMULATED,)
+
+
+SIMULATED = "The data are simulated: what holds for them need not hold for real ones."
 
 
 def left_out_counts(record: Record) -> tuple[str, ...]:
@@ -142,9 +145,8 @@ def interval_method(record: Record) -> tuple[str, ...]:
     """Returns how intervals were computed, if recorded."""
     replicates = record.settings.get("replicates")
     how = f"percentiles of {replicates} bootstrap replicates that resample whole clusters, for all rivals together"
-    ours = "AUROC and its differences" if record.answers.detection else "differences of accuracy"
-    few = f"of {ours} a jackknife over clusters, such as patients, with Student's t"
-    return (f"95\u00a0% intervals: {few}; else {how}.",) if replicates else ()
+    few = "of AUROC and its differences a jackknife over clusters, such as patients, with Student's t; else "
+    return (f"95\u00a0% intervals: {few * record.answers.detection}{how}.",) if replicates else ()
 
 
 def effect_criterion(record: Record) -> tuple[str, ...]:
@@ -152,7 +154,7 @@ def effect_criterion(record: Record) -> tuple[str, ...]:
     if record.effects.empty:
         return ()
     margin = f"{float(record.settings['margin']):g}"
-    rule = "if its Holm-corrected 95\u00a0% interval (over the targets) excludes 0"
+    rule = "if its Holm-corrected 95\u00a0% interval (over all effects and targets) excludes 0"
     return (f"An effect, a paired difference of two rivals, is reported from {margin} on, {rule}.",)
 
 
