@@ -34,6 +34,7 @@ __all__ = ["Array", "Compute", "Labelled", "Prepared", "described_by", "open_arr
 _TECHNICAL = {
     *("split", "row", "scale", "slice", "boxes"),
     *("digit_file", "digit_row", "recording", "speech_start", "noise_file", "noise_start", "snr_db"),
+    *("image_digit", "audio_digit"),
     *("sentence", "pair", "sided"),
 }
 """Index columns of our own sources that say how a sample is stored or made, and divide nobody into subgroups."""

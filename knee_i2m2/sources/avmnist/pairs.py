@@ -1,21 +1,29 @@
 """The pairs of AV-MNIST: which digit is drawn with which recording and which second of noise.
 
 Everything random is drawn here, once, into a table; what follows is a function of the table.
+
+With an interaction, the label of some pairs is in neither modality alone. Of the five digit pairs {2k, 2k + 1} a share
+rho are XOR pairs: the label y = 2k + s is drawn uniformly, the picture shows 2k + z and the sound says 2k + (z xor s),
+with a fair z. Of ordinary pairs both are y. With perfect reading the Bayes accuracy is 1 and that of any additive model
+1 - rho / 2, and the picture tells rho ln 2 nats that the sound does not.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from jaxtyping import Float
 
 from knee_i2m2.data.splits import SPLITS
 from knee_i2m2.errors import ConfigError
 from knee_i2m2.sources.avmnist.digits import Digits
 from knee_i2m2.sources.avmnist.sounds import RATE, Noise, Recording, seconds
 
-__all__ = ["draw_pairs"]
+__all__ = ["draw_pairs", "joint_probability"]
 
 
 def draw_pairs(
@@ -25,6 +33,7 @@ def draw_pairs(
     sizes: Mapping[str, int],
     snr: tuple[float, float],
     seed: int,
+    interaction: float = 0.0,
 ) -> pd.DataFrame:
     """Returns one row per pair, `train`, `val` and `test` one after the other.
 
@@ -39,20 +48,64 @@ def draw_pairs(
         sizes: Pairs of each split.
         snr: Lowest and highest signal-to-noise ratio (dB), drawn uniformly.
         seed: What makes all of it.
+        interaction: rho; above 0 the columns `image_digit` and `audio_digit` tell what is shown and said.
 
     Raises:
-        ConfigError: A split asks for more pairs than it has digits.
+        ConfigError: A split asks for more pairs than it has digits, or rho is no share of five.
     """
-    tables = []
+    xor, tables = _xor_pairs(interaction), []
     for number, split in enumerate(SPLITS):
         random = np.random.default_rng([seed, number])
-        rows = _draw_digits(digits[split], sizes[split], split, random)
-        spoken = _draw_recordings(rows["label"].to_numpy(), [r for r in recordings if r.split == split], random)
+        drawn = (digits[split], sizes[split], split, random)
+        rows = _planted(xor, *drawn) if xor else _draw_digits(*drawn)
+        said = rows["audio_digit" if xor else "label"].to_numpy()
+        spoken = _draw_recordings(said, [r for r in recordings if r.split == split], random)
         noise = _draw_noise([(n.name, seconds(n, split)) for n in noises], len(rows), random)
         rows = pd.concat([rows, spoken, noise], axis=1).assign(snr_db=random.uniform(*snr, len(rows)))
         who = {"sample": [f"{split}:{i:05d}" for i in range(len(rows))], "series": "-", "cluster": rows["recording"]}
         tables.append(pd.concat([pd.DataFrame({**who, "split": split}), rows], axis=1))
     return pd.concat(tables, ignore_index=True)
+
+
+def joint_probability(interaction: float) -> Float[np.ndarray, "label image_digit audio_digit"]:
+    """Returns p(label, digit shown, digit said)."""
+    p = np.zeros((10, 10, 10))
+    for y in range(10):
+        for z in (0, 1):
+            a, b = _shown_and_said(y, z, y // 2 < _xor_pairs(interaction))
+            p[y, a, b] += 1 / 20
+    return p
+
+
+def _xor_pairs(interaction: float) -> int:
+    """Returns how many of the five digit pairs are XOR pairs."""
+    pairs = [count for count in range(6) if math.isclose(count, 5 * interaction, abs_tol=1e-9)]
+    if not pairs:
+        raise ConfigError(
+            f"--interaction {interaction:g} is no share of the five digit pairs; give 0, .2, .4, .6, .8 or 1"
+        )
+    return pairs[0]
+
+
+def _shown_and_said(y: Any, z: Any, xor: Any) -> tuple[Any, Any]:
+    """Returns the digits of a label, by a fair z; numbers or arrays."""
+    return np.where(xor, y - y % 2 + z, y), np.where(xor, y - y % 2 + (z ^ (y % 2)), y)
+
+
+def _planted(xor: int, digits: Digits, size: int, split: str, random: np.random.Generator) -> pd.DataFrame:
+    """Returns labels, the digits that are shown and said, and a picture of each one that is shown."""
+    y, z = random.integers(10, size=size), random.integers(2, size=size)
+    shown, said = _shown_and_said(y, z, y // 2 < xor)
+    rows = np.empty(size, dtype=digits.rows.dtype)
+    for digit in range(10):
+        places, pictures = np.flatnonzero(shown == digit), random.permutation(digits.rows[digits.labels == digit])
+        if len(places) > len(pictures):
+            wish = f"--{split} {size} asks for {len(places)} pictures of a {digit}, of which {digits.file} has"
+            raise ConfigError(f"{wish} {len(pictures)} for it; ask for fewer pairs, each digit is used once")
+        rows[places] = pictures[: len(places)]
+    return pd.DataFrame(
+        {"label": y, "digit_file": digits.file, "digit_row": rows, "image_digit": shown, "audio_digit": said}
+    )
 
 
 def _draw_digits(digits: Digits, size: int, split: str, random: np.random.Generator) -> pd.DataFrame:

@@ -48,6 +48,7 @@ class PrepareAVMNIST:
         train: Pairs for training.
         val: Pairs for validation.
         test: Pairs for the test.
+        interaction: Share of the five digit pairs whose label is the XOR of what is shown and said: 0, .2, ... 1.
         seed: Of everything random.
         unlabelled: Labels and splits of `--arrays` may be missing, as of new data.
         quarantine_limit: The largest share of the sounds in `--fsdd` that may be named as no recording.
@@ -63,6 +64,7 @@ class PrepareAVMNIST:
     train: int = 20000
     val: int = 2500
     test: int = 3000
+    interaction: float = 0.0
     seed: int = 0
     unlabelled: bool = False
     quarantine_limit: float = 0.01
@@ -95,13 +97,14 @@ def prepare_avmnist(config: PrepareAVMNIST, progress: Progress = silent) -> dict
     _check(config)
     mnist, fsdd, noise, out = config.mnist, config.fsdd, config.noise, config.out
     settings = {name: getattr(config, name) for name in SETTINGS}
+    settings |= {"interaction": config.interaction} if config.interaction else {}
     wanted = _wanted(settings, _fingerprints(mnist, fsdd, noise))
     if existing := finished(out, wanted):
         return existing
     unused = unused_files(mnist, fsdd, noise, config.quarantine_limit)
     digits, recordings, noises = read_digits(mnist_files(mnist)), read_recordings(fsdd), read_noises(noise)
     pairs_of = {split: getattr(config, split) for split in SPLITS}
-    pairs = draw_pairs(digits, recordings, noises, pairs_of, config.snr, config.seed)
+    pairs = draw_pairs(digits, recordings, noises, pairs_of, config.snr, config.seed, config.interaction)
     components = fit_components(digits["train"].images, config.components)
     made = {"image": images(pairs, digits, components), "audio": audio(pairs, recordings, noises)}
     data = {**wanted, "modalities": _modalities(components.explained_variance_ratio_)}
