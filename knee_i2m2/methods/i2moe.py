@@ -21,7 +21,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 from torch.nn import functional
 
-from knee_i2m2.experts.heads.perceptron import PerceptronHead, side_by_side
+from knee_i2m2.experts.heads.perceptron import FilledHead, side_by_side
 from knee_i2m2.methods.method import Method
 from knee_i2m2.types import Modalities, Opinions
 
@@ -57,7 +57,7 @@ class I2MoE(Method):
     """Mixes the logits of interaction experts by weights that depend on the sample."""
 
     shared = encoder_per_modality = True
-    head, own_experts = PerceptronHead, staticmethod(interactions)
+    head, own_experts = FilledHead, staticmethod(interactions)
     interaction, temperature, hidden = 0.3, 1.0, 64
 
     def __init__(self, *arguments, **options) -> None:

@@ -11,7 +11,8 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from knee_i2m2.experts.experts import Experts
-from knee_i2m2.experts.shared import Head, LinearHead
+from knee_i2m2.experts.heads.perceptron import PerceptronHead
+from knee_i2m2.experts.shared import Head
 from knee_i2m2.types import Modalities, Opinions
 
 __all__ = [
@@ -120,7 +121,7 @@ class Method(nn.Module, ABC):
     combiner: ClassVar[str] = "product"
     shared: ClassVar[bool] = False
     encoder_per_modality: ClassVar[bool] = False
-    head: ClassVar[Head] = LinearHead
+    head: ClassVar[Head] = PerceptronHead
     own_experts: ClassVar[Callable[[Sequence[str]], tuple[str, ...]]] = staticmethod(every_expert)
     warm: ClassVar[bool] = False
     fine_tuned: ClassVar[bool] = True

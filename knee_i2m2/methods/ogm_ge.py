@@ -19,6 +19,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
+from knee_i2m2.experts.shared import LinearHead
 from knee_i2m2.methods.method import Mean, Method, joint_alone
 from knee_i2m2.types import Modalities
 
@@ -36,6 +37,7 @@ class OGMGE(Method):
 
     combiner = "joint"
     shared = encoder_per_modality = True
+    head = LinearHead
     own_experts = staticmethod(joint_alone)
     alpha = 0.3
 

@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from knee_i2m2.experts.shared import LinearHead
+from knee_i2m2.experts.heads.perceptron import PerceptronHead
 
 __all__ = ["GatedHead"]
 
@@ -30,10 +30,10 @@ class GatedHead(nn.Module):
         super().__init__()
         self.widths, self.answers = tuple(widths), answers
         self.gates = nn.ModuleList(nn.Linear(width, 1) for width in widths[1:])
-        self.linear = LinearHead(widths, answers)
+        self.perceptron = PerceptronHead(widths, answers)
 
     def forward(self, *features: Float[Tensor, "batch ..."]) -> Float[Tensor, "batch *answers"]:
         """Returns the logits."""
         main, *others = (z.flatten(1).detach() for z in features)
         gated = [torch.sigmoid(gate(z)) * z for gate, z in zip(self.gates, others, strict=True)]
-        return self.linear(main, *gated)
+        return self.perceptron(main, *gated)

@@ -9,19 +9,17 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-__all__ = ["PerceptronHead", "side_by_side"]
+__all__ = ["FilledHead", "PerceptronHead", "side_by_side"]
 
 
 class PerceptronHead(nn.Module):
-    """Answers from the encodings side by side, with zeros in place of a missing one.
+    """Answers from the encodings side by side; unlike a linear head, not by a sum of what each of them says.
 
     Args:
         widths: Values of each encoding, flattened.
         answers: Shape of a sample's logits, (*targets, classes).
         hidden: Units of the hidden layer.
     """
-
-    partial = True
 
     def __init__(self, widths: Sequence[int], answers: tuple[int, ...], hidden: int = 64) -> None:
         super().__init__()
@@ -31,8 +29,14 @@ class PerceptronHead(nn.Module):
         )
 
     def forward(self, *features: Float[Tensor, "batch ..."] | None) -> Float[Tensor, "batch *answers"]:
-        """Returns the logits; None is a missing modality."""
+        """Returns the logits."""
         return self.perceptron(side_by_side(features, self.widths)).unflatten(-1, self.answers)
+
+
+class FilledHead(PerceptronHead):
+    """Answers also where an encoding is missing, which is None, with zeros in its place."""
+
+    partial = True
 
 
 def side_by_side(

@@ -26,7 +26,9 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> Inputs:
 
 def drawn(inputs: Inputs, interaction: float, sizes: dict[str, int], seed: int = 3) -> pd.DataFrame:
     recordings, noises = read_recordings(inputs.fsdd), read_noises(inputs.noise)
-    return draw_pairs(read_digits(mnist_files(inputs.mnist)), recordings, noises, sizes, (-10.0, 5.0), seed, interaction)
+    return draw_pairs(
+        read_digits(mnist_files(inputs.mnist)), recordings, noises, sizes, (-10.0, 5.0), seed, interaction
+    )
 
 
 @pytest.mark.parametrize("rho", STRENGTHS)
