@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,8 @@ from knee_i2m2.recipes.knee import RIVALS
 from knee_i2m2.recipes.knee_predict import as_in_training, averaged, finished_seeds, restored, trained_as
 from knee_i2m2.recipes.training import check_names
 from knee_i2m2.sources.fastmri.modalities import Transform, kspace_modalities
+from knee_i2m2.sources.fastmri.sampling import alike
+from knee_i2m2.sources.fastmri.volumes import Volume, volume_in_memory
 from knee_i2m2.training.fit import Answers
 from knee_i2m2.training.fit import predict as answers_to
 from knee_i2m2.training.runner import launch
@@ -60,12 +63,26 @@ class Trained:
         return self.answers(kspace).opinions
 
     def answers(self, kspace: np.ndarray) -> Answers:
-        """Returns everything that the rival says of a volume; its truth is unknown."""
-        settings, matrix = self.data["settings"], tuple(self.data["matrix"])
-        x = as_in_training(*kspace_modalities(kspace, matrix, Transform.of(settings)), settings)
+        """Returns everything that the rival says of a volume; its truth is unknown.
+
+        K-space that is undersampled is not undersampled again; a warning says so unless the run was trained on it.
+        """
+        volume = volume_in_memory(kspace, tuple(self.data["matrix"]))
+        settings = self._settings(volume)
+        x = as_in_training(*kspace_modalities(kspace, volume, Transform.of(settings)), settings)
         unknown = torch.full((len(kspace), len(self.targets)), -1)
         batch = Batch(x, unknown, torch.arange(len(kspace)))
         return averaged([answers_to(method, [batch], self.device) for method in self.methods])
+
+    def _settings(self, volume: Volume) -> Mapping[str, Any]:
+        """Returns how the training data were prepared, but for an undersampling that a volume has already."""
+        settings, trained = self.data["settings"], self.data["settings"]["acceleration"]
+        if not volume.undersampled:
+            return settings
+        if trained == 1 or not alike(trained, volume.acceleration):
+            usual = f"{trained}-fold undersampled k-space" if trained > 1 else "fully sampled k-space"
+            warnings.warn(f"{volume.warnings['undersampled']}; the run was trained on {usual}", stacklevel=4)
+        return {**settings, "acceleration": 1, "mask": None, "center_fraction": None}
 
 
 def load(run: str | Path, rival: str = "i2m2", seed: int | None = None, device: str = "auto") -> Trained:

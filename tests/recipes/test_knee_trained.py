@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
+from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -37,6 +40,34 @@ def test_the_unit_and_the_width_of_k_space_do_not_matter(small_run: Path, volume
     np.testing.assert_allclose(model.logits(1e6 * kspace.astype(np.complex128)), answers, atol=2e-3)
     wider = model.logits(np.pad(kspace, ((0, 0), (0, 0), (4, 5))))
     assert wider.shape == answers.shape and model.logits(kspace[:1]).shape == (1, *answers.shape[1:])
+
+
+KEPT = {
+    "one column in two": (lambda n: np.arange(n) % 2 == 0, 1, True),
+    "and the centre": (lambda n: (np.arange(n) % 4 == 0) | (abs(np.arange(n) - n // 2) < 2), 1, True),
+    "a column is lost": (lambda n: np.arange(n) != n // 3, 1, True),
+    "all columns": (lambda n: np.full(n, True), 1, False),
+    "all columns, of a run of faster scans": (lambda n: np.full(n, True), 4, False),
+    "one column in four, as the run was trained": (lambda n: np.arange(n) % 4 == 0, 4, False),
+    "one column in two, of a run of faster scans": (lambda n: np.arange(n) % 2 == 0, 8, True),
+}
+
+
+@pytest.mark.parametrize("kept", KEPT)
+def test_undersampled_k_space_is_answered_with_a_warning(small_run: Path, volume, kept: str) -> None:
+    columns, trained, warned = KEPT[kept]
+    model = ki.load(small_run, "magnitude", seed=0, device="cpu")
+    faster = {**model.data["settings"], "acceleration": trained, "mask": "equispaced" if trained > 1 else None}
+    model = replace(model, data={**model.data, "settings": faster})
+    kspace = np.where(columns(volume.columns), volume.kspace, 0)
+    sentence = "its k-space holds data in .*; the run was trained on"
+    with pytest.warns(UserWarning, match=sentence) if warned else nullcontext():
+        answers = model.logits(kspace)
+    if not columns(volume.columns).all():  # it is not undersampled again
+        plain = replace(model, data={**model.data, "settings": {**faster, "acceleration": 1, "mask": None}})
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            np.testing.assert_array_equal(answers, plain.logits(kspace))
 
 
 def test_what_cannot_answer_says_so(small_run: Path, volume) -> None:

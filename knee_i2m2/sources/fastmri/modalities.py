@@ -26,7 +26,7 @@ from knee_i2m2.modalities.magnitude_phase import polar, rms
 from knee_i2m2.modalities.undersampling import Undersampling, undersample, undersampling
 from knee_i2m2.sources.fastmri.sampling import columns_measured, refuse_uneven
 from knee_i2m2.sources.fastmri.stored_images import image_warnings
-from knee_i2m2.sources.fastmri.volumes import Volume, kspace_slice, read_kspace, volume_in_memory
+from knee_i2m2.sources.fastmri.volumes import Volume, kspace_slice, read_kspace
 
 __all__ = [
     "MODALITIES",
@@ -116,14 +116,18 @@ def volume_modalities(
 
 
 def kspace_modalities(
-    kspace: np.ndarray, matrix: tuple[int, int], transform: Transform
+    kspace: np.ndarray, volume: Volume, transform: Transform
 ) -> tuple[Float16[Tensor, "slices 2 rows columns"], float]:
     """Returns what `volume_modalities` would of a file with this k-space.
 
+    Args:
+        kspace: Complex, of shape (slices, rows, columns).
+        volume: What `volume_in_memory` says of it.
+        transform: From k-space to image.
+
     Raises:
-        DataError: The k-space cannot be used.
+        DataError: Its values are too small or large for their squares.
     """
-    volume = volume_in_memory(kspace, matrix)
     return _in_unit(transform(volume, torch.from_numpy(kspace.astype(np.complex64))), volume)
 
 

@@ -156,8 +156,8 @@ def prepare_knee(fastmri: Path, /, config: PrepareKnee, progress: Progress = sil
     earlier = known_before(config.out)
     known = without_quarantined(archive, earlier["quarantined"], quarantine, config.out)
     sources = known_hashes(config.out, known.volumes, earlier["volumes"], config.jobs, progress)
-    sources[config.annotations.name] = sha256(annotations.path)
-    data = {"task": "knee", "targets": list(TARGETS), "classes": 2, "settings": settings, "sources": sources}
+    labels = _label_hashes(annotations)
+    data = {"task": "knee", "targets": list(TARGETS), "classes": 2, "settings": settings, "sources": sources | labels}
     if existing := finished(config.out, data, Computed.open):
         _refresh(config.out, known.volumes, earlier)
         return existing
@@ -169,7 +169,7 @@ def prepare_knee(fastmri: Path, /, config: PrepareKnee, progress: Progress = sil
             filling = _fill(archive, transform, config, quarantine, progress)
             archive = archive.without(quarantine.rows())
             archive.refuse_empty(fastmri)
-            return _finish(filling, archive, passed, index, data, config, ideal)
+            return _finish(filling, archive, passed, index, {**data, "sources": labels}, config, ideal)
     return prepare_knee(fastmri, config, progress)  # another process has finished it meanwhile
 
 
@@ -222,6 +222,11 @@ def _schema(index: pd.DataFrame) -> pa.Schema:
     """Returns the types of the index's columns; those of boxes do not follow from slices without any."""
     plain = pa.Schema.from_pandas(index.drop(columns="boxes"), preserve_index=False)
     return plain.insert(index.columns.get_loc("boxes"), pa.field("boxes", BOXES))
+
+
+def _label_hashes(annotations: Annotations) -> dict[str, str]:
+    """Returns the SHA-256 of the annotations and of the file list, which says what was reviewed."""
+    return {path.name: sha256(path) for path in (annotations.path, annotations.file_list) if path is not None}
 
 
 def _refresh(out: Path, volumes: list[Volume], earlier: Mapping[str, Any]) -> None:
@@ -285,8 +290,7 @@ def _finish(
     index["split"] = index["series"].map(split)
     index["scale"] = index["series"].map({name: note["scale"] for name, note in notes.items()})
     hashes = {name: note["sha256"] for name, note in notes.items()}
-    csv = config.annotations.name
-    data = {**data, **_described(config, archive, index), "sources": {**hashes, csv: data["sources"][csv]}}
+    data = {**data, **_described(config, archive, index), "sources": {**hashes, **data["sources"]}}
     warnings = {name: note["warnings"] for name, note in notes.items()}
     data |= {"passed_over": dict(Counter(why for _, why, _ in passed)), "warnings": warning_counts(warnings)}
     data["beside"] += [IDEAL] * (ideal is not None)

@@ -14,7 +14,7 @@ from jaxtyping import Complex, Shaped
 from knee_i2m2.errors import DataError
 from knee_i2m2.sources.fastmri.hdf5 import EXPORT
 
-__all__ = ["columns_measured", "refuse_uneven", "sampling"]
+__all__ = ["alike", "columns_measured", "refuse_uneven", "sampling"]
 
 _MARGIN = 0.01
 """Share of an axis that may be empty at either end: limits in headers are rounded."""
@@ -60,6 +60,11 @@ def sampling(
     return _nominal(round(float(max(ratio, masked)), 3), stated, warnings), warnings
 
 
+def alike(one: int | float, other: int | float) -> bool:
+    """Returns whether two accelerations may be one, stated with and without what pads k-space."""
+    return 1 / _NOMINAL < one / other < _NOMINAL
+
+
 def columns_measured(kspace: Complex[np.ndarray, "slices rows columns"]) -> list[int]:
     """Returns how many columns of each slice hold data."""
     middle = max(kspace.shape[1] // 2 - _CENTRE // 2, 0)
@@ -86,7 +91,7 @@ def _nominal(ratio: float, stated: float | None, warnings: dict[str, str]) -> fl
     """Returns the stated acceleration where the measured one is near it; otherwise the latter, with a warning."""
     if stated is None or stated == ratio:
         return ratio
-    if ratio > 1 and 1 / _NOMINAL < stated / ratio < _NOMINAL:
+    if ratio > 1 and alike(stated, ratio):
         return stated
     warnings["acceleration"] = f"its attribute acceleration is {stated:g}, its k-space has {ratio:.3g}"
     return ratio

@@ -378,6 +378,16 @@ def test_a_source_file_that_has_changed_is_noticed(archive: Path, tmp_path: Path
         prepare(archive, options(archive, tmp_path / "out"))
 
 
+@pytest.mark.parametrize("name", ["knee.csv", "knee_file_list.csv"])
+def test_annotations_and_file_list_are_sources_too(archive: Path, tmp_path: Path, name: str) -> None:
+    made = prepare(archive, options(archive, tmp_path / "out"))
+    assert made["sources"][name] == sha256(archive / name)
+    with (archive / name).open("a") as file:
+        file.write("\n")
+    with pytest.raises(ConfigError, match=f"was prepared with another {name}"):
+        prepare(archive, options(archive, tmp_path / "out"))
+
+
 def test_a_change_that_hides_its_time_is_noticed(archive: Path, tmp_path: Path) -> None:
     prepare(archive, options(archive, tmp_path / "out"))
     path = volumes(archive)[2]

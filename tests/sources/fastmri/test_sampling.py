@@ -16,7 +16,7 @@ from knee_i2m2.recipes.knee import PrepareKnee, prepare
 from knee_i2m2.sources.fastmri.audit import audit, describe
 from knee_i2m2.sources.fastmri.modalities import Transform, kspace_modalities, volume_modalities
 from knee_i2m2.sources.fastmri.sampling import sampling
-from knee_i2m2.sources.fastmri.volumes import read_volume
+from knee_i2m2.sources.fastmri.volumes import read_volume, volume_in_memory
 from knee_i2m2.sources.phantom import Phantom, make_phantom
 
 SHAPE, ACQUIRED = (640, 368), (18, 350)
@@ -135,7 +135,9 @@ def test_k_space_in_memory_is_not_undersampled_twice(fastmri_file) -> None:
     kspace = fastmri_file.kspace()
     kspace[..., 2:10:2] = 0
     with pytest.raises(DataError, match="is undersampled already"):
-        kspace_modalities(kspace, (8, 8), Transform(undersampling=Undersampling("random", 2, 0.2)))
+        kspace_modalities(
+            kspace, volume_in_memory(kspace, (8, 8)), Transform(undersampling=Undersampling("random", 2, 0.2))
+        )
 
 
 @pytest.fixture(scope="module")
