@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from knee_i2m2.data.prepared import Prepared
     from knee_i2m2.data.samples import Samples
     from knee_i2m2.evaluation.evaluate import evaluate
+    from knee_i2m2.evaluation.interaction_gain import interaction_gain
     from knee_i2m2.evaluation.statistics.accuracy import accuracy
     from knee_i2m2.evaluation.statistics.auroc import auroc
     from knee_i2m2.evaluation.statistics.bootstrap import clustered_interval
@@ -28,8 +29,10 @@ if TYPE_CHECKING:
     from knee_i2m2.recipes.knee_trained import load
     from knee_i2m2.report.page import write_report as report
     from knee_i2m2.sources.fastmri.volumes import find_volumes, read_volume
+    from knee_i2m2.sources.gaussians import Gaussians
     from knee_i2m2.sources.phantom.phantom import Phantom, make_phantom
     from knee_i2m2.training.learn import fit, predict, rival
+    from knee_i2m2.training.residual import residuals
     from knee_i2m2.types import Rival
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # torch's idle threads sleep: spinning, they took 9/10 of the CPU
@@ -52,6 +55,8 @@ _HOMES = {
     "evaluate": "evaluation.evaluate",
     "find_volumes": "sources.fastmri.volumes",
     "fit": "training.learn",
+    "Gaussians": "sources.gaussians",
+    "interaction_gain": "evaluation.interaction_gain",
     "load": "recipes.knee_trained",
     "make_phantom": "sources.phantom.phantom",
     "modalities": "modalities.magnitude_phase",
@@ -63,6 +68,7 @@ _HOMES = {
     "read_predictions": "predictions:read",
     "read_volume": "sources.fastmri.volumes",
     "report": "report.page:write_report",
+    "residuals": "training.residual",
     "rival": "training.learn",
     "train_knee": "recipes.knee:train",
 }
