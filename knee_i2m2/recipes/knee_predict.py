@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from math import nan
 from pathlib import Path
 from typing import Any, Literal
@@ -38,7 +38,7 @@ from knee_i2m2.methods.method import Method
 from knee_i2m2.modalities.undersampling import MaskKind
 from knee_i2m2.recipes.knee import RIVALS, Knee, fresh_experts
 from knee_i2m2.recipes.progress import progress
-from knee_i2m2.recipes.training import check_names
+from knee_i2m2.recipes.training import check_names, options_of
 from knee_i2m2.recipes.training import restored as trained_method
 from knee_i2m2.sources.fastmri.annotations import Annotations, read_annotations
 from knee_i2m2.sources.fastmri.archive import (
@@ -253,17 +253,15 @@ def trained_as(run: Path) -> Knee:
     Raises:
         ConfigError: It is a run of another task or version.
     """
-    config = read_config(run)
+    read_config(run)  # says so where it is no run
     data = read_data(run, "train again in a new folder")
     if data["task"] == "knee" and not set(SETTINGS) <= set(data.get("settings", ())):
         raise ConfigError(f"{run} was trained on data of an earlier version; prepare them and train again")
     if data["task"] != "knee" or "matrix" not in data:
         raise ConfigError(f"{run} is a run of {data['task']}; predict reads knee volumes")
-    strange = set(config) ^ {option.name for option in fields(Knee)}
-    if strange:
-        raise ConfigError(f"{run / 'config.yaml'} does not fit this version: {', '.join(sorted(strange))}; train again")
-    check_names([str(config["network"])], NETWORKS, "network")
-    return Knee(**{**config, "data": Path(config["data"]), "out": Path(config["out"])})
+    config = options_of(run, Knee)
+    check_names([config.network], NETWORKS, "network")
+    return config
 
 
 def finished_seeds(run: Path, rival: str) -> list[int]:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -44,7 +44,7 @@ from knee_i2m2.recipes.knee_predict import (
 )
 from knee_i2m2.recipes.knee_predict import predict as predict_volumes
 from knee_i2m2.recipes.nlvr2_backbones import backbone_of
-from knee_i2m2.recipes.training import TrainingOptions, check_names, experts_of, restored
+from knee_i2m2.recipes.training import TrainingOptions, check_names, experts_of, options_of, restored
 from knee_i2m2.sources.nlvr2 import splits_in
 from knee_i2m2.training.fit import predict as answers_to
 from knee_i2m2.training.folder import read_config
@@ -109,7 +109,7 @@ class _PairsTask:
 
 def _predict_pairs(run: Path, inputs: list[Path], config: PredictOptions, task: _PairsTask) -> dict[str, Any]:
     _check(run, inputs, config, task)
-    data, trained = read_data(run), _trained_as(run, task.options)
+    data, trained = read_data(run), options_of(run, task.options)
     seeds = config.seed or finished_seeds(run, config.rival)
     folder = _prepared(inputs[0], data, config, task)
     asked = task.ask(run, trained, _samples(folder, config.split))
@@ -139,14 +139,6 @@ def _check(run: Path, inputs: list[Path], config: PredictOptions, task: _PairsTa
     check_names([config.rival], task.rivals, "rival")
     check_names(config.modalities or [], dict.fromkeys(task.modalities), "modalities")
     refuse_written(config.out)
-
-
-def _trained_as(run: Path, options: type[TrainingOptions]) -> TrainingOptions:
-    """Returns the options of a run; what an older one does not name is the default."""
-    config, known = read_config(run), {option.name: str(option.type) for option in fields(options)}
-    if strange := set(config) - set(known):
-        raise ConfigError(f"{run / 'config.yaml'} does not fit this version: {', '.join(sorted(strange))}; train again")
-    return options(**{name: Path(v) if v and "Path" in known[name] else v for name, v in config.items()})
 
 
 def _prepared(place: Path, data: Mapping[str, Any], config: PredictOptions, task: _PairsTask) -> Path:

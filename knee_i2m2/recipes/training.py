@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -21,7 +21,7 @@ from knee_i2m2.methods.method import Method
 from knee_i2m2.recipes.progress import progress
 from knee_i2m2.training import checkpoint
 from knee_i2m2.training.batches import Shuffled, refuse_lone
-from knee_i2m2.training.folder import RunFolder
+from knee_i2m2.training.folder import RunFolder, read_config
 from knee_i2m2.training.rivals import learning, order, separate, trained_together
 from knee_i2m2.training.runner import launch, seed_all, synchronised
 from knee_i2m2.training.session import Asked, Session, open_run
@@ -34,6 +34,7 @@ __all__ = [
     "checked",
     "experts_of",
     "launched",
+    "options_of",
     "restored",
     "train_rivals",
     "validation_accuracy",
@@ -144,6 +145,14 @@ def experts_of(expert: Callable[[str], nn.Module], shared: Callable[..., Experts
         return separate(expert, rival, seed)
     seed_all(seed, "weights", "shared")
     return shared(rival.experts, head=METHODS[rival.method].head)
+
+
+def options_of(run: Path, options: type[Options]) -> Options:
+    """Returns the options of a run; what an older one does not name is the default."""
+    config, known = read_config(run), {option.name: str(option.type) for option in fields(options)}
+    if strange := (set(config) - set(known)) | ({"data", "out"} - set(config)):
+        raise ConfigError(f"{run / 'config.yaml'} does not fit this version: {', '.join(sorted(strange))}; train again")
+    return options(**{name: Path(v) if v and "Path" in known[name] else v for name, v in config.items()})
 
 
 def restored(run: Path, name: str, rival: Rival, seed: int, experts: Experts, answers: tuple[int, ...]) -> Method:
