@@ -202,8 +202,9 @@ def _text(name: str, result: dict[str, Any]) -> str:
         import pandas as pd
 
         from knee_i2m2.report.console import headline_table, verdict_lines
+        from knee_i2m2.report.elements.words import with_noun
 
-        tables = (pd.DataFrame(result[table]) for table in ("evaluation", "effects"))
+        tables = (with_noun(pd.DataFrame(result[table]), result.get("task")) for table in ("evaluation", "effects"))
         evaluation, effects = (table.where(table.notna(), float("nan")) for table in tables)  # null is not estimable
         parts = (headline_table(evaluation), verdict_lines(effects), _text("", result))
         return "\n\n".join(part for part in parts if part)

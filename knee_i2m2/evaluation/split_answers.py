@@ -43,6 +43,7 @@ class SplitAnswers:
         opinions: Raw logits of every expert by (rival, seed); none where units are groups of samples.
         identities: What every rival is.
         spellings: Clusters and subgroups as they were written, by column.
+        choice: Whether the one target is a class to choose, not a finding that is present or absent.
     """
 
     unit: str
@@ -53,6 +54,7 @@ class SplitAnswers:
     opinions: Mapping[Key, Mapping[str, Logp]] = field(default_factory=dict)
     identities: Mapping[str, Rival] = field(default_factory=dict)
     spellings: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    choice: bool = False
 
     @property
     def classes(self) -> int:
@@ -61,8 +63,8 @@ class SplitAnswers:
 
     @property
     def detection(self) -> bool:
-        """Whether targets are findings, present or absent; else the one target, `label`, has several classes."""
-        return self.classes == 2 and self.targets != (CHOICE,)
+        """Whether targets are findings, present or absent; else the one target is a class to choose."""
+        return self.classes == 2 and not self.choice
 
     @property
     def metric(self) -> str:
@@ -167,6 +169,7 @@ def answers_from_table(frame: pd.DataFrame, key: Key, order: tuple[str, ...] = (
         opinions={key: _opinions(rows, shape)},
         identities={key[0]: predictions.rival(frame)},
         spellings={column: frozenset(texts) for column, texts in frame.attrs.get("spellings", {}).items()},
+        choice=targets == (CHOICE,),
     )
 
 

@@ -20,6 +20,7 @@ from knee_i2m2.evaluation.effects import MARGIN
 from knee_i2m2.evaluation.evaluate import REFERENCE
 from knee_i2m2.evaluation.evaluate import evaluate as evaluate_run
 from knee_i2m2.evaluation.recalibration import Recalibration
+from knee_i2m2.report.elements.inputs import read_mapping
 
 __all__ = ["EvaluateOptions", "evaluate", "report"]
 
@@ -76,7 +77,8 @@ def evaluate(run: Path, /, config: EvaluateOptions) -> dict[str, Any]:
     results = evaluate_run(run, *options)
     cases = {} if config.cases is None else {"cases": str(_cases(run, config))}
     tables = {"evaluation": results.results, "comparisons": results.comparisons, "effects": results.effects}
-    summary = {"written": str(run / "evaluation.csv"), **cases, "notes": results.notes}
+    task = read_mapping(run / "data.json").get("task")
+    summary = {"task": task, "written": str(run / "evaluation.csv"), **cases, "notes": results.notes}
     return summary | {name: json.loads(table.to_json(orient="records")) for name, table in tables.items()}
 
 

@@ -17,7 +17,7 @@ from knee_i2m2.report.elements.cells import Cell, Row, Rows, Table, cell, grid_r
 from knee_i2m2.report.elements.inputs import is_simulated, read_mapping
 from knee_i2m2.report.elements.rendering import render
 from knee_i2m2.report.elements.section import Point, Section
-from knee_i2m2.report.elements.words import interval, metric_name, number, p_value, sentence
+from knee_i2m2.report.elements.words import interval, metric_name, number, p_value, sentence, with_noun
 from knee_i2m2.report.paper.summary import SIMULATED
 
 __all__ = ["write_comparison"]
@@ -38,6 +38,7 @@ def write_comparison(table: pd.DataFrame, out: Path, runs: Sequence[str], notes:
     Returns:
         The path of compare.html.
     """
+    table = with_noun(table, read_mapping(Path(runs[0]) / "data.json").get("task"))
     sections = [*_sections(table, runs), _limits(notes)]
     values = {
         "runs": list(runs),

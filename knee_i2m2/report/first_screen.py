@@ -89,7 +89,7 @@ def _effects(record: Record) -> pd.DataFrame:
 
 def _question(record: Record) -> str:
     modalities = [effect for effect in _effects(record)["effect"].unique() if effect != INTERACTION]
-    what = "each finding" if record.answers.detection else "the answer"
+    what = "each finding" if record.answers.detection else f"the {record.answers.targets[0]}"
     if modalities:
         return f"What does {what} depend on: {', '.join(modalities)} or their interaction?"
     return f"How well do the rivals predict {what}?"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 from dataclasses import replace
@@ -170,4 +171,27 @@ def test_the_case_is_a_right_positive_if_there_is_one_and_none_if_it_is_stale(kn
 def test_sentences_of_another_task_are_not_on_the_page(tmp_path: Path) -> None:
     evaluate(make_ten_classes(tmp_path), replicates=20)
     html = re.sub('="#?patients"', "", write_report(tmp_path).read_text())  # an anchor, which nobody reads
-    assert not re.search("DeLong|sentence with|[Cc]onsistency|patient", html)
+    assert not re.search("DeLong|sentence with|[Cc]onsistency|patient|AUROC|Student|finding", html)
+
+
+@pytest.mark.parametrize(
+    ("task", "noun"),
+    [
+        ("avmnist", "digit"),
+        ("nlvr2", "truth of the sentence"),
+        ("another", "answer"),
+        (None, "answer"),
+        (3, "answer"),
+        ("", "answer"),
+    ],
+)
+def test_the_one_target_of_a_choice_has_the_noun_of_its_task(tmp_path: Path, task: object, noun: str) -> None:
+    evaluate(make_ten_classes(tmp_path), replicates=5)
+    counts = {"test": {"samples": 60, "positives": {"label": 30}}}
+    (tmp_path / "data.json").write_text(json.dumps({"task": task, "counts": counts}))
+    html, markdown = write_report(tmp_path).read_text(), (tmp_path / "report.md").read_text()
+    sheet = (tmp_path / "reporting_sheet.md").read_text()
+    assert noun in first_screen(read_record(tmp_path)).question
+    texts = [re.sub(r"<style>.*?</style>|<script>.*?</script>|<[^>]*>", " ", html, flags=re.DOTALL), markdown]
+    assert all(noun in text and not re.search(r"\blabel\b", text) for text in texts)
+    assert not re.search(r"\blabel (depends|shows|is)\b", sheet)

@@ -142,8 +142,8 @@ def test_ten_classes_have_accuracies_and_no_curves(tmp_path: Path) -> None:
     assert "<h2>Accuracy by rival and target</h2>" in html
     assert "For i2m2 the accuracy per sample is" in html
     assert "Entropy, per sample" in html and "Consistency, per" not in html
-    assert {path.name for path in (tmp_path / "figures").iterdir()} == {"flow.svg", "rivals_1_label.svg"}
-    assert pd.read_csv(tmp_path / "tables/accuracy_sample.csv").columns.tolist() == ["rival", "label"]
+    assert {path.name for path in (tmp_path / "figures").iterdir()} == {"flow.svg", "rivals_1_answer.svg"}
+    assert pd.read_csv(tmp_path / "tables/accuracy_sample.csv").columns.tolist() == ["rival", "answer"]
 
 
 def test_predictions_alone_make_a_report(tmp_path: Path) -> None:

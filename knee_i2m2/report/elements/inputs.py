@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Container, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ from knee_i2m2.evaluation.tidy import (
 )
 from knee_i2m2.report.elements.cases import Cases, read_cases
 from knee_i2m2.report.elements.cells import test_rows
+from knee_i2m2.report.elements.words import answer_noun, with_noun
 
 __all__ = ["Record", "is_simulated", "read_mapping", "read_record"]
 
@@ -143,22 +144,26 @@ def read_record(run: Path) -> Record:
     if set(evaluation["rival"]) != set(test.rivals) or set(evaluation["target"]) != {*test.targets, MACRO}:
         raise DataError(run / "evaluation.csv", "does not belong to the run's predictions", "run `evaluate` again")
     _refuse_stale(evaluation, test, run)
-    lines = _lines(run / "metrics.jsonl")
+    lines, data = _lines(run / "metrics.jsonl"), read_mapping(run / "data.json")
+    results = {name: read_results(run / f"{name}.csv", columns) for name, columns in tables.items()}
     return Record(
         name=run.resolve().name,
-        answers=test,
-        evaluation=evaluation,
-        **{name: read_results(run / f"{name}.csv", columns) for name, columns in tables.items()},
+        answers=_with_noun(test, data),
+        **{name: with_noun(table, data.get("task")) for name, table in ({"evaluation": evaluation} | results).items()},
         settings=settings,
         epochs=_last([line for line in lines if "epoch" in line], ["rival", "seed", "epoch"]),
         budget=_last([line for line in lines if line.get("finished")], ["rival", "seed"]),
-        data=read_mapping(run / "data.json"),
+        data=data,
         environment=read_mapping(run / "environment.json"),
         options=_options(run / "config.yaml"),
-        as_trained=plain if recalibration else None,
+        as_trained=_with_noun(plain, data) if recalibration else None,
         cases=read_cases(run, plain),
         trained=_trained(run / "events.log"),
     )
+
+
+def _with_noun(answers: SplitAnswers, data: Mapping[str, Any]) -> SplitAnswers:
+    return replace(answers, targets=(answer_noun(data.get("task")),)) if answers.choice else answers
 
 
 def _refuse_stale(evaluation: pd.DataFrame, test: SplitAnswers, run: Path) -> None:

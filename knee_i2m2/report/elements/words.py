@@ -10,10 +10,12 @@ import pandas as pd
 
 from knee_i2m2.evaluation.draws import IDEAL
 from knee_i2m2.evaluation.evaluate import REFERENCE
+from knee_i2m2.evaluation.split_answers import CHOICE
 from knee_i2m2.evaluation.tidy import MACRO
 
 __all__ = [
     "NOT_ESTIMABLE",
+    "answer_noun",
     "count",
     "facts",
     "headline",
@@ -25,6 +27,7 @@ __all__ = [
     "quantity",
     "sentence",
     "subgroup_name",
+    "with_noun",
 ]
 
 NOT_ESTIMABLE = "not estimable"
@@ -77,6 +80,23 @@ def number(value: float) -> str:
 def interval(low: float, high: float) -> str:
     """Returns an interval in brackets; empty if it is not estimable."""
     return f"[{number(low)}, {number(high)}]" if math.isfinite(low) and math.isfinite(high) else ""
+
+
+def with_noun(results: pd.DataFrame, task: object) -> pd.DataFrame:
+    """Returns a tidy table in which a class to choose, its one target, is called what it is.
+
+    Example:
+        >>> list(with_noun(pd.DataFrame({"target": ["label", "macro"]}), "avmnist")["target"])
+        ['digit', 'macro']
+    """
+    if set(results.get("target", ())) - {MACRO} != {CHOICE}:
+        return results
+    return results.replace({"target": {CHOICE: answer_noun(task)}})
+
+
+def answer_noun(task: object) -> str:
+    """Returns what a task chooses."""
+    return {"avmnist": "digit", "nlvr2": "truth of the sentence"}.get(str(task), "answer")
 
 
 def quantity(value: float) -> str:

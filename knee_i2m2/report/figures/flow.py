@@ -9,6 +9,7 @@ import numpy as np
 
 from knee_i2m2.evaluation.draws import estimable
 from knee_i2m2.evaluation.units import group_truth
+from knee_i2m2.report.elements.cells import TEST
 from knee_i2m2.report.elements.inputs import Record
 from knee_i2m2.report.elements.section import Picture
 from knee_i2m2.report.elements.style import INK, axes, svg
@@ -88,7 +89,7 @@ def _splits(record: Record) -> Row:
         [split, *(f"{count(n[name])} {noun}" for name, noun in zip(names, record.nouns, strict=True) if name in n)]
         for split, n in sizes.items()
     ]
-    return Row(boxes, trunk=-1)
+    return Row(boxes, trunk=list(sizes).index(TEST) if TEST in sizes else -1)
 
 
 def _tested(record: Record) -> list[str]:

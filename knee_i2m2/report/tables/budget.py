@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
+from knee_i2m2.evaluation.split_answers import CHOICE
 from knee_i2m2.report.elements.cells import Cell, Table
 from knee_i2m2.report.elements.inputs import Record
 from knee_i2m2.report.elements.words import count, quantity
@@ -63,6 +64,8 @@ def counts_table(record: Record) -> Table | None:
     flat = pd.DataFrame({split: _flat(counted) for split, counted in counts.items() if isinstance(counted, dict)})
     if flat.empty:
         return None
+    if record.answers.choice:
+        flat = flat.rename(index={f"{CHOICE} +": f"{record.answers.targets[0]} +"})
     rows = tuple((split, tuple(Cell(count(n)) for n in counted)) for split, counted in flat.items())
     return Table("counts", "per split", tuple(flat.index), rows, corner="split")
 

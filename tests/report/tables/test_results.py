@@ -225,13 +225,13 @@ def test_what_is_not_estimable_is_said_in_words(alone: tuple[Path, Record], reco
 def test_ten_classes_have_accuracies_differences_and_one_target(ten: tuple[Path, Record]) -> None:
     run, record = ten
     table = results_table(record, "sample", record.metric)
-    assert (record.metric, table.columns) == ("accuracy", ("label",))
+    assert (record.metric, table.columns) == ("accuracy", ("answer",))
     rows = written(run, metric="accuracy", target="label").set_index("rival")
     found = cells(table)
-    assert all(shows(found[rival]["label"], rows.loc[rival]) for rival in ("i2m2", "magnitude"))
-    assert found["i2m2"]["label"].marks[1] == pytest.approx(100 * rows.loc["i2m2", "value"])  # from 0 to 1
+    assert all(shows(found[rival]["answer"], rows.loc[rival]) for rival in ("i2m2", "magnitude"))
+    assert found["i2m2"]["answer"].marks[1] == pytest.approx(100 * rows.loc["i2m2", "value"])  # from 0 to 1
     differences = cells(difference_table(record, "sample"))
     assert list(differences) == ["magnitude"]
-    assert shows(differences["magnitude"]["label"], written(run, "comparisons", target="label").squeeze())
+    assert shows(differences["magnitude"]["answer"], written(run, "comparisons", target="label").squeeze())
     assert interval_table(record, "sample") is None
     assert adjusted_table(record) is None
