@@ -14,6 +14,7 @@ train.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -77,7 +78,15 @@ def read_nlvr(
     listed = listing([picture for one in pictures.values() for picture in one])
     hashes = {path.name: sha256(path) for path in (*files.values(), *folder.zips)}
     sources = hashes if folder.zips else {**hashes, "images/": listed}
-    return examples(rows, pictures, sources, notes | joined, unused, drawn=True)
+    found = examples(rows, pictures, sources, notes | joined, unused, drawn=True)
+    return _with_parts(found, {name: part for name, (part, _) in named.items()}) if split == "official" else found
+
+
+def _with_parts(found: Examples, parts: Mapping[str, str]) -> Examples:
+    """Returns examples with the column `part`, a subgroup, where several of the authors' files are the test."""
+    part = found.index["sample"].map(parts)
+    several = part[found.index["split"] == "test"].nunique() > 1
+    return replace(found, index=found.index.assign(part=part)) if several else found
 
 
 def split_officially(

@@ -16,7 +16,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from knee_i2m2.data.prepared import Prepared
+from knee_i2m2.data.prepared import Prepared, described_by
 from knee_i2m2.errors import DataError
 from knee_i2m2.sources.nlvr2 import PrepareNLVR2, prepare_nlvr2, read_examples
 from knee_i2m2.sources.nlvr2.nlvr import sentence_key, split_by_sentence
@@ -228,6 +228,10 @@ def test_the_authors_parts_are_kept_and_no_sentence_of_test_is_learned(
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text("".join(content))
     found = read_examples(tmp_path, OFFICIAL)
+    tests = {name.split("-")[0] for name in found.index.loc[found.index["split"] == "test", "sample"]}
+    assert ("part" in described_by(found.index, ["label"])) == (len(tests) > 1)
+    if len(tests) > 1:  # evaluated apart, as subgroups
+        assert (found.index["part"] == found.index["sample"].str.split("-").str[0]).all()
     assert (
         found.index.set_index("sample")["split"].to_dict() == wanted == {name: wanted[name] for name in found.pictures}
     )
