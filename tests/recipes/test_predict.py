@@ -14,6 +14,7 @@ from knee_i2m2 import predictions
 from knee_i2m2.cli import main
 from knee_i2m2.errors import ConfigError, DataError
 from knee_i2m2.recipes.predict import PredictOptions, predict
+from tests.sources.nlvr2.test_arrow import write as write_arrow
 
 KEYS = ["sample", "target"]
 
@@ -155,6 +156,21 @@ def test_new_pictures_and_sentences_are_answered_as_the_runs_own(scenes: Path, t
     found = new(scenes, scenes.with_name("scenes"), tmp_path / "out", "i2m2", split="test")
     assert_same(found, own(scenes, "i2m2"))
     assert found["truth"].tolist() == own(scenes, "i2m2")["truth"].tolist() and set(found["cluster_of"]) == {"test"}
+
+
+def test_arrow_files_without_answers_are_answered_as_the_folder(scenes: Path, tmp_path: Path) -> None:
+    source = scenes.with_name("scenes")
+    lines = [json.loads(line) for line in (source / "data/test1.json").read_text().splitlines()]
+    rows = {"identifier": [line["identifier"] for line in lines], "questions": [[line["sentence"]] for line in lines]}
+    for i in (0, 1):
+        names = [f"{name.rpartition('-')[0]}-img{i}.png" for name in rows["identifier"]]
+        rows[f"image_{i}"] = [next(source.rglob(name)).read_bytes() for name in names]
+    (tmp_path / "in").mkdir()
+    write_arrow(tmp_path / "in" / "nlvr2_test1.arrow", rows)
+    options = PredictOptions(tmp_path / "out", device="cpu", layout="arrow")
+    assert "accuracy" not in predict(scenes, [tmp_path / "in"], options)
+    found = predictions.read(tmp_path / "out/predictions.parquet").set_index(KEYS)
+    assert_same(found, own(scenes, "i2m2"))
 
 
 def test_what_is_cut_and_unknown_words_are_counted(scenes: Path, tmp_path: Path, capsys) -> None:

@@ -70,13 +70,14 @@ class ArrowPicture:
         return _batch(self.file, self.batch, opening(self.file)).column(self.column)[self.row]
 
 
-def read_arrow(source: Path, splits: Sequence[str], out: Path | None = None) -> Examples:
+def read_arrow(source: Path, splits: Sequence[str], out: Path | None = None, labelled: bool = True) -> Examples:
     """Returns the examples of a folder of arrow files; pictures are not decoded.
 
     Args:
         source: The folder.
         splits: Which of train, val (`dev`) and test (`test1`).
         out: What is written, whose files do not count where it lies in the source.
+        labelled: Whether every sentence must have an answer; of others the label is -1.
 
     Raises:
         DataError: A file is missing, no arrow file, lacks a column, or has a row that does not make sense.
@@ -84,7 +85,7 @@ def read_arrow(source: Path, splits: Sequence[str], out: Path | None = None) -> 
     rows, pictures, sources = [], {}, {}
     files = {split: _existing(source / f"nlvr2_{NAMES[split]}.arrow") for split in splits}
     for split, path in files.items():
-        rows_of_file = [row for batch in range(_batches(path)) for row in _rows(path, batch, NAMES[split])]
+        rows_of_file = [row for batch in range(_batches(path)) for row in _rows(path, batch, NAMES[split], labelled)]
         if not rows_of_file:
             raise DataError(path, "holds no example", _AGAIN)
         for row in rows_of_file:
@@ -111,19 +112,30 @@ def _existing(path: Path) -> Path:
     raise DataError(path, "is not there", hint)
 
 
-def _rows(path: Path, batch: int, name: str) -> Iterator[_Row]:
+def _rows(path: Path, batch: int, name: str, labelled: bool) -> Iterator[_Row]:
     """Yields the rows of a record batch; those of texts are read, those of pictures are not."""
     table = _batch(path, batch, opening(path))
     _check_pictures(path, table)
-    asked, answered = (_column(path, table, noun) for noun in ("question", "answer"))
+    asked = _column(path, table, "question")
+    without = not labelled and not {"answer", "answers"} & set(table.schema.names)
+    answered = pa.nulls(table.num_rows) if without else _column(path, table, "answer")
     for row, identifier in enumerate(_column(path, table, "identifier").to_pylist()):
-        sentences = _sentences(path, identifier, asked[row].as_py(), answered[row].as_py(), name)
+        answers = _answers(answered[row].as_py(), asked[row].as_py(), labelled)
+        sentences = _sentences(path, identifier, asked[row].as_py(), answers, name)
         pair = "-".join(identifier.split("-")[:3])
         first, second = (ArrowPicture(path, batch, row, column, pair) for column in _PICTURES)
         yield _Row(pair, (first, second), sentences)
 
 
-def _sentences(path: Path, identifier: Any, asked: Any, answered: Any, name: str) -> list[tuple[str, str, int]]:
+def _answers(answered: Any, asked: Any, labelled: bool) -> list:
+    """Returns the answers of a row; None for each of its sentences where nobody gave one and none is needed."""
+    if not labelled and answered in (None, []):
+        return [None] * len(_listed(asked))
+    answers = [str(_single(answer)) for answer in _listed(answered)]
+    return answers if labelled else [None if answer == "None" else answer for answer in answers]
+
+
+def _sentences(path: Path, identifier: Any, asked: Any, answers: list, name: str) -> list[tuple[str, str, int]]:
     """Returns sample, sentence and label of each sentence of a row.
 
     An identifier of a sentence is the sample's name; one of a pair is followed by `-at` and the place.
@@ -131,7 +143,7 @@ def _sentences(path: Path, identifier: Any, asked: Any, answered: Any, name: str
     if not isinstance(identifier, str) or not re.fullmatch(rf"{name}-\d+-\d+(-\d+)?", identifier, re.ASCII):
         form = f"{name}-SET-PAIR or {name}-SET-PAIR-SENTENCE"
         raise DataError(path, f"has the identifier {identifier!r}, which is not of the form {form}", _AGAIN)
-    sentences, answers = _listed(asked), [_single(answer) for answer in _listed(answered)]
+    sentences = _listed(asked)
     whole = identifier.count("-") == 3
     if not sentences or len(sentences) != len(answers) or (whole and len(sentences) > 1):
         counts = f"{len(sentences)} sentences with {len(answers)} answers"
@@ -139,10 +151,10 @@ def _sentences(path: Path, identifier: Any, asked: Any, answered: Any, name: str
     for sentence, answer in zip(sentences, answers, strict=True):
         if not isinstance(sentence, str) or not sentence.strip():
             raise DataError(path, f"{identifier} has {sentence!r} for a sentence", _AGAIN)
-        if answer not in LABELS:
+        if answer is not None and answer not in LABELS:
             raise DataError(path, f"{identifier} has the answer {answer!r}, not {' or '.join(LABELS)}", _AGAIN)
     names = [identifier] if whole else [f"{identifier}-at{place}" for place in range(len(sentences))]
-    return list(zip(names, sentences, map(LABELS.__getitem__, answers), strict=True))
+    return list(zip(names, sentences, (LABELS.get(answer, -1) for answer in answers), strict=True))
 
 
 def _listed(value: Any) -> list:

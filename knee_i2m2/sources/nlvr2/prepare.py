@@ -144,7 +144,7 @@ def read_examples(source: Path, config: PrepareNLVR2) -> Examples:
         split = "test" if config.splits == ["test"] else config.split or "sentence"
         return read_nlvr(source, config.seed, config.out, split, not config.unlabelled)
     if config.layout == "arrow":
-        return read_arrow(source, config.splits, config.out)
+        return read_arrow(source, config.splits, config.out, not config.unlabelled)
     return read_files(source, config.splits, config.out, not config.unlabelled)
 
 

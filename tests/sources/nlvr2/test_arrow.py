@@ -162,3 +162,23 @@ def test_an_example_that_stands_twice_is_refused(source: Path) -> None:
     write(source / "nlvr2_dev.arrow", same)
     with pytest.raises(DataError, match="holds the example dev-0-0-at0 2 times"):
         read_examples(source, replace(ARROW, splits=["val"]))
+
+
+UNLABELLED = {
+    "no column": ...,
+    "nulls": [None, None, None],
+    "empty lists": [[], [], []],
+    "lists of nulls": [[None], [None, None], [None, None, None]],
+    "lists of lists of nulls": [[[None]], [[None], [None]], [[None]] * 3],
+    "some answers": [["True"], [None, "False"], None],
+}
+
+
+@pytest.mark.parametrize("answers", UNLABELLED)
+def test_new_rows_need_no_answers_and_others_do(source: Path, tmp_path: Path, answers: str) -> None:
+    columns(answers=UNLABELLED[answers])(source / "nlvr2_dev.arrow")
+    with pytest.raises(DataError, match=r"has no column answer|dev-\d-0 has (\d sentences with|the answer 'None')"):
+        prepare_nlvr2(source, replace(ARROW, out=tmp_path / "out"))
+    new = replace(ARROW, out=tmp_path / "out", unlabelled=True, splits=["val"])
+    labels = read_examples(source, new).index["label"].tolist()
+    assert labels == ([1, -1, 0, -1, -1, -1] if answers == "some answers" else [-1] * 6)
