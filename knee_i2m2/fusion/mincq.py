@@ -40,18 +40,28 @@ def mincq(
     n, most = votes.shape[1], largest_margin(votes, y)
     if not 0 < mu <= most + 1e-12:
         raise ValueError(f"a mean margin of {mu:g} is out of reach; give more than 0 and at most {most:g}")
-    moments, margins = votes.T @ votes / len(y), votes.T @ y / len(y)
-    # in r = n (2 q - 1/n) the objective is r^T M r / (4 n^2), less a constant, and the margin c^T r / n
-    found = minimize(
-        lambda r: (r @ moments @ r, 2 * moments @ r),
-        np.sign(margins) * min(mu / most, 1),
-        jac=True,
-        method="SLSQP",
-        bounds=[(-1, 1)] * n,
-        constraints={"type": "eq", "fun": lambda r: margins @ r / n - mu, "jac": lambda r: margins / n},
-        options={"ftol": 1e-14, "maxiter": 1000},
-    )
-    return found.x / n
+    moments, margins, share = votes.T @ votes / len(y), votes.T @ y / len(y), min(mu / most, 1)
+    # in r = n (2 q - 1/n) / share the objective is r^T M r times a factor, less a constant
+    return _shortest(moments, margins / (n * most), 1 / share) * share / n
+
+
+def _shortest(
+    moments: Float[np.ndarray, "voters voters"], margins: Float[np.ndarray, " voters"], bound: float
+) -> Float[np.ndarray, " voters"]:
+    r"""Returns the r of the smallest :math:`r^T M r` with :math:`c^T r = 1` and no value beyond the bound."""
+    r = np.sign(margins)
+    for _ in range(6):  # each round in units of what the one before has reached
+        scale = max(r @ moments @ r, np.finfo(float).tiny)
+        r = minimize(
+            lambda r, scale=scale: (r @ moments @ r / scale, 2 * moments @ r / scale),
+            r,
+            jac=True,
+            method="SLSQP",
+            bounds=[(-bound, bound)] * len(r),
+            constraints={"type": "eq", "fun": lambda r: margins @ r - 1, "jac": lambda r: margins},
+            options={"ftol": 1e-14, "maxiter": 1000},
+        ).x
+    return r
 
 
 def c_bound(

@@ -31,7 +31,8 @@ def majority_vote(
 ) -> Float[Tensor, "*batch classes"]:
     r"""Returns :math:`\log\, (n_y + 1/C) / (K + 1)` where :math:`n_y` of K experts hold y for the most probable of C.
 
-    One further vote, shared by all classes, keeps those that nobody names possible.
+    One further vote, shared by all classes, keeps those that nobody names possible. An expert that holds several
+    classes for equally probable shares its vote among them; classes with as many votes are equally probable.
 
     Example:
         >>> yes, no = torch.tensor([0.0, 0.1]), torch.tensor([9.0, 0.0])
@@ -39,5 +40,6 @@ def majority_vote(
         tensor([0.3750, 0.6250])
     """
     logits = torch.stack(tuple(opinions.values()))
-    votes = torch.zeros_like(logits).scatter(-1, logits.argmax(dim=-1, keepdim=True), 1.0).sum(dim=0)
+    highest = (logits == logits.amax(dim=-1, keepdim=True)).to(logits.dtype)
+    votes = (highest / highest.sum(dim=-1, keepdim=True)).sum(dim=0)
     return ((votes + 1 / logits.shape[-1]) / (len(logits) + 1)).log()

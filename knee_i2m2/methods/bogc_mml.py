@@ -3,9 +3,9 @@ r"""BOGC-MML, a reconstruction: heads follow gradients weighted by how certain t
 Late fusion, :math:`s_J = \sum_m s_m` with :math:`s_m = W_m z_m`. For each head and both losses k, that of :math:`s_m`
 and that of :math:`s_J`: draw :math:`W_s = W_m + \epsilon / \sqrt{N h + \tau}` with the diagonal curvature
 :math:`h = \mathrm{mean}_i\, z_i^2 p_i (1 - p_i)` (Laplace), take the gradients' mean :math:`\mu` and variance v over
-draws, the evidence :math:`e = 1/v` relative to its mean in the layer, and the opinion with belief
-:math:`b = e / (e + 2)` in the sign of :math:`\mu` and uncertainty :math:`u = 2 / (e + 2)`. The reduced Dempster rule
-combines the opinions, and
+draws, the evidence :math:`e = \bar v / v` with the layer's mean variance :math:`\bar v` (a mean of precisions would
+leave none to the others where a weight hardly varies), and the opinion with belief :math:`b = e / (e + 2)` in the sign
+of :math:`\mu` and uncertainty :math:`u = 2 / (e + 2)`. The reduced Dempster rule combines the opinions, and
 
 .. math:: g = (1 - u) \frac{\sum_k (1 - u_k) \mu_k}{\sum_k (1 - u_k)}
 
@@ -21,10 +21,12 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from knee_i2m2.methods.method import Mean, Method
+from knee_i2m2.methods.method import Mean, Method, full_precision
 from knee_i2m2.types import Modalities
 
 __all__ = ["BOGCMML", "dempster", "opinion"]
+
+_LEAST = 1e-20
 
 Belief = tuple[Tensor, Tensor, Tensor]
 """Beliefs in a positive and in a negative sign, and the uncertainty."""
@@ -32,8 +34,7 @@ Belief = tuple[Tensor, Tensor, Tensor]
 
 def opinion(mean: Tensor, variance: Tensor) -> Belief:
     """Returns the beliefs and the uncertainty of a gradient's signs from its mean and variance."""
-    precision = 1 / variance.clamp(min=1e-20)
-    evidence = precision / precision.mean()
+    evidence = (variance.mean() + _LEAST) / (variance + _LEAST)
     belief, uncertainty = evidence / (evidence + 2), 2 / (evidence + 2)
     return belief * (mean > 0), belief * (mean <= 0), uncertainty
 
@@ -41,8 +42,9 @@ def opinion(mean: Tensor, variance: Tensor) -> Belief:
 def dempster(first: Belief, second: Belief) -> Belief:
     """Returns two opinions combined by the reduced Dempster rule."""
     (p1, n1, u1), (p2, n2, u2) = first, second
-    scale = 1 / (1 - (p1 * n2 + n1 * p2))
-    return (p1 * p2 + p1 * u2 + p2 * u1) * scale, (n1 * n2 + n1 * u2 + n2 * u1) * scale, u1 * u2 * scale
+    masses = p1 * p2 + p1 * u2 + p2 * u1, n1 * n2 + n1 * u2 + n2 * u1, u1 * u2
+    agreement = sum(masses)  # 1 - C, without the digits that the difference loses
+    return masses[0] / agreement, masses[1] / agreement, masses[2] / agreement
 
 
 class BOGCMML(Method):
@@ -59,9 +61,9 @@ class BOGCMML(Method):
     def losses(self, x: Modalities, y: Int64[Tensor, "batch *targets"]) -> Mapping[str, Float[Tensor, ""]]:
         """Returns the cross-entropies of the sum and of every modality; the encodings are kept for `modulate`."""
         features = self.experts.features(x, self.experts.able(x))
-        opinions = {name: self.experts.head(name)(z).float() for name, z in features.items()}
+        opinions = {name: full_precision(self.experts.head(name)(z)) for name, z in features.items()}
         if torch.is_grad_enabled():
-            self.seen.append(({name: z.detach().flatten(1).float() for name, z in features.items()}, y))
+            self.seen.append(({name: full_precision(z.detach().flatten(1)) for name, z in features.items()}, y))
         alone = {n: self.loss(logits.log_softmax(dim=-1), y, self.weights) for n, logits in opinions.items()}
         return {"joint": self.loss(self.combine(opinions), y, self.weights), **alone}
 
@@ -85,7 +87,7 @@ class BOGCMML(Method):
     ) -> Float[Tensor, "draws outputs values"]:
         """Returns the gradients along a head's weights as drawn around it."""
         with torch.no_grad():
-            logits = {other: self.experts.head(other)(z).float() for other, z in features.items()}
+            logits = {other: full_precision(self.experts.head(other)(z)) for other, z in features.items()}
             rest = 0 if alone else sum(z for other, z in logits.items() if other != name)
             z, weight = features[name], self.experts.head(name).linear.weight
             p = (logits[name] + rest).softmax(dim=-1).flatten(1)

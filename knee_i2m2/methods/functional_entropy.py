@@ -7,7 +7,8 @@ With n noisy copies :math:`\tilde x_m = x_m + \epsilon\, \mathrm{std}(x_m)` and
     L = \mathrm{CE} + \lambda \lVert (1/I_1, \dots, 1/I_M) \rVert_2
 
 Removing Bias in Multi-modal Classifiers: Regularization by Maximizing Functional Entropies (Gat et al., NeurIPS 2020).
-As in its code the deviation is that of the repeated batch, so that lambda depends on the batch's size.
+As in its code the deviation is that of the repeated batch, and lambda depends on the batch's size. Unlike there, I is
+at least 1e-12, so that a modality without any influence has a finite loss.
 """
 
 from __future__ import annotations
@@ -55,10 +56,11 @@ class FunctionalEntropy(Likelihood):
         likelihood = {"likelihood": self.loss(logits.log_softmax(dim=-1), y, self.weights)}
         if not torch.is_grad_enabled():
             return likelihood
-        noisy = {name: _noisy(name, values, self.copies) for name, values in x.items()}
+        (seen,) = self.experts.sees.values()
+        noisy = {name: _noisy(name, values, self.copies) for name, values in x.items() if name in seen}
         wanted = logits.softmax(dim=-1).repeat_interleave(self.copies, dim=0)
         entropy = functional.binary_cross_entropy_with_logits(self._logits(noisy), wanted)
-        regulariser = information(entropy, noisy).clamp(min=1e-30).reciprocal().norm()
+        regulariser = information(entropy, noisy).clamp(min=1e-12).reciprocal().norm()
         return likelihood | {"regulariser": self.strength * regulariser}
 
     def _logits(self, x: Modalities) -> Tensor:

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from knee_i2m2.experts.heads.perceptron import FilledHead, side_by_side
-from knee_i2m2.methods.method import Method
+from knee_i2m2.methods.method import Method, full_precision
 from knee_i2m2.types import Modalities, Opinions
 
 __all__ = ["I2MoE", "redundancy", "synergy", "uniqueness"]
@@ -83,10 +83,10 @@ class I2MoE(Method):
         return [found.get(name) for name in self.reads]
 
     def _weighted(self, features: Sequence[Tensor | None]) -> dict[str, Tensor]:
-        shares = (self.mixing(side_by_side(features, self.widths)) / self.temperature).softmax(dim=-1).float()
-        shares = shares.unflatten(-1, (*[1] * self.weights.ndim, -1)).unbind(dim=-1)
+        shares = (self.mixing(side_by_side(features, self.widths)) / self.temperature).softmax(dim=-1)
+        shares = full_precision(shares).unflatten(-1, (*[1] * self.weights.ndim, -1)).unbind(dim=-1)
         return {
-            name: share * self.experts.head(name)(*features).float()
+            name: share * full_precision(self.experts.head(name)(*features))
             for name, share in zip(self.experts.sees, shares, strict=True)
         }
 

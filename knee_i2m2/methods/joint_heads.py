@@ -14,7 +14,7 @@ from knee_i2m2.experts.heads.late_transformer import TransformerHead
 from knee_i2m2.experts.heads.low_rank import LowRankHead
 from knee_i2m2.experts.heads.recurrent import RecurrentHead
 from knee_i2m2.methods.likelihood import Likelihood
-from knee_i2m2.methods.method import Method, joint_alone
+from knee_i2m2.methods.method import Method, full_precision, joint_alone
 from knee_i2m2.types import Modalities
 
 __all__ = ["MDRNN", "DeepFusion", "LateTransformer", "LowRankFusion"]
@@ -56,7 +56,8 @@ class MDRNN(Likelihood):
     r"""Fits the answer, and what every modality tells of each other one (Sohn, Shang, Lee, NIPS 2014).
 
     Minimises :math:`-\log p(y \mid h) + \lambda \sum_m \mathrm{BCE}(v_m, \hat v_m)`, where the mean field gives
-    :math:`\hat v_m` without modality m: the variation of information, on features instead of pixels.
+    :math:`\hat v_m` without modality m, and the BCE is the mean over units: the variation of information, a
+    reconstruction on features instead of pixels. Its targets :math:`v_m`, and the encoders, have no gradient from it.
     """
 
     combiner = "joint"
@@ -70,7 +71,7 @@ class MDRNN(Likelihood):
         found = self.experts.features(x, (name,))
         features = [found.get(encoding) for encoding in self.experts.reads[name]]
         head = self.experts.head(name)
-        likelihood = self.loss(self.combine({name: head(*features).float()}), y, self.weights)
+        likelihood = self.loss(self.combine({name: full_precision(head(*features))}), y, self.weights)
         if not 1 < len(features) == len(found):
             return {"likelihood": likelihood}
         visible = head.visible(*(z.detach() for z in features))
@@ -78,4 +79,4 @@ class MDRNN(Likelihood):
             functional.binary_cross_entropy_with_logits(head.missing(visible, n), v.detach())
             for n, v in enumerate(visible)
         ]
-        return {"likelihood": likelihood, "variation": self.variation * torch.stack(told).mean()}
+        return {"likelihood": likelihood, "variation": self.variation * torch.stack(told).sum()}

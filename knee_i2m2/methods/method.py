@@ -24,6 +24,7 @@ __all__ = [
     "class_weights",
     "cross_entropy",
     "every_expert",
+    "full_precision",
     "joint_alone",
     "overrides",
     "summed_cross_entropy",
@@ -85,6 +86,11 @@ def _ratio(total: Tensor, w: Tensor) -> Tensor:
     return total / w.clamp(min=torch.finfo(w.dtype).tiny)
 
 
+def full_precision(logits: Tensor) -> Tensor:
+    """Returns logits in 32 bit where they were computed in 16: sums of logits need the digits."""
+    return logits.float() if logits.itemsize < 4 else logits
+
+
 def every_expert(modalities: Sequence[str]) -> tuple[str, ...]:
     """Returns the expert on each modality, and that on all of them."""
     return tuple(dict.fromkeys((*modalities, "+".join(modalities))))
@@ -143,8 +149,8 @@ class Method(nn.Module, ABC):
         return self.answer(self.opinions(x))
 
     def opinions(self, x: Modalities) -> Opinions:
-        """Returns the experts' logits, in 32 bit where they computed in 16: sums of logits need the digits."""
-        return {name: logits.float() if logits.itemsize < 4 else logits for name, logits in self.experts(x).items()}
+        """Returns the experts' logits."""
+        return {name: full_precision(logits) for name, logits in self.experts(x).items()}
 
     def answer(self, opinions: Opinions) -> Float[Tensor, "batch *targets classes"]:
         """Returns log p from opinions."""

@@ -16,7 +16,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from knee_i2m2.experts.experts import module_key
-from knee_i2m2.methods.method import Method
+from knee_i2m2.methods.method import Method, full_precision
 from knee_i2m2.types import Modalities, Opinions
 
 __all__ = ["RUBi"]
@@ -44,8 +44,8 @@ class RUBi(Method):
         masks, opinions = self._both(x)
         joint = max(opinions, key=lambda name: name.count("+"))
         masked = opinions[joint]
-        for name in masks.keys() - {joint}:
-            masked = masked * masks[name].sigmoid()
+        for name, mask in masks.items():
+            masked = masked if name == joint else masked * mask.sigmoid()
         alone = {name: self.biased * self._loss(opinions[name], y) for name in opinions if name != joint}
         return {"joint": self._loss(masked, y), **alone}
 
@@ -60,7 +60,7 @@ class RUBi(Method):
         for name in able:
             single = module_key(name) in self.biases
             read = (features[e].detach() if single else features[e] for e in self.experts.reads[name])
-            logits = self.experts.head(name)(*read).float()
+            logits = full_precision(self.experts.head(name)(*read))
             opinions[name] = self.biases[module_key(name)](logits) if single else logits
             masks |= {name: logits} if single else {}
         return masks, opinions

@@ -47,8 +47,8 @@ class MinCq(MeanOfExperts):
     r"""Answers with the vote of the smallest C-bound, fitted on validation (Morvant, Habrard, Ayache, 2014).
 
     A voter is an expert's :math:`2 p_k(y \mid x) - 1`; more than two classes are one against the rest, which is a
-    reconstruction. :math:`\mu` is the one of ten whose C-bound on validation is smallest, in place of cross-validation,
-    and one slope, fitted there, turns margins into log-odds.
+    reconstruction. :math:`\mu` is the one of ten whose C-bound on validation is smallest, the largest of equals, in
+    place of cross-validation, and one slope, fitted there, turns margins into log-odds.
     """
 
     voters: Tensor
@@ -78,7 +78,8 @@ class MinCq(MeanOfExperts):
             for c, voters in enumerate(weights[target]):
                 sides = np.where(truth[known] == c, 1, -1)
                 voters.copy_(torch.from_numpy(_smallest_bound(votes[known, target, c], sides)))
-        self.slope.copy_(_slope(self.margins(opinions), y))
+        if (y >= 0).any():
+            self.slope.copy_(_slope(self.margins(opinions), y))
 
 
 def _votes(opinions: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -92,8 +93,10 @@ def _smallest_bound(
     most = largest_margin(votes, y) if len(y) else 0.0
     if most < 1e-9:
         return np.full(votes.shape[1], 1 / votes.shape[1])
-    fitted = [mincq(votes, y, most * step / steps) for step in range(1, steps + 1)]
-    return min(fitted, key=lambda weights: c_bound(votes, y, weights))
+    fitted = [mincq(votes, y, most * step / steps) for step in range(steps, 0, -1)]
+    bounds = [c_bound(votes, y, weights) for weights in fitted]
+    # where no weight is at its bound, a smaller mu only scales them: the C-bound is the same but for rounding
+    return next(weights for weights, bound in zip(fitted, bounds, strict=True) if bound <= min(bounds) + 1e-6)
 
 
 def _slope(margins: Float[Tensor, "samples *targets classes"], y: Int64[Tensor, "samples *targets"]) -> Tensor:
