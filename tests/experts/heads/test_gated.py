@@ -17,8 +17,10 @@ def test_each_other_encoding_is_scaled_by_the_gate_that_it_opens_itself() -> Non
         for values, gate in zip(z[1:], head.gates, strict=True):
             opening = 1 / (1 + torch.exp(-(gate.weight[0] @ values[n] + gate.bias[0])))
             gated.append(opening * values[n])
-        rows.append(head.linear.linear.weight @ torch.cat(gated) + head.linear.linear.bias)
-    assert_close(head(*z), torch.stack(rows).view(5, 2, 2))
+        rows.append(torch.cat(gated))
+    first, _, last = head.perceptron.perceptron
+    hidden = (torch.stack(rows) @ first.weight.T + first.bias).clamp(min=0)
+    assert_close(head(*z), (hidden @ last.weight.T + last.bias).view(5, 2, 2))
 
 
 def test_a_closed_gate_leaves_the_first_encoding_alone() -> None:
