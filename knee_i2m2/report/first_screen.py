@@ -169,5 +169,6 @@ _GLOSSARY = {
     "inter": "one expert that sees all modalities at once: what they show together",
     "inter3": "the product of three copies of inter: what any larger ensemble gains (a control)",
     "frozen": "the experts of I2M2, not trained together (a control)",
+    "majority": "always the more frequent class (a control)",
     IDEAL: "knows how the data were simulated: the best that can be reached",
 }

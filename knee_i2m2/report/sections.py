@@ -189,12 +189,13 @@ def _decision(record: Record) -> Section:
 
 
 def _subgroups(record: Record) -> Section:
+    contrast = "Δ is inside minus outside the subgroup, over the same clusters. " if record.answers.detection else ""
     return Section(
         "subgroups",
         "Subgroups",
         (
-            f"{record.shown} in every subgroup; the line is the whole test set. Δ is inside minus outside the "
-            "subgroup, over the same clusters. No Δ is corrected for how many there are: hints, not results.",
+            f"{record.shown} in every subgroup; the line is the whole test set. {contrast}Nothing is corrected for how "
+            "many there are: hints, not results.",
         ),
         pictures=tuple(forest_pictures(record)),
         folded=without_none([forest_table(record)]),

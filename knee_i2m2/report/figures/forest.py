@@ -64,7 +64,7 @@ def forest_table(record: Record) -> Table | None:
         return cell(row, (low, 1.0), _contrast(by_cell.get((row["subgroup"], row["target"]))))
 
     targets = record.answers.targets
-    title = f"per {record.answers.unit}, {record.shown}; below, the difference to all others"
+    title = f"per {record.answers.unit}, {record.shown}{'; below, the difference to all others' if by_cell else ''}"
     rows = grid_rows(results, ("subgroup", groups), ("target", targets), form)
     named = tuple((subgroup_name(group), cells) for group, cells in rows)
     return Table("subgroups", title, targets, named, corner="subgroup")
