@@ -8,17 +8,20 @@ With n noisy copies :math:`\tilde x_m = x_m + \epsilon\, \mathrm{std}(x_m)` and
 
 Removing Bias in Multi-modal Classifiers: Regularization by Maximizing Functional Entropies (Gat et al., NeurIPS 2020).
 As in its code the deviation is that of the repeated batch, and lambda depends on the batch's size. Unlike there, I is
-at least 1e-12, so that a modality without any influence has a finite loss.
+at least 1e-12, so that a modality without any influence has a finite loss, and noisy copies are normalised by the
+running statistics of batch normalisation, which they leave as they are.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 import torch
 from jaxtyping import Float, Int64
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from knee_i2m2.errors import ConfigError
 from knee_i2m2.methods.likelihood import Likelihood
@@ -59,13 +62,25 @@ class FunctionalEntropy(Likelihood):
         (seen,) = self.experts.sees.values()
         noisy = {name: _noisy(name, values, self.copies) for name, values in x.items() if name in seen}
         wanted = logits.softmax(dim=-1).repeat_interleave(self.copies, dim=0)
-        entropy = functional.binary_cross_entropy_with_logits(self._logits(noisy), wanted)
+        with _unlearning(self.experts):
+            entropy = functional.binary_cross_entropy_with_logits(self._logits(noisy), wanted)
         regulariser = information(entropy, noisy).clamp(min=1e-12).reciprocal().norm()
         return likelihood | {"regulariser": self.strength * regulariser}
 
     def _logits(self, x: Modalities) -> Tensor:
         (logits,) = self.opinions(x).values()
         return logits
+
+
+@contextmanager
+def _unlearning(module: nn.Module) -> Iterator[None]:
+    """Normalises by running statistics, and leaves them as they are."""
+    norms = [part for part in module.modules() if isinstance(part, _BatchNorm) and part.training]
+    for norm in norms:
+        norm.eval()
+    yield
+    for norm in norms:
+        norm.train()
 
 
 def _noisy(name: str, values: Tensor, copies: int) -> Tensor:
