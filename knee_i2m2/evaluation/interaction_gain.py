@@ -16,8 +16,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from knee_i2m2.evaluation.statistics.bootstrap import Estimate
-from knee_i2m2.evaluation.statistics.clustered_mean import clustered_mean
-from knee_i2m2.evaluation.statistics.student import paired_test
+from knee_i2m2.evaluation.statistics.student import clustered_mean, paired_test
 from knee_i2m2.types import Task
 
 __all__ = ["NEGLIGIBLE", "InteractionGain", "interaction_gain"]

@@ -23,7 +23,7 @@ from sklearn.preprocessing import StandardScaler
 
 from knee_i2m2.errors import DataError
 from knee_i2m2.evaluation.statistics.bootstrap import Estimate
-from knee_i2m2.evaluation.statistics.clustered_mean import clustered_mean
+from knee_i2m2.evaluation.statistics.student import clustered_mean
 
 __all__ = ["LatentQuality", "latent_quality"]
 

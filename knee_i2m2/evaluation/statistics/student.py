@@ -1,4 +1,4 @@
-r"""Student's t for AUROCs of clustered samples: few patients decide how well a variance is known.
+r"""Student's t for means and AUROCs of clustered samples: few patients decide how well a variance is known.
 
 Means over seeds and targets, and differences, have the same jackknife as one AUROC: what is left without each cluster
 is averaged, or subtracted. Interval and p of a difference come from one statistic: p is below :math:`\alpha` just where
@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 from jaxtyping import Bool, Float, Int, Num, Shaped
 from scipy.special import expit, logit, stdtr, stdtrit
 
@@ -24,6 +25,7 @@ __all__ = [
     "PairedTest",
     "area",
     "auroc_interval",
+    "clustered_mean",
     "difference",
     "mean_area",
     "mean_difference",
@@ -255,6 +257,23 @@ def paired_test(
     codes = _codes(truth, clusters)
     one = difference(area(truth, first, codes), area(truth, second, codes))
     return PairedTest(one.value, *one.interval(level), one.p)
+
+
+def clustered_mean(
+    values: Float[np.ndarray, " samples"], clusters: Shaped[np.ndarray, " samples"], level: float = LEVEL
+) -> Estimate:
+    r"""Returns a mean over samples, with the interval of t for whole clusters.
+
+    .. math:: \bar x \pm \frac{t_{I - 1}}{n} \sqrt{\tfrac{I}{I - 1} \sum_c \Big(\sum_{i \in c} (x_i - \bar x)\Big)^2}
+
+    NaN of one cluster.
+    """
+    sums = pd.Series(values - values.mean()).groupby(np.asarray(clusters)).sum().to_numpy()
+    if len(sums) < 2:
+        return Estimate(float(values.mean()), float("nan"), float("nan"))
+    error = np.sqrt(len(sums) / (len(sums) - 1) * np.sum(sums**2)) / len(values)
+    half = -stdtrit(len(sums) - 1, (1 - level) / 2) * error
+    return Estimate(float(values.mean()), float(values.mean() - half), float(values.mean() + half))
 
 
 def auroc_interval(
