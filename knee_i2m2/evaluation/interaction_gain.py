@@ -5,7 +5,8 @@ r"""Interaction gain: what a joint expert adds to what its modalities say separa
 over the test samples, where A has an additive and J a joint residual on the same base (`training.residual`). Intervals
 are over clusters, after seeds are averaged. "none": the lower end is at most 0 and the upper below .02 nats; "found":
 the lower end is above 0; else "undecided". A diagnostic, never a model: weights and factors were fitted on validation,
-so that the gain on validation itself would be too large.
+so that the gain on validation itself would be too large. The intervals do not hold the spread between seeds:
+give several, of one a gain of some thousandths of a nat may be chance.
 """
 
 from __future__ import annotations
