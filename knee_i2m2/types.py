@@ -83,10 +83,10 @@ class Rival:
         experts: Names of its experts.
         method: How they learn: a name in `knee_i2m2.methods.METHODS`.
         combiner: How their logits become log p: a name in `knee_i2m2.fusion.COMBINERS`.
-        warm: Whether it starts from its experts, each fitted alone first.
+        warm: Whether it starts from its experts, each fitted alone first; a single one is then trained further.
 
     Raises:
-        ValueError: It has no expert, or only one and starts from it.
+        ValueError: It has no expert.
     """
 
     experts: tuple[str, ...]
@@ -95,8 +95,8 @@ class Rival:
     warm: bool = False
 
     def __post_init__(self) -> None:
-        if not self.experts or (self.warm and len(self.experts) == 1):
-            raise ValueError(f"a rival of {self.experts} needs experts, and two to start from them")
+        if not self.experts:
+            raise ValueError("a rival needs an expert, and this one has none")
 
 
 @runtime_checkable

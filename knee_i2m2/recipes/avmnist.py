@@ -46,7 +46,7 @@ class AVMNIST(TrainingOptions):
     """Trains AV-MNIST's rivals on prepared data and writes their predictions.
 
     Attributes:
-        rivals: Rows of the table: image audio intra inter i2m2, and the controls inter3 frozen.
+        rivals: Rows of the table: image audio intra inter i2m2, and the controls inter3 frozen intra2 inter_tuned.
         audio_pool: Pixels of the spectrogram averaged along each axis: 1 is the paper's full size, ten times as slow.
         fine_tune_epochs: At most, for a product that starts from its experts.
         fine_tune_lr: Learning rate of a product, at its peak.

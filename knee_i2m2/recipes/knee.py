@@ -78,7 +78,8 @@ class Knee(TrainingOptions):
     """Trains the knee's rivals on prepared data and writes their predictions.
 
     Attributes:
-        rivals: Rows of the table: magnitude phase intra inter inter3 frozen i2m2 position.
+        rivals: Rows of the table: magnitude phase intra inter inter3 frozen i2m2 position; further controls are intra2
+            and inter_tuned.
         network: resnet18 (stride-2 stem), preact_resnet18 (the original's) or small (for the phantom).
         phase: How phase enters a network: as (cos, sin) or as an angle in rad.
         fine_tune_epochs: At most, for a product that starts from its experts.
@@ -91,7 +92,7 @@ class Knee(TrainingOptions):
         target_loss: The weighted mean over all labels, or the sum of each target's own, as in the original.
     """
 
-    rivals: list[str] = field(default_factory=lambda: list(STANDARD))
+    rivals: list[str] = field(default_factory="magnitude phase intra inter inter3 frozen i2m2 position".split)
     network: str = "resnet18"
     phase: Literal["cos_sin", "angle"] = "cos_sin"
     epochs: int = 40

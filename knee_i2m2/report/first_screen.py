@@ -168,6 +168,8 @@ _GLOSSARY = {
     "intra": "the product of {experts}: only what each modality shows by itself",
     "inter": "one expert that sees all modalities at once: what they show together",
     "inter3": "the product of three copies of inter: what any larger ensemble gains (a control)",
+    "intra2": "the experts of intra, each twice: what an ensemble gains that sees no interaction (a control)",
+    "inter_tuned": "inter, trained further for as long as I2M2 is fine-tuned (a control)",
     "frozen": "the experts of I2M2, not trained together (a control)",
     "majority": "always the more frequent class (a control)",
     IDEAL: "knows how the data were simulated: the best that can be reached",

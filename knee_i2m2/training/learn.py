@@ -83,7 +83,8 @@ def rival(
     """Returns a rival of these samples' modalities.
 
     Args:
-        name: A modality, intra, inter, inter3, frozen, i2m2, position, a method such as ogm_ge, or an identity.
+        name: A modality, intra, inter, i2m2, a control (intra2, inter3, inter_tuned, frozen, position), a method such
+            as ogm_ge, or an identity.
         samples: Their shapes choose the networks.
         networks: Expert -> network, whose arguments are the modalities in the order of the expert's name. A function
             makes fresh ones; of modules copies are trained.

@@ -34,22 +34,29 @@ __all__ = [
 def standard_rivals(modalities: Sequence[str], warm: bool = True) -> dict[str, Rival]:
     """Returns the standard rivals of any two or more modalities, by name.
 
-    Each modality, `intra`, `inter`, the controls `inter3` (an ensemble) and `frozen` (not fine-tuned), and `i2m2`; of
-    more than two modalities also the expert that sees all but one of them, which that one's effect is measured against.
+    Each modality, `intra`, `inter`, `i2m2`, and the controls: `intra2` and `inter3` (ensembles), `inter_tuned` (trained
+    further for as long as `i2m2`), `frozen` (not fine-tuned); of more than two modalities also the expert that sees all
+    but one of them, which that one's effect is measured against.
 
     Args:
         modalities: In the order in which names join them.
-        warm: Whether products start from their experts; experts that share a backbone cannot, and have no `frozen`.
+        warm: Whether products start from their experts; experts that share a backbone cannot, and have no `frozen`,
+            `intra2` or `inter_tuned`.
     """
     names, joint = tuple(modalities), "+".join(modalities)
     others = ["+".join(m for m in names if m != left_out) for left_out in names] if len(names) > 2 else []
     every = (*names, joint)
+    started = {
+        "intra2": Rival((*names, *(f"{name}.2" for name in names)), warm=True),
+        "inter_tuned": Rival((joint,), warm=True),
+        "frozen": Rival(every, "separate_likelihoods", warm=True),
+    }
     return {
         **{name: Rival((name,)) for name in (*names, *others)},
         "intra": Rival(names, warm=warm),
         "inter": Rival((joint,)),
         "inter3": Rival((joint, f"{joint}.2", f"{joint}.3"), warm=warm),
-        **({"frozen": Rival(every, "separate_likelihoods", warm=True)} if warm else {}),
+        **(started if warm else {}),
         "i2m2": Rival(every, warm=warm),
     }
 

@@ -26,6 +26,12 @@ def test_an_effect_is_a_difference_of_rivals_that_differ_in_just_that() -> None:
     }
 
 
+def test_controls_that_are_not_trained_by_default_change_no_effect() -> None:
+    without = {name: rival for name, rival in KNEE.items() if name not in ("intra2", "inter_tuned")}
+    assert len(without) == len(KNEE) - 2
+    assert effects_of(without, "i2m2") == effects_of(KNEE, "i2m2")
+
+
 def test_names_of_rivals_decide_nothing() -> None:
     renamed = {f"{name}!": rival for name, rival in KNEE.items()}
     assert effects_of(renamed, "i2m2!")["interaction"] == ("i2m2!", "intra!")

@@ -20,7 +20,7 @@ from knee_i2m2.errors import CheckpointError, ConfigError, DataError
 from knee_i2m2.evaluation.evaluate import evaluate
 from knee_i2m2.options import parse
 from knee_i2m2.recipes import knee as recipe_of_knee
-from knee_i2m2.recipes.knee import SCHEDULES, STANDARD, Knee, PrepareKnee, budget, mean_auroc, prepare, train
+from knee_i2m2.recipes.knee import RIVALS, SCHEDULES, STANDARD, Knee, PrepareKnee, budget, mean_auroc, prepare, train
 from knee_i2m2.recipes.knee_predict import PredictOptions
 from knee_i2m2.recipes.knee_predict import predict as predict_volumes
 from knee_i2m2.report.page import write_report
@@ -30,6 +30,8 @@ from knee_i2m2.training import checkpoint
 from knee_i2m2.training.folder import RunFolder
 from knee_i2m2.training.rivals import method_rivals
 from knee_i2m2.types import Rival
+
+DEFAULT = Knee(Path("D"), Path("O")).rivals
 
 
 @pytest.fixture(scope="module")
@@ -169,12 +171,12 @@ def test_a_volume_that_the_ideal_observer_does_not_know_is_named(phantom: Path, 
 def test_every_rival_answers_every_sample_of_val_and_test(run: Path, data: Path) -> None:
     for split in ("val", "test"):
         samples = list(Prepared.open(data, split).index["sample"])
-        for rival in STANDARD:
+        for rival in DEFAULT:
             for seed in (0, 1):
                 frame = read(run, rival, seed, split)
                 assert list(dict.fromkeys(frame["sample"])) == samples
                 assert predictions.experts(frame) == STANDARD[rival].experts
-    assert sorted(path.name for path in (run / "predictions").iterdir()) == sorted([*STANDARD, "ideal"])
+    assert sorted(path.name for path in (run / "predictions").iterdir()) == sorted([*DEFAULT, "ideal"])
 
 
 def test_the_ideal_observer_is_a_rival_with_the_phantoms_ratios(run: Path, phantom: Path) -> None:
@@ -203,7 +205,7 @@ def test_fine_tuning_starts_from_the_experts_and_moves_them(run: Path) -> None:
 def test_the_closing_records_count_the_warm_starts_updates(run: Path) -> None:
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     spent = {(r["rival"], r["seed"]): r for r in lines if r.get("finished")}
-    assert {name for name, _ in spent} == {*STANDARD, "magnitude+phase.2", "magnitude+phase.3"}
+    assert {name for name, _ in spent} == {*DEFAULT, "magnitude+phase.2", "magnitude+phase.3"}
     experts = sum(spent[name, 0]["updates"] for name in ("magnitude", "phase", "inter"))
     steps = spent["magnitude", 0]["updates"] // spent["magnitude", 0]["epochs"]
     assert spent["frozen", 0]["updates"] == experts
@@ -365,6 +367,12 @@ def group(name: str, config: Knee) -> tuple[int, float, float]:
     planned = budget(name, STANDARD.get(name, Rival((name,))), config)
     (options,) = planned.optimiser([torch.nn.Parameter(torch.zeros(1))]).param_groups
     return planned.stage.epochs, options["lr"], options["weight_decay"]
+
+
+def test_the_further_controls_are_known_but_not_trained_by_default() -> None:
+    assert set(RIVALS) - set(DEFAULT) >= {"intra2", "inter_tuned"} == set(STANDARD) - set(DEFAULT)
+    config = Knee(Path("D"), Path("O"))
+    assert group("inter_tuned", config) == group("intra2", config) == group("i2m2", config)  # as long as i2m2
 
 
 def test_without_rates_of_their_own_rivals_have_the_common_ones() -> None:

@@ -145,7 +145,15 @@ def test_classes_of_an_answer_are_counted_by_cluster_and_by_sample(tmp_path: Pat
 
 @pytest.mark.parametrize(
     "rivals",
-    [("magnitude",), ("i2m2",), ("i2m2", "intra"), ("inter", "i2m2"), ("i2m2", "inter3", "frozen"), ("odd", "i2m2")],
+    [
+        ("magnitude",),
+        ("i2m2",),
+        ("i2m2", "intra"),
+        ("inter", "i2m2"),
+        ("i2m2", "inter3", "frozen"),
+        ("odd", "i2m2"),
+        ("i2m2", "intra2", "inter_tuned"),
+    ],
 )
 def test_only_the_rivals_of_the_run_are_explained(known: Record, rivals: tuple[str, ...]) -> None:
     logp = {(rival, "0"): next(iter(known.answers.logp.values())) for rival in rivals}

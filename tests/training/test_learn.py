@@ -22,7 +22,8 @@ RANDOM = np.random.default_rng(0)
 A, B = RANDOM.normal(size=(160, 3)), RANDOM.normal(size=(160, 2))
 Y = np.stack([A[:, 0] > 0, A[:, 1] * B[:, 0] > 0], axis=-1).astype(int)
 TRAIN, VAL, TEST = Samples({"a": A, "b": B}, Y, np.repeat(np.arange(40), 4), ("first", "second")).split(seed=1)
-NAMES = ("a", "intra", "inter", "inter3", "frozen", "i2m2", *(set(METHODS) - {"likelihood", "separate_likelihoods"}))
+CONTROLS = ("intra2", "inter3", "inter_tuned", "frozen")
+NAMES = ("a", "intra", "inter", *CONTROLS, "i2m2", *(set(METHODS) - {"likelihood", "separate_likelihoods"}))
 QUICK = {"epochs": 3, "lr": 0.02, "batch_size": 16, "device": "cpu"}
 
 

@@ -11,7 +11,7 @@ import torch
 from knee_i2m2.errors import CheckpointError
 from knee_i2m2.methods.likelihood import Likelihood, SeparateLikelihoods
 from knee_i2m2.training import checkpoint
-from knee_i2m2.training.rivals import assemble, order, single, warm_start
+from knee_i2m2.training.rivals import assemble, order, single, standard_rivals, warm_start
 from knee_i2m2.types import Rival
 
 RIVALS = {
@@ -20,6 +20,8 @@ RIVALS = {
     "inter2": Rival(("a+b", "a+b.2"), warm=True),
     "frozen": Rival(("a", "b", "a+b"), "separate_likelihoods", warm=True),
     "i2m2": Rival(("a", "b", "a+b"), warm=True),
+    "intra2": Rival(("a", "b", "a.2", "b.2"), warm=True),
+    "tuned": Rival(("a+b",), warm=True),
 }
 
 
@@ -34,7 +36,9 @@ def test_an_expert_alone_goes_by_the_name_of_its_rival_or_by_its_own() -> None:
         (["i2m2"], ["a", "b", "inter", "i2m2"]),
         (["i2m2", "frozen", "a"], ["a", "b", "inter", "i2m2", "frozen"]),
         (["inter2", "a"], ["inter", "a+b.2", "a", "inter2"]),
-        (list(RIVALS), ["a", "inter", "a+b.2", "b", "inter2", "frozen", "i2m2"]),
+        (["tuned"], ["inter", "tuned"]),
+        (["intra2"], ["a", "b", "a.2", "b.2", "intra2"]),
+        (list(RIVALS), ["a", "inter", "a+b.2", "b", "a.2", "b.2", "inter2", "frozen", "i2m2", "intra2", "tuned"]),
     ],
 )
 def test_single_experts_are_trained_before_the_products_that_start_from_them_and_each_once(wanted, trained) -> None:
@@ -45,6 +49,20 @@ def test_what_is_trained_under_a_rival_s_name_is_that_rival() -> None:
     ordered = order(RIVALS, RIVALS)
     assert {name: ordered[name] for name in RIVALS} == RIVALS
     assert all(len(ordered[name].experts) == 1 for name in ("b", "a+b.2"))
+
+
+@pytest.mark.parametrize("modalities", [("a", "b"), ("a", "b", "c")])
+def test_the_controls_are_as_many_experts_without_a_joint_one_and_the_joint_one_trained_as_long(modalities) -> None:
+    warm, cold = standard_rivals(modalities), standard_rivals(modalities, warm=False)
+    assert warm["intra2"] == Rival((*modalities, *(f"{m}.2" for m in modalities)), warm=True)
+    assert warm["inter_tuned"] == Rival(("+".join(modalities),), warm=True)
+    assert set(warm) - set(cold) == {"intra2", "inter_tuned", "frozen"}
+    assert single("+".join(modalities), warm) == "inter"  # what is fitted alone is not what was trained further
+
+
+def test_a_rival_without_an_expert_is_refused() -> None:
+    with pytest.raises(ValueError, match="needs an expert"):
+        Rival(())
 
 
 def test_a_product_is_fitted_as_one_and_a_frozen_one_is_not(tiny: ModuleType) -> None:
@@ -72,7 +90,7 @@ def keep_alone(tiny: ModuleType, folder: Path, expert: str, number: float) -> Pa
     return folder / expert
 
 
-@pytest.mark.parametrize("rival", ["i2m2", "frozen", "inter2"])
+@pytest.mark.parametrize("rival", ["i2m2", "frozen", "inter2", "intra2", "tuned"])
 def test_a_product_starts_from_exactly_its_experts_and_keeps_its_own_class_weights(
     tiny: ModuleType, tmp_path: Path, rival: str
 ) -> None:

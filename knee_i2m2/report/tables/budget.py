@@ -8,6 +8,7 @@ from knee_i2m2.evaluation.split_answers import CHOICE
 from knee_i2m2.report.elements.cells import Cell, Table
 from knee_i2m2.report.elements.inputs import Record
 from knee_i2m2.report.elements.words import count, quantity
+from knee_i2m2.types import Rival
 
 __all__ = ["budget_table", "counts_table"]
 
@@ -45,8 +46,8 @@ _TRAINED = ("epochs", "updates", "seconds")
 def _before(record: Record, spent: pd.DataFrame, rival: str, seed: int) -> pd.Series:
     """Returns what the experts that a rival started from had cost; not a number where that is not recorded."""
     identity = record.answers.identities.get(rival)
-    alone = {e[0]: name for name, one in record.answers.identities.items() if len(e := one.experts) == 1}
-    experts = [(alone.get(e, e), seed) for e in identity.experts] if identity and identity.warm else []
+    alone = {one.experts: name for name, one in record.answers.identities.items() if one == Rival(one.experts[:1])}
+    experts = [(alone.get((e,), e), seed) for e in identity.experts] if identity and identity.warm else []
     known = spent.reindex(experts)[[name for name in spent if name in _TRAINED]]
     return known.sum(skipna=False).reindex(spent.columns, fill_value=0.0)
 

@@ -7,6 +7,7 @@ import pytest
 from knee_i2m2.evaluation.evaluate import evaluate
 from knee_i2m2.report.elements.inputs import Record, read_record
 from knee_i2m2.report.tables.budget import budget_table, counts_table
+from knee_i2m2.types import Rival
 from tests.evaluation.runs import make_run
 from tests.report.shown import cells
 
@@ -120,3 +121,20 @@ def test_what_a_product_started_from_is_counted_in_all_and_not_as_its_own(
     for name, amounts in before.items():
         row = found[f"{name} (warm start only)"]
         assert all(row[n].note == f"in all {amount:g}" for n, amount in zip(names, amounts, strict=True))
+
+
+def test_an_expert_trained_further_adds_what_it_had_cost_alone_and_takes_the_place_of_no_warm_start(record) -> None:
+    joint = ("magnitude+phase",)
+    identities = {
+        "inter": Rival(joint),
+        "inter_tuned": Rival(joint, warm=True),
+        "low_rank": Rival(joint, "low_rank", "joint"),
+        "inter3": Rival((*joint, "magnitude+phase.2"), warm=True),
+    }
+    seconds = {"inter": 100.0, "inter_tuned": 20.0, "low_rank": 7.0, "magnitude+phase.2": 90.0, "inter3": 30.0}
+    budget = pd.DataFrame([spent(name, 0, seconds=amount) for name, amount in seconds.items()])
+    logp = {(name, "0"): next(iter(record.answers.logp.values())) for name in identities}
+    answers = replace(record.answers, identities=identities, logp=logp)
+    rows = cells(budget_table(replace(record, answers=answers, budget=budget)))
+    in_all = {name: rows[name]["seconds"].note.removeprefix("in all ") for name in identities}
+    assert in_all == {"inter": "100", "inter_tuned": "120", "low_rank": "7", "inter3": "220"}
