@@ -50,6 +50,7 @@ class TrainingOptions:
         out: Run folder; run again, it goes on with what is missing.
         rivals: Rows of the table.
         method: Methods to train as rivals of their names as well, such as ogm_ge gblend mmpareto shallow_fusion.
+        drop: Modalities without each of which every rival that can also answers, as a further row.
         seeds: Each trains all rivals anew.
         epochs: At most, for what starts from fresh experts.
         patience: Epochs without a better validation score.
@@ -67,6 +68,7 @@ class TrainingOptions:
     out: Path
     rivals: list[str] = field(default_factory=list)
     method: list[str] = field(default_factory=list)
+    drop: list[str] = field(default_factory=list)
     seeds: list[int] = field(default_factory=lambda: [0])
     epochs: int = 10
     patience: int = 8
@@ -116,6 +118,7 @@ def train_rivals(
     Raises:
         ConfigError: The folder was made otherwise, or a batch of one sample would be normalised by itself.
     """
+    check_names(config.drop, samples["train"][[0]].x, "drop")
     _refuse_lone(config, fabric, len(samples["train"]), rivals, about["experts"])
     with fabric.rank_zero_first():
         run = open_run(config)
@@ -124,7 +127,7 @@ def train_rivals(
     if fabric.is_global_zero:
         for line in early_warnings:
             _LOG.warning(line)
-    shared = {name: getattr(config, name) for name in ("batch_size", "workers", "resume")}
+    shared = {name: getattr(config, name) for name in ("batch_size", "workers", "resume", "drop")}
     with progress() as bars:
         Session(fabric, run, samples, rivals, **shared, **about).train(config.rivals, config.seeds, bars)
     if fabric.is_global_zero:

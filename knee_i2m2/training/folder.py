@@ -29,7 +29,7 @@ from knee_i2m2.files import write_text
 
 __all__ = ["RunFolder", "read_config"]
 
-_GROW = ("rivals", "seeds")
+_GROW = ("rivals", "seeds", "drop")
 _MAY_CHANGE = (*_GROW, "data", "out", "resume", "device", "workers", "threads")
 
 

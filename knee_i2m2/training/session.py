@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -23,6 +23,7 @@ from knee_i2m2 import predictions
 from knee_i2m2.clusters import ClusterRecord
 from knee_i2m2.data.prepared import Compute, Prepared, described_by, read_data
 from knee_i2m2.data.splits import SPLITS
+from knee_i2m2.data.without import Without
 from knee_i2m2.errors import ConfigError, DataError
 from knee_i2m2.experts.experts import Experts
 from knee_i2m2.methods.method import Loss, Method, cross_entropy
@@ -136,6 +137,7 @@ class Session:
         augment: What changes the training batches, on the device.
         together: Column of the index whose equal values follow each other in training.
         loss: What is minimised.
+        drop: Modalities without each of which every rival that can also answers, as a further row.
     """
 
     fabric: Fabric
@@ -152,6 +154,7 @@ class Session:
     augment: Augment | None = None
     together: str | None = None
     loss: Loss = cross_entropy
+    drop: Sequence[str] = ()
 
     def train(self, wanted: list[str], seeds: list[int], progress: Progress = silent) -> None:
         """Trains what is not finished, single experts before the products that start from them; writes predictions."""
@@ -165,7 +168,8 @@ class Session:
                 watch = _watched(self.run, name, seed, progress, f"[{number}/{len(pending)}] {name}, seed {seed}")
                 self._fit(method, name, rival, seed, watch)
             if name in wanted and self.fabric.is_global_zero:
-                self._write_predictions(method, name, rival, seed)
+                self._write_predictions(method, name, rival, seed, self.samples)
+                self._write_without(method, name, rival, seed)
 
     def _fit(self, method: Method, name: str, rival: Rival, seed: int, watch: Callable[[Epoch, int], None]) -> None:
         """Trains one rival and logs its closing record."""
@@ -224,17 +228,35 @@ class Session:
         sampler = Shuffled(len(samples), self.batch_size, seed, fabric.global_rank, fabric.world_size, sets)
         return loader(samples, sampler, self.workers, pin=fabric.device.type == "cuda")
 
-    def _write_predictions(self, method: Method, name: str, rival: Rival, seed: int) -> None:
+    def _write_predictions(
+        self, method: Method, name: str, rival: Rival, seed: int, samples: Mapping[str, Asked], suffix: str = ""
+    ) -> None:
         """Writes val and test from the best weights, where they are missing."""
-        missing = [split for split in SPLITS[1:] if not self.run.predictions(name, seed, split).is_file()]
+        files = {split: self.run.predictions(name + suffix, seed, split) for split in SPLITS[1:]}
+        missing = [split for split, file in files.items() if not file.is_file()]
         if missing:
             checkpoint.load_weights(self.run.checkpoints(name, seed) / "best", method)
             method.to(self.fabric.device)
         for split in missing:
-            batches = in_order(self.samples[split], self.batch_size, self.workers)
+            batches = in_order(samples[split], self.batch_size, self.workers)
             answers = predict(method, batches, self.fabric.device)
-            table = prediction_table(answers, self.samples[split], rival)
-            predictions.write(table, self.run.predictions(name, seed, split))
+            experts = tuple(answers.opinions)
+            said = Rival(experts, rival.method + suffix, rival.combiner, rival.warm and len(experts) > 1)
+            table = prediction_table(answers, samples[split], said if suffix else rival)
+            predictions.write(table, files[split])
+
+    def _write_without(self, method: Method, name: str, rival: Rival, seed: int) -> None:
+        """Writes what the rival answers without each of the modalities to drop, or that it cannot."""
+        for modality in self.drop:
+            if not any(modality in needs for needs in method.experts.sees.values()):
+                continue
+            samples = {split: Without(self.samples[split], modality) for split in SPLITS[1:]}
+            try:
+                method.experts.able(samples[SPLITS[1]][[0]].x)
+            except ValueError as error:
+                _LOG.warning("%s has no row without %s: %s", name, modality, error)
+                continue
+            self._write_predictions(method, name, rival, seed, samples, f" without {modality}")
 
 
 def in_order(samples: Samples, batch_size: int, workers: int = 0) -> DataLoader:

@@ -11,11 +11,15 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from scipy.special import log_softmax
 
 from knee_i2m2 import predictions
 from knee_i2m2.cli import main
-from knee_i2m2.recipes.avmnist import RIVALS
+from knee_i2m2.recipes.avmnist import RIVALS as KNOWN
+from knee_i2m2.recipes.avmnist import STANDARD
+from knee_i2m2.types import Rival
 
+RIVALS = {name: KNOWN[name] for name in (*STANDARD, "ogm_ge", "mincq", "i2moe")}
 SIZES = ("--train", "256", "--val", "60", "--test", "90")
 SHORT = ("--epochs", "1", "--fine-tune-epochs", "1", "--threads", "1")
 
@@ -184,3 +188,43 @@ def test_a_last_pair_alone_is_trained_with_the_batch_before_it(data: Path, tmp_p
 def test_a_batch_of_one_pair_is_refused_before_anything_is_written(data, tmp_path, capsys, rival: str) -> None:
     assert train(data, tmp_path / "run", "--rivals", rival, "--batch-size", "1", *SHORT) == 2
     assert "a training batch would hold one sample" in capsys.readouterr().err and not (tmp_path / "run").exists()
+
+
+def test_without_a_modality_the_rest_answers_in_rows_of_its_own(data: Path, tmp_path: Path, caplog) -> None:
+    out = tmp_path / "run"
+    rivals = ("--rivals", "image", "inter", "i2m2", "--method", "shared_trunk", "late_transformer")
+    assert train(data, out, *rivals, *SHORT, "--drop", "audio") == 0
+    assert "inter has no row without audio: no expert of image+audio can answer from image" in caplog.text
+    rows = {folder.name for folder in (out / "predictions").iterdir()} - {"image", "inter", "i2m2", "shared_trunk"}
+    assert rows == {
+        "late_transformer",
+        *(f"{name} without audio" for name in ("i2m2", "shared_trunk", "late_transformer")),
+    }
+    partial = answers(out, "i2m2 without audio")
+    assert predictions.experts(partial) == ("image",)
+    alone = predictions.logits(answers(out, "i2m2"), "image")
+    np.testing.assert_allclose(predictions.logits(partial, "image"), alone, atol=1e-6)
+    logp = partial[[f"logp_{c}" for c in range(10)]].to_numpy()
+    np.testing.assert_allclose(logp, log_softmax(alone, axis=-1), atol=1e-6)
+    assert train(data, out, *rivals, *SHORT, "--drop", "image") == 0  # goes on, with what is new
+    assert {"i2m2 without audio", "i2m2 without image"} <= {folder.name for folder in (out / "predictions").iterdir()}
+    assert main(["evaluate", str(out), "--replicates", "50"]) == 0
+    table = pd.read_csv(out / "evaluation.csv").query("metric == 'accuracy' and split == 'test' and seed == 'mean'")
+    assert {"i2m2", "i2m2 without audio", "late_transformer without image"} <= set(table["rival"])
+    assert main(["report", str(out)]) == 0
+    assert "i2m2 without audio" in (out / "report.md").read_text()
+
+
+def test_a_modality_that_is_not_there_cannot_be_dropped(data: Path, tmp_path: Path, capsys) -> None:
+    assert train(data, tmp_path / "run", "--rivals", "image", *SHORT, "--drop", "sound") == 2
+    assert "--drop sound is unknown" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_every_method_is_trained_and_evaluated(data: Path, tmp_path: Path) -> None:
+    methods = [name for name in KNOWN if name not in STANDARD]
+    assert train(data, tmp_path / "run", "--rivals", "i2m2", "--method", *methods, *SHORT) == 0
+    for name in methods:
+        found = predictions.rival(answers(tmp_path / "run", name))
+        assert found == Rival(*(getattr(KNOWN[name], part) for part in ("experts", "method", "combiner", "warm")))
+    assert main(["evaluate", str(tmp_path / "run"), "--replicates", "50"]) == 0
