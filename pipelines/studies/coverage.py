@@ -14,8 +14,6 @@ The other columns are of the first 500 data sets (`others`): `_before` is what t
 bootstrap of patients (1,000 replicates) and Holm over the findings of one effect; `_delong` has the clustered DeLong
 variance in place of the jackknife's, with the same degrees of freedom; `area_independent` takes slices for independent.
 Power is the share of verdicts that name a true difference of .05, on as many data sets more.
-
-In the table as committed the rows of 150 patients are of the first 500 data sets, their other columns of the first 100.
 """
 
 from __future__ import annotations
