@@ -11,8 +11,9 @@ the :math:`S_m` differ by more than eps, the gate of the modality with the large
 which includes the present batch.
 
 Characterizing and Overcoming the Greedy Nature of Learning in Multi-modal Deep Neural Networks (Wu et al., ICML 2022).
-There the gates (MMTM) sit between the stages of two networks; here behind the encoders of any number. The running mean
-is each modality's own and moves in regular steps only, where in the official code it is that of the first for both.
+A reconstruction in one point: there the gates (MMTM) sit between the stages of two networks, here behind the encoders
+of any number. The running mean is each modality's own and moves in regular steps only, where in the official code it is
+that of the first for both.
 """
 
 from __future__ import annotations

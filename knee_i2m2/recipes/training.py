@@ -49,7 +49,7 @@ class TrainingOptions:
         data: Folder that `prepare` wrote.
         out: Run folder; run again, it goes on with what is missing.
         rivals: Rows of the table.
-        method: Methods to train as rivals of their names as well, such as ogm_ge gblend mmpareto shallow_fusion.
+        method: Methods to train as rivals of their names as well, such as gblend i2moe mincq (README lists them).
         drop: Modalities without each of which every rival that can also answers, as a further row.
         seeds: Each trains all rivals anew.
         epochs: At most, for what starts from fresh experts.

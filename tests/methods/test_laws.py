@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -141,3 +142,13 @@ def test_experts_without_shared_encoders_are_refused_in_words(name: str) -> None
     rival = Rival(names, name, METHODS[name].combiner)
     with pytest.raises(ConfigError, match=f"method {name} needs experts that share"):
         learning(rival, shared_experts.separate(names), torch.ones(2, 2))
+
+
+@pytest.mark.parametrize("name", [name for name in METHODS if name not in ("likelihood", "separate_likelihoods")])
+def test_the_readme_names_every_method_and_marks_reconstructions(name: str) -> None:
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    kind = METHODS[name]
+    alone = [k for k in METHODS.values() if k.__module__ == kind.__module__] == [kind]
+    words = (kind.__doc__ or "") + (sys.modules[kind.__module__].__doc__ if alone else "")
+    assert f"`{name}`" in readme
+    assert (f"`{name}` (R" in readme) == ("reconstruction" in words)
