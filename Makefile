@@ -15,6 +15,7 @@ help:
 	@echo 'make study-coverage   how often intervals contain the truth, and verdicts err (an hour)'
 	@echo 'make study-demo       the demo on three phantoms: AUROC, effects, verdicts (15 minutes)'
 	@echo 'make study-norm       group against batch normalisation in the ResNet-18 of the knee (3 minutes)'
+	@echo 'make study-interaction AV-MNIST with a planted interaction, every rival and method (hours)'
 	@echo 'make study-synthetic  every method where the interaction is known in closed form (half an hour)'
 	@echo 'make study-position   slice position alone, and adjusted for, on three phantoms (10 minutes)'
 	@echo 'make clean            removes the demo and builds'
