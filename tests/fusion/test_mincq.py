@@ -44,10 +44,19 @@ def smallest_objective(votes: np.ndarray, y: np.ndarray, mu: float) -> float:
 @pytest.mark.parametrize("share", SHARES)
 @pytest.mark.parametrize(
     ("voters", "scale", "offset"),
-    [(1, 1.0, 0.0), (2, 0.3, 0.0), (3, 1.0, 0.2), (4, 0.3, 0.0), (4, 1e-3, 0.0), (3, 1e-2, 0.3), (4, 1e-5, 0.0)],
+    [
+        (1, 1.0, 0.0),
+        (2, 0.3, 0.0),
+        (3, 1.0, 0.2),
+        (4, 0.3, 0.0),
+        (4, 1e-3, 0.0),
+        (3, 1e-2, 0.3),
+        (4, 1e-5, 0.0),
+        (4, 1e-4, 0.3),
+    ],
 )
 def test_no_vote_of_that_margin_has_a_smaller_second_moment(voters, scale, offset, share) -> None:
-    for seed in range(5):
+    for seed in range(8):
         votes, y = drawn(seed, voters, scale=scale, offset=offset)
         mu = share * largest_margin(votes, y)
         q = (mincq(votes, y, mu) + 1 / voters) / 2

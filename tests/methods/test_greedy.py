@@ -123,6 +123,7 @@ def test_the_constant_gate_is_its_own_running_mean_with_the_present_batch_and_th
     assert_close(means, torch.cat([torch.stack([gate[m] for gate in seen]).mean(0) for m in NAMES]))
     learner.counts[2:] = torch.tensor([1, 5])  # b is cared for
     x, y = batch()
+    x = {m: values + 3 for m, values in x.items()}  # a batch that moves the mean
     z, opened = gates(learner, x)
     constant = torch.stack([*(gate["b"] for gate in seen), opened["b"].detach().mean(0)]).mean(0)
     logits = said(learner, z, {"a": opened["a"], "b": constant})
