@@ -37,9 +37,9 @@ def draw_pairs(
 ) -> pd.DataFrame:
     """Returns one row per pair, `train`, `val` and `test` one after the other.
 
-    A digit is used at most once; the recordings of its class take turns, so that each is used equally often (or once
-    more). A noise file is drawn first, then one of its seconds. Each part has its own random numbers, so the size of
-    one does not change another.
+    A digit is used once, or with an interaction at most twice; the recordings of its class take turns, so that each is
+    used equally often (or once more). A noise file is drawn first, then one of its seconds. Each part has its own
+    random numbers, so the size of one does not change another.
 
     Args:
         digits: The digits of each split.
@@ -93,16 +93,19 @@ def _shown_and_said(y: Any, z: Any, xor: Any) -> tuple[Any, Any]:
 
 
 def _planted(xor: int, digits: Digits, size: int, split: str, random: np.random.Generator) -> pd.DataFrame:
-    """Returns labels, the digits that are shown and said, and a picture of each one that is shown."""
+    """Returns labels, the digits that are shown and said, and a picture of each one that is shown.
+
+    Classes are drawn evenly, which those of MNIST are not, so that a picture may have to be used twice in its split.
+    """
     y, z = random.integers(10, size=size), random.integers(2, size=size)
     shown, said = _shown_and_said(y, z, y // 2 < xor)
     rows = np.empty(size, dtype=digits.rows.dtype)
     for digit in range(10):
-        places, pictures = np.flatnonzero(shown == digit), random.permutation(digits.rows[digits.labels == digit])
-        if len(places) > len(pictures):
+        places, pictures = np.flatnonzero(shown == digit), digits.rows[digits.labels == digit]
+        if len(places) > 2 * len(pictures):
             wish = f"--{split} {size} asks for {len(places)} pictures of a {digit}, of which {digits.file} has"
-            raise ConfigError(f"{wish} {len(pictures)} for it; ask for fewer pairs, each digit is used once")
-        rows[places] = pictures[: len(places)]
+            raise ConfigError(f"{wish} {len(pictures)} for it; ask for fewer pairs, a digit is used twice at most")
+        rows[places] = np.concatenate([random.permutation(pictures) for _ in range(2)])[: len(places)]
     return pd.DataFrame(
         {"label": y, "digit_file": digits.file, "digit_row": rows, "image_digit": shown, "audio_digit": said}
     )

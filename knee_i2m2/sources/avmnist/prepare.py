@@ -108,6 +108,8 @@ def prepare_avmnist(config: PrepareAVMNIST, progress: Progress = silent) -> dict
     components = fit_components(digits["train"].images, config.components)
     made = {"image": images(pairs, digits, components), "audio": audio(pairs, recordings, noises)}
     data = {**wanted, "modalities": _modalities(components.explained_variance_ratio_)}
+    if notes := list(_repeated(pairs)):
+        data["notes"] = notes
     return _write(out, pairs, made, data, unused, progress)
 
 
@@ -172,6 +174,13 @@ def _fingerprints(mnist: Path, fsdd: Path, noise: Path) -> dict[str, str]:
     sounds = {path.relative_to(noise).as_posix(): path for path in noise_files(noise)}
     single = {path.name: path for path in mnist_files(mnist).values()} | sounds
     return {**{name: sha256(path) for name, path in single.items()}, **speech_fingerprint(fsdd)}
+
+
+def _repeated(pairs: pd.DataFrame) -> Iterator[str]:
+    """Yields a sentence per split in which pictures are used twice."""
+    twice = pairs[pairs.duplicated(["digit_file", "digit_row"])]["split"].value_counts()
+    for split, count in twice.items():
+        yield f"{split}: {count} pairs show a picture that another pair shows too, since classes are drawn evenly"
 
 
 def _counted(name: str, parts: Iterable[np.ndarray], total: int, progress: Progress) -> Iterator[np.ndarray]:

@@ -104,6 +104,17 @@ def test_a_strength_that_is_no_share_of_five_pairs_is_refused(inputs: Inputs, tm
     assert not (tmp_path / "data" / "data.json").exists()
 
 
-def test_more_pairs_than_there_are_pictures_of_a_digit_are_refused(inputs: Inputs) -> None:
-    with pytest.raises(ConfigError, match=r"--train 220 asks for \d+ pictures of a \d"):
-        drawn(inputs, 1.0, {**FEW, "train": 220})
+def test_more_pairs_than_twice_the_pictures_of_a_digit_are_refused(inputs: Inputs) -> None:
+    with pytest.raises(ConfigError, match=r"--train 500 asks for \d+ pictures of a \d"):
+        drawn(inputs, 1.0, {**FEW, "train": 500})
+
+
+@real
+def test_the_default_sizes_go_and_pictures_used_twice_are_counted(tmp_path: Path) -> None:
+    pairs = drawn(REAL, 0.4, {"train": 20_000, "val": 2_500, "test": 3_000})
+    twice = pairs.groupby("split").apply(lambda rows: rows.duplicated(["digit_file", "digit_row"]).sum())
+    assert twice["train"] == twice["val"] == 0 < twice["test"] < 200
+    splits = pairs.groupby(["digit_file", "digit_row"])["split"].nunique()
+    assert (splits == 1).all()
+    data = prepare_avmnist(PrepareAVMNIST(tmp_path, *REAL, train=50, val=20, test=3000, interaction=0.4))
+    assert data["notes"] == [next(note for note in data["notes"] if note.startswith("test: "))]
