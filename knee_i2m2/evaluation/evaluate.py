@@ -14,6 +14,7 @@ import pandas as pd
 from knee_i2m2.clusters import CLUSTERS, LEAST_CLUSTERS
 from knee_i2m2.errors import ConfigError, check_seed, suggestion
 from knee_i2m2.evaluation.accelerated import read_accelerated
+from knee_i2m2.evaluation.cost import equal_cost, training_flops
 from knee_i2m2.evaluation.effects import MARGIN
 from knee_i2m2.evaluation.leaks import check_leaks, few_patients_notes
 from knee_i2m2.evaluation.recalibration import AS_TRAINED, Recalibration
@@ -105,16 +106,19 @@ def evaluate(
     evaluated += [row for unit, old in pairs for row in _tested(unit, old, thresholds, reference)]
     effects = [row for unit in test for row in unit.effects(answers.test[0].identities, reference, margin)]
     train_known = (run / CLUSTERS).is_file()
-    notes = _notes(answers, train_known)
+    compared = [row for unit in (*val, *test) for row in _compared(unit, reference)]
+    results = write_results(evaluated, EVALUATION_COLUMNS, run / "evaluation.csv")
+    differences = write_results(compared, COMPARISON_COLUMNS, run / "comparisons.csv")
+    cost = training_flops(run, answers.test[0].identities)
+    notes = [*_notes(answers, train_known), *equal_cost(results, differences, cost, reference)]
     settings = {"replicates": replicates, "seed": seed, "margin": margin, "reference": reference}
     settings |= {"least_clusters": LEAST_CLUSTERS, "train_known": train_known}
     fitted = {"aggregators": answers.aggregators, "thresholds": threshold_entries(thresholds), "fitted": answers.fitted}
     content = {**settings, **asdict(recalibration), "leaks": leaks, "notes": notes, **fitted}
     write_text(run / "evaluation.json", json.dumps(content, indent=2) + "\n")
-    compared = [row for unit in (*val, *test) for row in _compared(unit, reference)]
     return Evaluation(
-        write_results(evaluated, EVALUATION_COLUMNS, run / "evaluation.csv"),
-        write_results(compared, COMPARISON_COLUMNS, run / "comparisons.csv"),
+        results,
+        differences,
         write_results(_contributed(test[0], reference), CONTRIBUTION_COLUMNS, run / "contributions.csv"),
         write_results(effects, EFFECT_COLUMNS, run / "effects.csv"),
         notes,

@@ -26,7 +26,7 @@ from knee_i2m2.data.splits import SPLITS
 from knee_i2m2.data.without import Without
 from knee_i2m2.errors import ConfigError, DataError
 from knee_i2m2.experts.experts import Experts
-from knee_i2m2.methods.method import Loss, Method, cross_entropy
+from knee_i2m2.methods.method import Loss, Method, cross_entropy, overrides
 from knee_i2m2.training import checkpoint
 from knee_i2m2.training.batches import InOrder, Samples, Shuffled, loader, on_device
 from knee_i2m2.training.fit import Answers, Augment, Epoch, Stage, fit, fit_combiner, predict
@@ -186,7 +186,9 @@ class Session:
         self.fabric.barrier()
         fit_combiner(self.fabric, method, in_order(self.samples["val"], self.batch_size, self.workers), folder)
         if self.fabric.is_global_zero:
-            cost = {**cost_of(method, self.samples["train"]), "seconds": round(time.monotonic() - start, 1)}
+            train = self.samples["train"]
+            learnt = training_flops(method, train) * len(train) * len(history) if history else 0
+            cost = {**cost_of(method, train), "training_flops": learnt, "seconds": round(time.monotonic() - start, 1)}
             self.run.log(rival=name, seed=seed, finished=True, **self._spent(rival, seed, history, steps), **cost)
             self.run.tell(f"{name} seed {seed} finished after {len(history)} epochs")
 
@@ -279,6 +281,17 @@ def cost_of(method: Method, samples: Samples) -> dict[str, int]:
         copy.deepcopy(method).cpu().eval()(batch.x)
     parameters = sum(parameter.numel() for parameter in method.parameters())
     return {"parameters": parameters, "flops": counter.get_total_flops()}
+
+
+def training_flops(method: Method, samples: Samples) -> int:
+    """Returns the floating-point operations of learning from one sample: its losses and their gradients."""
+    counter, (batch,) = FlopCounterMode(display=False), on_device("cpu", [samples[[0, min(1, len(samples) - 1)]]])
+    copied = copy.deepcopy(method).cpu().train()
+    with torch.random.fork_rng(), counter:
+        losses = [*copied.losses(batch.x, batch.y).values()]
+        for loss in losses if overrides(method, "direction") else [sum(losses)]:
+            loss.backward(retain_graph=True)
+    return counter.get_total_flops() // len(batch.y)
 
 
 def _refuse_unfinished(folder: Path, resume: bool) -> None:

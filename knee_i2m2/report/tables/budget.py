@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pandas as pd
 
+from knee_i2m2.evaluation.cost import before
 from knee_i2m2.evaluation.split_answers import CHOICE
 from knee_i2m2.report.elements.cells import Cell, Table
 from knee_i2m2.report.elements.inputs import Record
 from knee_i2m2.report.elements.words import count, quantity
-from knee_i2m2.types import Rival
 
 __all__ = ["budget_table", "counts_table"]
 
@@ -17,12 +17,16 @@ def budget_table(record: Record) -> Table | None:
     """Returns the training budget of every rival, means over its seeds: alone, and with what it started from."""
     if record.budget.empty:
         return None
-    amounts = [c for c in ("epochs", "updates", "parameters", "flops", "seconds") if c in record.budget]
+    amounts = [
+        c for c in ("epochs", "updates", "training_flops", "parameters", "flops", "seconds") if c in record.budget
+    ]
     spent = record.budget.set_index(["rival", "seed"])[amounts].apply(pd.to_numeric, errors="coerce").astype(float)
-    before = pd.DataFrame({key: _before(record, spent, *key) for key in spent.index}).T
-    own, total = spent.copy(), spent + before
+    identities = record.answers.identities
+    known = {key: before(spent[[name for name in spent if name in _TRAINED]], identities, *key) for key in spent.index}
+    started = pd.DataFrame(known).T.reindex(columns=spent.columns, fill_value=0.0)
+    own, total = spent.copy(), spent + started
     if "updates" in spent:  # recorded with those of the experts
-        own["updates"], total["updates"] = spent["updates"] - before["updates"], spent["updates"]
+        own["updates"], total["updates"] = spent["updates"] - started["updates"], spent["updates"]
     means, in_all = (table.groupby("rival", sort=False).mean() for table in (own, total))
     seeds = record.budget.groupby("rival", sort=False)["seed"].nunique()
     rivals = [rival for rival in record.rivals if rival in means.index]
@@ -38,18 +42,10 @@ def budget_table(record: Record) -> Table | None:
     return Table("budget", "means over seeds", ("seeds", *(_AMOUNTS.get(a, a) for a in amounts)), rows)
 
 
-_AMOUNTS = {"flops": "FLOPs"}
-_TRAINED = ("epochs", "updates", "seconds")
+_RECORDED = ("epochs", "updates", "training_flops", "parameters", "flops", "seconds")
+_AMOUNTS = {"flops": "FLOPs", "training_flops": "training FLOPs"}
+_TRAINED = ("epochs", "updates", "training_flops", "seconds")
 """Amounts that the training of its single experts adds to a rival's; a record of `updates` holds those already."""
-
-
-def _before(record: Record, spent: pd.DataFrame, rival: str, seed: int) -> pd.Series:
-    """Returns what the experts that a rival started from had cost; not a number where that is not recorded."""
-    identity = record.answers.identities.get(rival)
-    alone = {one.experts: name for name, one in record.answers.identities.items() if one == Rival(one.experts[:1])}
-    experts = [(alone.get((e,), e), seed) for e in identity.experts] if identity and identity.warm else []
-    known = spent.reindex(experts)[[name for name in spent if name in _TRAINED]]
-    return known.sum(skipna=False).reindex(spent.columns, fill_value=0.0)
 
 
 def _cell(own: pd.Series, in_all: pd.Series, amount: str) -> Cell:
