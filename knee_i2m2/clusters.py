@@ -15,7 +15,7 @@ from pathlib import Path
 import pandas as pd
 
 from knee_i2m2.errors import DataError
-from knee_i2m2.files import write_text
+from knee_i2m2.files import reading, write_text
 from knee_i2m2.identity import canonical_text, named
 from knee_i2m2.types import SPLITS
 
@@ -57,11 +57,9 @@ class ClusterRecord:
         path = folder / CLUSTERS
         if not path.is_file():
             return None
-        try:
+        with reading(path, _AGAIN):
             content = json.loads(path.read_text(encoding="utf-8"))
             return cls({split: frozenset(map(str, hashes)) for split, hashes in content.items()})
-        except (OSError, ValueError, AttributeError, TypeError) as error:
-            raise DataError(path, f"cannot be read ({error})", _AGAIN) from error
 
     def write(self, folder: Path) -> None:
         """Writes the record into a folder, whole or not at all."""

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from knee_i2m2.errors import ConfigError, DataError
 
-__all__ = ["locked", "refuse_occupied", "sha256", "sweep", "whole", "whole_folder", "write_text", "writing"]
+__all__ = ["locked", "reading", "refuse_occupied", "sha256", "sweep", "whole", "whole_folder", "write_text", "writing"]
 
 _UNFINISHED = ".unfinished-"
 
@@ -28,6 +28,27 @@ def writing(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise DataError(path, f"cannot be written ({error.strerror})", "choose another place or make room") from error
+
+
+@contextmanager
+def reading(
+    path: Path, hint: str, fault: str = "cannot be read", more: tuple[type[Exception], ...] = ()
+) -> Iterator[None]:
+    """Says in words that what a block reads is not what `path` should hold; nothing else belongs in the block.
+
+    Args:
+        path: The file.
+        hint: What to do about it.
+        fault: What is wrong with it.
+        more: What else its reader raises.
+
+    Raises:
+        DataError: It is not.
+    """
+    try:
+        yield
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, EOFError, *more) as error:
+        raise DataError(path, f"{fault} ({' '.join(str(error).split())})", hint) from error
 
 
 @contextmanager

@@ -22,7 +22,7 @@ import pandas as pd
 from scipy.special import log_softmax, logsumexp
 
 from knee_i2m2.errors import DataError
-from knee_i2m2.files import whole
+from knee_i2m2.files import reading, whole
 from knee_i2m2.identity import canonical_id, subgroup_spellings
 from knee_i2m2.types import Rival
 
@@ -123,10 +123,8 @@ def read(path: Path) -> pd.DataFrame:
     """
     if not path.is_file():
         raise DataError(path, "there is no prediction file", "run `knee-i2m2 train` first")
-    try:
+    with reading(path, "write it again with `train`", "is no readable Parquet file"):
         frame = pd.read_parquet(path)
-    except (OSError, ValueError) as error:
-        raise DataError(path, f"is no readable Parquet file ({error})", "write it again with `train`") from error
     written = frame
     if "cluster" in frame.columns:
         frame = frame.assign(

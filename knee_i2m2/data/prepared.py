@@ -27,6 +27,7 @@ import torch.utils.data
 from jaxtyping import Int64
 
 from knee_i2m2.errors import ConfigError, DataError, suggestion
+from knee_i2m2.files import reading
 from knee_i2m2.types import Batch, Task
 
 __all__ = ["Array", "Compute", "Labelled", "Prepared", "described_by", "open_arrays", "read_data", "read_index"]
@@ -51,10 +52,8 @@ def read_data(folder: Path, hint: str = "remove the folder and prepare it again"
     path = folder / "data.json"
     if not path.is_file():
         raise DataError(folder, "holds no finished prepared data", _MAKE)
-    try:
+    with reading(path, hint):
         data = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DataError(path, f"cannot be read ({error})", hint) from error
     if not isinstance(data, dict) or "task" not in data:
         raise DataError(path, "does not say of which task it is", hint)
     return data
@@ -205,10 +204,8 @@ class _Mapped:
 
     @cached_property
     def _values(self) -> torch.Tensor:
-        try:
+        with reading(self.path, _MAKE):
             return torch.from_numpy(np.load(self.path, mmap_mode="c", allow_pickle=False))
-        except (OSError, ValueError, EOFError, TypeError) as error:
-            raise DataError(self.path, f"cannot be read ({error})", _MAKE) from error
 
     def __reduce__(self) -> tuple:
         return _Mapped, (self.path,)
@@ -272,7 +269,5 @@ def read_index(path: Path) -> pd.DataFrame:
     Raises:
         DataError: It is missing or damaged.
     """
-    try:
+    with reading(path, _MAKE):
         return pd.read_parquet(path)
-    except (OSError, ValueError) as error:
-        raise DataError(path, f"cannot be read ({error})", _MAKE) from error

@@ -15,8 +15,9 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
+from knee_i2m2.data.left_out import write_table
 from knee_i2m2.errors import ConfigError, DataError, check_seed
-from knee_i2m2.files import whole
+from knee_i2m2.files import reading
 from knee_i2m2.identity import canonical_id, canonical_name
 from knee_i2m2.types import SPLITS
 
@@ -217,8 +218,7 @@ def write_split(
         sha256: Volume name -> SHA-256 of its file.
     """
     rows = [(name, patients.get(name), split[name], sha256[name]) for name in sorted(split)]
-    with whole(path) as temporary:
-        pd.DataFrame(rows, columns=_COLUMNS).to_csv(temporary, index=False, lineterminator="\n")
+    write_table(path, pd.DataFrame(rows, columns=_COLUMNS))
 
 
 def read_split(path: Path) -> pd.DataFrame:
@@ -229,10 +229,8 @@ def read_split(path: Path) -> pd.DataFrame:
     """
     if not path.is_file():
         raise DataError(path, "there is no split file", "make one with `knee-i2m2 prepare`")
-    try:
+    with reading(path, _AGAIN, "is no readable CSV"):
         table = pd.read_csv(path, dtype=str, keep_default_na=False)
-    except (OSError, ValueError) as error:
-        raise DataError(path, f"is no readable CSV ({error})", _AGAIN) from error
     for problem in _problems(table):
         raise DataError(path, problem, _AGAIN)
     table = table[_COLUMNS].astype(object)

@@ -13,7 +13,7 @@ from knee_i2m2.clusters import LEAST_CLUSTERS
 from knee_i2m2.errors import DataError
 from knee_i2m2.evaluation.draws import MEAN, averaged, class_clusters
 from knee_i2m2.evaluation.split_answers import Key, SplitAnswers
-from knee_i2m2.files import write_text
+from knee_i2m2.files import reading, write_text
 
 __all__ = [
     "COMPARISON_COLUMNS",
@@ -185,10 +185,8 @@ def read_results(path: Path, columns: list[str]) -> pd.DataFrame:
     """
     if not path.is_file():
         raise DataError(path, "there is no such table", "run `evaluate` first")
-    try:
+    with reading(path, "run `evaluate` again", "is no readable CSV"):
         frame = pd.read_csv(path, dtype=str, keep_default_na=False)
-    except (OSError, ValueError) as error:
-        raise DataError(path, f"is no readable CSV ({error})", "run `evaluate` again") from error
     if list(frame.columns) != columns:
         raise DataError(path, f"has other columns than {', '.join(columns)}", "run `evaluate` again")
     numbers = [column for column in columns if column not in _WORDS]

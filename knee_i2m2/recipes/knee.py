@@ -39,10 +39,10 @@ from knee_i2m2 import predictions
 from knee_i2m2.data.classes import class_clusters, class_sentences
 from knee_i2m2.data.prepared import Prepared
 from knee_i2m2.data.splits import SPLITS, refuse_one_sided
-from knee_i2m2.errors import DataError
 from knee_i2m2.evaluation.statistics.auroc import auroc
 from knee_i2m2.experts.experts import Experts
 from knee_i2m2.experts.knee import NETWORKS, knee_expert, knee_shared
+from knee_i2m2.files import reading
 from knee_i2m2.methods.method import TARGET_LOSSES, class_weights
 from knee_i2m2.modalities.augmentation import Augmentation, check_modalities
 from knee_i2m2.recipes.progress import progress
@@ -193,10 +193,8 @@ def write_ideal(data: Path, samples: Mapping[str, Prepared], run: RunFolder) -> 
     """Writes the phantom's ideal observer as a rival, where the prepared data have one."""
     if not (data / IDEAL).is_file():
         return
-    try:
+    with reading(data / IDEAL, "prepare the data again"):
         ratios = pd.read_parquet(data / IDEAL).set_index("sample")
-    except (OSError, ValueError) as error:
-        raise DataError(data / IDEAL, f"cannot be read ({error})", "prepare the data again") from error
     missing = [split for split in SPLITS[1:] if not run.predictions("ideal", 0, split).is_file()]
     for split in missing:
         part = samples[split]

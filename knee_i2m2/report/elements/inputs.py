@@ -28,6 +28,7 @@ from knee_i2m2.evaluation.tidy import (
     MACRO,
     read_results,
 )
+from knee_i2m2.files import reading
 from knee_i2m2.report.elements.cases import Cases, read_cases
 from knee_i2m2.report.elements.cells import test_rows
 from knee_i2m2.report.elements.words import answer_noun, with_noun
@@ -227,10 +228,8 @@ def read_mapping(path: Path) -> dict[str, Any]:
 
 
 def _object(text: str, path: Path) -> dict[str, Any]:
-    try:
+    with reading(path, "delete it, or train again", "is no readable JSON"):
         value = json.loads(text)
-    except ValueError as error:
-        raise DataError(path, f"is no readable JSON ({error})", "delete it, or train again") from error
     if not isinstance(value, dict):
         raise DataError(path, "does not hold named values", "delete it, or train again")
     return value

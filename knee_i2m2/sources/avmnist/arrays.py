@@ -30,7 +30,7 @@ from jaxtyping import Float64, Int64, Shaped
 from knee_i2m2.data.left_out import PassedOver, files_in, passed_over
 from knee_i2m2.data.splits import SPLITS, split_by_patient
 from knee_i2m2.errors import DataError
-from knee_i2m2.files import sha256
+from knee_i2m2.files import reading, sha256
 from knee_i2m2.identity import canonical_id, joined_sentences
 
 __all__ = ["ArrayPairs", "read_arrays"]
@@ -182,19 +182,15 @@ def _official(place: Path, split: str, paths: Mapping[str, Path | None], labelle
 
 
 def _loaded(path: Path) -> np.ndarray:
-    try:
+    with reading(path, "download it again", "is no readable array"):
         return np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise DataError(path, f"is no readable array ({error})", "download it again") from error
 
 
 def _npz(path: Path, labelled: bool) -> tuple[_Part, np.ndarray | None]:
     """Returns the pairs of an npz file, and the split of each where it says so."""
-    try:
-        with np.load(path, allow_pickle=False) as opened:
-            arrays = {name.lower().removesuffix("s"): opened[name] for name in opened.files}
-    except (OSError, ValueError, EOFError, AttributeError, TypeError, zipfile.BadZipFile, zlib.error) as error:
-        raise DataError(path, f"is no readable npz file ({error})", _NPZ) from error
+    faults = (zipfile.BadZipFile, zlib.error)
+    with reading(path, _NPZ, "is no readable npz file", faults), np.load(path, allow_pickle=False) as opened:
+        arrays = {name.lower().removesuffix("s"): opened[name] for name in opened.files}
     for noun in _OFFICIAL:
         if noun not in arrays and (labelled or noun != "label"):
             raise DataError(path, f"has no array {noun} but {', '.join(arrays) or 'none'}", _NPZ)

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from knee_i2m2.data.writing import write_rows
 from knee_i2m2.errors import ConfigError, DataError
-from knee_i2m2.files import sha256
+from knee_i2m2.files import reading, sha256
 from knee_i2m2.modalities.kspace import reconstruct_parts, zero_fill
 from knee_i2m2.modalities.magnitude_phase import polar, rms
 from knee_i2m2.modalities.undersampling import Undersampling, undersample, undersampling
@@ -246,13 +246,11 @@ def read_volumes(folder: Path) -> dict[str, dict[str, Any]]:
     Raises:
         DataError: `volumes.json` is missing or damaged.
     """
-    try:
+    with reading(folder / _VOLUMES, "prepare the data again"):
         content = json.loads((folder / _VOLUMES).read_text(encoding="utf-8"))
         volumes = {name: _volume(about) for name, about in content["volumes"].items()}
         aside = {n: {k: about[k] for k in ("stamp", "reason", "hint")} for n, about in content["quarantined"].items()}
         return {"volumes": volumes, "quarantined": aside}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise DataError(folder / _VOLUMES, f"cannot be read ({error})", "prepare the data again") from error
 
 
 def _volume(about: Mapping[str, Any]) -> Volume:

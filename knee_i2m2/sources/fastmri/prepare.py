@@ -37,7 +37,7 @@ from knee_i2m2.data.parallel import in_parallel
 from knee_i2m2.data.splits import SplitKind, sizes, write_split
 from knee_i2m2.data.writing import Filling, finish_prepared, finished, forget
 from knee_i2m2.errors import DataError
-from knee_i2m2.files import locked, sha256, whole, write_text, writing
+from knee_i2m2.files import locked, reading, sha256, whole, write_text, writing
 from knee_i2m2.identity import own_cluster
 from knee_i2m2.modalities.undersampling import MaskKind
 from knee_i2m2.sources.fastmri.annotations import (
@@ -342,10 +342,8 @@ def _ideal(path: Path, index: pd.DataFrame) -> pd.DataFrame | None:
     """Returns the phantom's ideal observer, where there is one: one row a sample, one column a target."""
     if not path.is_file():
         return None
-    try:
+    with reading(path, "make the phantom again, or remove this file"):
         rows = pd.read_parquet(path, columns=["volume", "slice", "target", "log_likelihood_ratio"])
-    except (OSError, ValueError) as error:
-        raise DataError(path, f"cannot be read ({error})", "make the phantom again, or remove this file") from error
     rows["sample"] = rows["volume"] + rows["slice"].map(":{:03d}".format)
     wide = rows.pivot(index="sample", columns="target", values="log_likelihood_ratio")
     for sample in index.loc[~index["sample"].isin(wide.index), "sample"]:

@@ -10,14 +10,14 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pyarrow as pa
 
 from knee_i2m2.errors import DataError
-from knee_i2m2.files import sha256
+from knee_i2m2.files import reading, sha256
 from knee_i2m2.sources.nlvr2.examples import Example, Examples, examples
 from knee_i2m2.sources.nlvr2.files import LABELS, NAMES
 from knee_i2m2.sources.nlvr2.folder import SourceFolder
@@ -27,6 +27,7 @@ __all__ = ["ArrowPicture", "read_arrow"]
 
 _PICTURES = ("image_0", "image_1")
 _AGAIN = "make it again with ViLT's, METER's or FIBER's own script"
+_reading = partial(reading, hint=_AGAIN, fault="is no readable arrow file", more=(pa.ArrowException,))
 _PLACES = "sentences are numbered by their place in an arrow row, which need not be NLVR2's number"
 
 
@@ -191,25 +192,17 @@ def _batches(path: Path) -> int:
 @lru_cache(maxsize=4)
 def _reader(path: Path, key: tuple[int, ...]) -> pa.RecordBatchFileReader:
     """Returns an arrow file that is open under a key."""
-    try:
+    with _reading(path):
         return pa.ipc.open_file(pa.memory_map(str(path)))
-    except (pa.ArrowException, OSError, ValueError) as error:
-        raise _unreadable(path, error) from error
 
 
 @lru_cache(maxsize=4)
 def _batch(path: Path, batch: int, key: tuple[int, ...]) -> pa.RecordBatch:
     """Returns a record batch whose offsets and texts are valid."""
-    try:
+    with _reading(path):
         table = _reader(path, key).get_batch(batch)
         table.validate(full=True)
-    except (pa.ArrowException, OSError, ValueError) as error:
-        raise _unreadable(path, error) from error
-    return table
-
-
-def _unreadable(path: Path, error: Exception) -> DataError:
-    return DataError(path, f"is no readable arrow file ({' '.join(str(error).split())})", _AGAIN)
+        return table
 
 
 def _refuse_other(row: _Row, known: tuple[ArrowPicture, ArrowPicture]) -> None:

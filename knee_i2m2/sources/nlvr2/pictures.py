@@ -25,6 +25,7 @@ from jaxtyping import UInt8
 from PIL import ExifTags, Image
 
 from knee_i2m2.errors import DataError
+from knee_i2m2.files import reading
 
 __all__ = [
     "Decoded",
@@ -49,21 +50,15 @@ _PIXELS = 50_000_000
 _BYTES = 1 << 28
 _TINY = 8
 """Pixels: no photograph of a benchmark has so short a side."""
-_TURNS = dict(
-    zip(
-        range(2, 9),
-        (
-            Image.Transpose.FLIP_LEFT_RIGHT,
-            Image.Transpose.ROTATE_180,
-            Image.Transpose.FLIP_TOP_BOTTOM,
-            Image.Transpose.TRANSPOSE,
-            Image.Transpose.ROTATE_270,
-            Image.Transpose.TRANSVERSE,
-            Image.Transpose.ROTATE_90,
-        ),
-        strict=True,
-    )
-)
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 """EXIF's orientation -> what shows the picture upright."""
 _BROKEN = (OSError, SyntaxError, ValueError, EOFError, zlib.error, struct.error)
 """What Pillow raises for damaged files."""
@@ -308,7 +303,5 @@ def _entry(path: Path, name: str) -> zipfile.ZipInfo:
 @lru_cache(maxsize=4)
 def _opened(path: Path, key: tuple[int, ...]) -> zipfile.ZipFile:
     """Returns a zip that is open under a key."""
-    try:
+    with reading(path, "download it again", "is no readable zip", (zipfile.BadZipFile,)):
         return zipfile.ZipFile(path)
-    except (zipfile.BadZipFile, OSError) as error:
-        raise DataError(path, f"is no readable zip ({error})", "download it again") from error
