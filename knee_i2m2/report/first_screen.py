@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
+from knee_i2m2.clusters import LEAST_CLUSTERS
 from knee_i2m2.evaluation.draws import IDEAL
 from knee_i2m2.evaluation.effects import ENSEMBLING, INTERACTION
 from knee_i2m2.evaluation.evaluate import REFERENCE
 from knee_i2m2.report.elements.cells import Cell, Row, Table, test_rows
 from knee_i2m2.report.elements.inputs import Record
 from knee_i2m2.report.elements.section import Picture, Point
-from knee_i2m2.report.elements.verdicts import ADDS, COSTS, dependence
+from knee_i2m2.report.elements.verdicts import dependence
 from knee_i2m2.report.elements.words import NOT_ESTIMABLE, count, headline, interval, listing, metric_name, number
 from knee_i2m2.report.figures.flow import tested_clusters
 from knee_i2m2.report.figures.overview import rival_pictures
-from knee_i2m2.report.paper.summary import leak_warning, simulation_note
+from knee_i2m2.report.paper.summary import leak_warning, one_target, simulation_note
 from knee_i2m2.report.single.browser import example
 
 __all__ = ["FirstScreen", "first_screen"]
@@ -34,6 +35,7 @@ class FirstScreen:
         simulated: That data are simulated; empty where none are.
         leak: That the split leaks; empty where it does not.
         question: What the run answers.
+        measure: What the numbers beside the answers are; empty where there are none.
         answers: The verdict on every target with its intervals.
         pictures: The headline metric of every rival and target.
         caption: How to read them.
@@ -47,6 +49,7 @@ class FirstScreen:
     simulated: str
     leak: str
     question: str
+    measure: str
     answers: tuple[Point, ...]
     pictures: tuple[Picture, ...]
     caption: str
@@ -57,13 +60,15 @@ class FirstScreen:
 
 def first_screen(record: Record, title: str | None = None) -> FirstScreen:
     """Returns what the page of a run shows first, under the user's title or the name of its folder."""
+    answers = tuple(_answers(record))
     return FirstScreen(
         title or record.name,
         tuple(_facts(record)),
         " ".join(simulation_note(record)),
         leak_warning(record),
         _question(record),
-        tuple(_answers(record)),
+        _measure(record, answers),
+        answers,
         tuple(rival_pictures(record)),
         _caption(record),
         example(record.cases, record.answers.targets),
@@ -77,8 +82,22 @@ def _facts(record: Record) -> Iterator[str]:
         yield str(task)
     if record.trained:
         yield f"trained {record.trained}"
-    clusters = count(record.answers.index["cluster"].nunique())
-    yield f"test split: {clusters} {record.nouns[0]}, {count(len(record.answers.index))} {record.nouns[2]}"
+    clusters = _counted(record.answers.index["cluster"].nunique(), record.nouns[0])
+    samples = _counted(len(record.answers.index), record.nouns[2])
+    yield f"test split: {clusters}, independent of each other; {samples}"
+    sources = record.data.get("sources")
+    if isinstance(sources, Mapping) and sources and not record.simulated:
+        many = f"{_counted(len(sources), 'source files')}, named in data.json"
+        yield f"data: {many if len(sources) > _FEW else ', '.join(map(str, sources))}"
+
+
+_FEW = 4
+"""Names of sources that fit into a line."""
+
+
+def _counted(value: int, noun: str) -> str:
+    """Returns a number and its noun, which a line break must not part."""
+    return f"{count(value)} {noun}".replace(" ", "\u00a0")
 
 
 def _effects(record: Record) -> pd.DataFrame:
@@ -89,7 +108,7 @@ def _effects(record: Record) -> pd.DataFrame:
 
 def _question(record: Record) -> str:
     modalities = [effect for effect in _effects(record)["effect"].unique() if effect != INTERACTION]
-    what = "each finding" if record.answers.detection else f"the {record.answers.targets[0]}"
+    what = "each finding" if len(record.answers.targets) > 1 else one_target(record)
     if modalities:
         return f"What does {what} depend on: {', '.join(modalities)} or their interaction?"
     return f"How well do the rivals predict {what}?"
@@ -101,36 +120,44 @@ def _answers(record: Record) -> Iterator[Point]:
     for target, rows in effects.groupby("target", sort=False):
         verdicts = dict(zip(rows["effect"], rows["verdict"], strict=True))
         unknown = set(verdicts.values()) == {NOT_ESTIMABLE}
-        text = f"too few {record.nouns[0]} for a verdict" if unknown else dependence(verdicts)
-        yield Point(str(target), text, tuple(map(_effect, _telling(rows).to_dict("records"))))
+        text = _too_few(record) if unknown else dependence(verdicts, target in record.guessing)
+        yield Point(str(target), text, () if unknown else tuple(map(_effect, rows.to_dict("records"))))
     if effects.empty:
         yield Point("", headline(record.evaluation, record.comparisons, record.answers.unit, record.reference))
 
 
-def _telling(rows: pd.DataFrame) -> pd.DataFrame:
-    """Returns the effects that a verdict rests on: the interaction, else those that are there, else all."""
-    there = rows[rows["verdict"].isin((ADDS, COSTS))]
-    interaction = there[(there["effect"] == INTERACTION) & (there["verdict"] == ADDS)]
-    chosen = next((chosen for chosen in (interaction, there) if len(chosen)), rows)
-    return chosen.dropna(subset="value")
+def _too_few(record: Record) -> str:
+    needed = f": {LEAST_CLUSTERS} with and {LEAST_CLUSTERS} without are needed" if record.answers.detection else ""
+    return f"too few {record.nouns[0]} for a verdict{needed}"
 
 
 def _effect(row: Row) -> str:
-    """Returns `phase +0.050 [0.010, 0.090]`."""
+    """Returns `phase +0.050 [0.010, 0.090]`; without an interval no number, which could not be interpreted."""
     value, low, high = (float(str(row[name])) for name in ("value", "holm_low", "holm_high"))
-    return f"{row['effect']} {'+' * (value > 0)}{number(value)} {interval(low, high)}".strip()
+    if row["verdict"] == NOT_ESTIMABLE:
+        return f"{row['effect']} {NOT_ESTIMABLE}"
+    if value == low == high == 0:
+        return f"{row['effect']}: {row['rival']} and {row['against']} score exactly alike"
+    estimate = f"{'+' * (value > 0)}{number(value)} {interval(low, high)}".replace(" ", "\u00a0")
+    return f"{row['effect']} {estimate}"
+
+
+def _measure(record: Record, answers: Sequence[Point]) -> str:
+    if not any(answer.details for answer in answers):
+        return ""
+    what = f"{metric_name(record.metric)} per {record.answers.unit}"
+    return f"Numbers: gain in {what} from seeing it, 95\u00a0% interval adjusted for multiple comparisons (Holm)."
 
 
 def _caption(record: Record) -> str:
-    """Returns what is drawn: estimates with intervals, without, or both; and what the effects above are."""
+    """Returns what is drawn: estimates with intervals, without, or both."""
     metric, few = metric_name(record.metric), f"too few {record.nouns[0]}"
     drawn = test_rows(record.evaluation, unit=record.answers.unit, metric=record.metric).dropna(subset="value")
     bare = drawn.loc[drawn["target"].isin(record.answers.targets), "low"].isna()
     intervals = "" if bare.all() else " with 95 % intervals"
     crosses = f" {'Crosses have' if bare.all() else 'A cross has'} no interval: {few} for one." if bare.any() else ""
-    corrected = "; their intervals are Holm-corrected" if _effects(record)["holm_low"].notna().any() else ""
-    effects = f" Effects are differences of it{corrected}." if _effects(record)["value"].notna().any() else ""
-    return f"{metric[0].upper()}{metric[1:]} per {record.answers.unit}{intervals}.{crosses}{effects}"
+    chance = "" if record.answers.detection else " Chance: always naming the most frequent class of the test split."
+    return f"{metric[0].upper()}{metric[1:]} per {record.answers.unit}{intervals}.{crosses}{chance}"
 
 
 def _counts(record: Record) -> Table:
@@ -142,9 +169,9 @@ def _counts(record: Record) -> Table:
         return Table("classes", f"{clusters} of the test split", columns, _texts(rows), corner="finding")
     truth, names = record.answers.truth[:, 0], record.answers.index["cluster"].to_numpy()
     classes = _CLASSES.get(str(record.data.get("task")), tuple(map(str, range(record.answers.classes))))
-    holding = tuple(count(len(np.unique(names[truth == c]))) for c in range(len(classes)))
-    rows = [(clusters, holding), (samples, tuple(count(int((truth == c).sum())) for c in range(len(classes))))]
-    return Table("classes", "the test split by class", classes, _texts(rows), corner="class")
+    here = [(name, truth == place) for place, name in enumerate(classes)]
+    rows = [(name, (count(len(np.unique(names[of]))), count(int(of.sum())))) for name, of in here]
+    return Table("classes", "the test split by class", (clusters, samples), _texts(rows), corner="class")
 
 
 _CLASSES = {"nlvr2": ("false", "true")}

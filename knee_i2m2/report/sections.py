@@ -13,7 +13,7 @@ from knee_i2m2.report.figures.forest import acceleration_picture, acceleration_t
 from knee_i2m2.report.figures.overview import adjusted_pictures, efficiency_pictures
 from knee_i2m2.report.figures.reliability import reliability_pictures
 from knee_i2m2.report.figures.shapley import contribution_pictures, contribution_tables
-from knee_i2m2.report.paper.summary import calibration_method, with_titles
+from knee_i2m2.report.paper.summary import calibration_method, dependence_title, with_titles
 from knee_i2m2.report.single.saliency import saliency_section
 from knee_i2m2.report.tables import operating, results
 
@@ -69,7 +69,7 @@ def _verdicts(record: Record) -> Section:
     first, *others = [results.effect_table(record, unit) for unit in record.units]
     return Section(
         "verdicts",
-        "What every target depends on",
+        dependence_title(record),
         (criterion(margin, effects, metric),) if len(effects) else (),
         tables=without_none([first]),
         folded=without_none(others),

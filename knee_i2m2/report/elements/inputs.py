@@ -81,8 +81,18 @@ class Record:
 
     @property
     def chance(self) -> float:
-        """The headline metric of an uninformative rival."""
-        return 1 / self.answers.classes
+        """The headline metric of guessing: an AUROC of .5, the accuracy of always naming the most frequent class."""
+        if self.answers.detection:
+            return 0.5
+        return float(np.bincount(self.answers.truth.ravel()).max() / self.answers.truth.size)
+
+    @cached_property
+    def guessing(self) -> set[str]:
+        """Targets for which the interval of no rival that an effect compares lies above chance."""
+        rows = test_rows(self.evaluation, unit=self.answers.unit, metric=self.metric)
+        compared = self.effects[["rival", "against"]].to_numpy().ravel()
+        better = rows[rows["rival"].isin(compared) & (rows["low"] > self.chance)]
+        return set(self.answers.targets) - set(better["target"])
 
     @property
     def reference(self) -> str:

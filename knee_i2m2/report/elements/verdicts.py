@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from typing import NamedTuple
 
 import pandas as pd
@@ -38,44 +38,50 @@ class Verdict(NamedTuple):
         return f"{self.target} {self.text}{f': {details}' if details else ''}."
 
 
-def sentences(effects: pd.DataFrame, unit: str, margin: float | None = None) -> dict[str, str]:
+def sentences(
+    effects: pd.DataFrame, unit: str, margin: float | None = None, guessing: Container[str] = ()
+) -> dict[str, str]:
     """Returns a sentence per target: what it depends on, then every effect with its Holm-corrected interval.
 
     Args:
         effects: Table of effects, as `evaluate` writes it.
         unit: Unit of evaluation: `sample`, `slice`.
         margin: Smallest difference that is reported as an effect, to be named where one is smaller.
+        guessing: Targets for which no rival compared does better than guessing.
 
     Example:
         >>> names = ["effect", "unit", "target", "value", "holm_low", "holm_high", "verdict"]
         >>> sentences(pd.DataFrame([["phase", "slice", "acl", 0.03, 0.01, 0.05, "adds"]], columns=names), "slice")
         {'acl': 'acl depends on phase: phase adds 0.030 [0.010, 0.050].'}
     """
-    return {verdict.target: verdict.sentence for verdict in verdicts(effects, unit, margin)}
+    return {verdict.target: verdict.sentence for verdict in verdicts(effects, unit, margin, guessing)}
 
 
-def verdicts(effects: pd.DataFrame, unit: str, margin: float | None = None) -> list[Verdict]:
+def verdicts(
+    effects: pd.DataFrame, unit: str, margin: float | None = None, guessing: Container[str] = ()
+) -> list[Verdict]:
     """Returns the verdict on every target, in the order of the table; see `sentences`."""
     here = effects[effects["unit"] == unit]
-    return [_verdict(str(target), rows, margin) for target, rows in here.groupby("target", sort=False)]
+    return [_verdict(str(name), rows, margin, name in guessing) for name, rows in here.groupby("target", sort=False)]
 
 
-def _verdict(target: str, rows: pd.DataFrame, margin: float | None) -> Verdict:
+def _verdict(target: str, rows: pd.DataFrame, margin: float | None, guessing: bool) -> Verdict:
     by_effect = dict(zip(rows["effect"], rows["verdict"], strict=True))
     if set(by_effect.values()) == {NOT_ESTIMABLE}:
         return Verdict(target, f"is {NOT_ESTIMABLE}")
     phrases = {row["effect"]: phrase(row, margin) for row in rows.to_dict("records")}
     ensembling = (phrases.pop(ENSEMBLING),) if ENSEMBLING in phrases else ()
-    return Verdict(target, dependence(by_effect), tuple(phrases.values()), ensembling)
+    return Verdict(target, dependence(by_effect, guessing), tuple(phrases.values()), ensembling)
 
 
-def dependence(by_effect: Mapping[str, str]) -> str:
+def dependence(by_effect: Mapping[str, str], guessing: bool = False) -> str:
     """Returns what a target depends on, as the end of a sentence that begins with the target.
 
     An interaction makes every modality in it indispensable, so that only the interaction is named if it adds.
 
     Args:
         by_effect: Effect -> verdict.
+        guessing: Whether no rival compared does better than guessing, so that no effect can be seen.
     """
     modalities = [effect for effect in by_effect if effect not in (INTERACTION, ENSEMBLING)]
     if by_effect.get(INTERACTION) == ADDS:
@@ -85,6 +91,8 @@ def dependence(by_effect: Mapping[str, str]) -> str:
         return f"depends on {adding[0]}"
     if adding:
         return f"depends on {listing([adding[0], *(f'on {name}' for name in adding[1:])])}{_by_itself(by_effect)}"
+    if guessing:
+        return "cannot be judged: no rival compared does better than guessing, so nothing can be said"
     return "shows no dependence that is detectable on this test set"
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from knee_i2m2.evaluation.draws import IDEAL
 from knee_i2m2.report.elements.cells import test_rows
 from knee_i2m2.report.elements.inputs import Record
 from knee_i2m2.report.elements.section import Picture, without_none
@@ -80,22 +81,29 @@ def efficiency_pictures(record: Record) -> Iterator[Picture]:
     series = {rival: rows for rival in record.rivals if len(rows := results[results["rival"] == rival])}
     looks, named = strokes(record.rivals, record.reference), ("efficiency", "Efficiency per target and rival", "")
     looks = {rival: looks[rival] for rival in series}
-    yield from keyed([dots(named, "efficiency", series, record.answers.targets, looks, line=1.0)], looks)
+    yield from keyed([dots(named, "efficiency", series, record.answers.targets, looks, line=(1.0, "ideal"))], looks)
 
 
 def rival_pictures(record: Record) -> Iterator[Picture]:
-    """Yields per target the headline metric of every rival with its interval, all on the same scale."""
+    """Yields per target the headline metric of every rival with its interval, all on the same scale.
+
+    Rivals have an order that does not depend on results, so that the pages of several runs can be compared.
+    """
     results = test_rows(record.evaluation, unit=record.answers.unit, metric=record.metric)
     results = results[results["target"].isin(record.answers.targets)].assign(group=lambda rows: rows["rival"])
     metric, looks = metric_name(record.metric), {record.metric: {"color": INK}}
-    label, shape = (
-        f"{metric} per {record.answers.unit}",
-        {"line": record.chance, "width": 2.8, "ends": limits(results, record.chance)},
-    )
+    label, shape = f"{metric} per {record.answers.unit}", {"width": 2.8, "ends": limits(results, record.chance)}
+    shape |= {"line": (record.chance, "chance"), "bold": record.reference}
     for place, target in enumerate(record.answers.targets):
         series = {record.metric: results[results["target"] == target]}
         named = (f"rivals_{place + 1}_{slug(target)}", f"{metric} of every rival for {target}", target)
-        yield from without_none([dots(named, label, series, record.rivals, looks, **shape)])
+        yield from without_none([dots(named, label, series, _by_experts(record), looks, **shape)])
+
+
+def _by_experts(record: Record) -> list[str]:
+    """Returns the reference, the rivals from few experts to many and by name, and the ideal observer."""
+    order, experts = {record.reference: -1, IDEAL: 1}, record.answers.experts
+    return sorted(record.rivals, key=lambda rival: (order.get(rival, 0), len(experts.get(rival, ())), rival))
 
 
 def adjusted_pictures(record: Record) -> Iterator[Picture]:
@@ -108,7 +116,7 @@ def adjusted_pictures(record: Record) -> Iterator[Picture]:
         series = {name: here[here["metric"] == metric] for name, metric in _RAW_AND_ADJUSTED.items()}
         if not series["within strata"].empty:
             named = (f"adjusted_{place + 1}_{slug(target)}", f"AUROC of {target}, raw and within strata", target)
-            pictures.append(dots(named, "AUROC", series, record.rivals, _LOOKS, line=0.5, ends=ends))
+            pictures.append(dots(named, "AUROC", series, record.rivals, _LOOKS, line=(0.5, "chance"), ends=ends))
     yield from keyed(pictures, _LOOKS)
 
 
@@ -146,13 +154,19 @@ def _size(figure: Figure, handles: list[Line2D], labels: list[str], columns: int
 
 
 def limits(results: pd.DataFrame, line: float = math.nan) -> tuple[float, float] | None:
-    """Returns the ends of an axis that holds all estimates, their intervals and a line; None without estimates."""
+    """Returns the ends of an axis that holds all estimates, their intervals and a line; None without estimates.
+
+    The axis is never so short that a difference of one percent looks like a large one.
+    """
     values = results[["value", "low", "high"]].to_numpy()
     if np.isnan(values).all():
         return None
     low, high = float(np.nanmin([*values.flat, line])), float(np.nanmax([*values.flat, line]))
-    room = 0.04 * (high - low) or 0.01
+    room = max(0.04 * (high - low), (_SHORTEST - (high - low)) / 2)
     return low - room, high + room
+
+
+_SHORTEST = 0.2
 
 
 def dots(
@@ -161,10 +175,11 @@ def dots(
     series: Mapping[str, pd.DataFrame],
     groups: Sequence[str],
     looks: Mapping[str, Look],
-    line: float | None = None,
+    line: tuple[float, str] | None = None,
     labels: Mapping[str, str] | None = None,
     ends: tuple[float, float] | None = None,
     width: float = 4.0,
+    bold: str = "",
 ) -> Picture | None:
     """Returns estimates as dots with whiskers, one height per group, or None if there is nothing estimable.
 
@@ -176,10 +191,11 @@ def dots(
         series: Name -> tidy rows with `group, value, low, high`, at most one per group.
         groups: From top to bottom.
         looks: Name of a series -> its colour; `open` dots are hollow.
-        line: Place of a vertical line.
+        line: Place of a vertical line, and what it is called.
         labels: Group -> its label, if that is not its name.
         ends: Of the axis, where several pictures share one.
         width: In inches.
+        bold: Group whose label is bold.
     """
     by_series = {name: rows[rows["group"].isin(groups)] for name, rows in series.items()}
     shown = {name: rows.dropna(subset="value") for name, rows in by_series.items() if rows["value"].notna().any()}
@@ -191,15 +207,24 @@ def dots(
         _draw(plot, shown, there, looks)
         for height in set(range(len(there))) - {there.index(g) for rows in shown.values() for g in rows["group"]}:
             plot.text(0.02, height, NOT_ESTIMABLE, transform=plot.get_yaxis_transform(), va="center", **_QUIET)
-        if line is not None:
-            plot.axvline(line, color=INK, linewidth=0.5, alpha=0.35)
         plot.set(title=named[2], yticks=range(len(there)), xlabel=xlabel, xlim=ends)
-        plot.set_yticklabels([(labels or {}).get(group, group) for group in there])
-        plot.set_ylim(len(there) - 0.4, -0.6)
+        for text, group in zip(plot.set_yticklabels([(labels or {}).get(g, g) for g in there]), there, strict=True):
+            text.set_fontweight("bold" if group == bold else "normal")
+        plot.set_ylim(len(there) - 0.4 + 0.6 * bool(line and line[1]), -0.6)
+        if line:
+            _name_line(plot, *line)
         return Picture(named[0], named[1], svg(figure, named[0]))
 
 
 _QUIET = {"fontsize": 7.5, "alpha": 0.7}
+
+
+def _name_line(plot: Axes, place: float, name: str) -> None:
+    """Draws a vertical line, its name beside its foot on the side that has more room."""
+    plot.axvline(place, color=INK, linewidth=0.5, alpha=0.35)
+    side = -1 if place > sum(plot.get_xlim()) / 2 else 1
+    at = {"xycoords": ("data", "axes fraction"), "xytext": (3 * side, 3), "textcoords": "offset points"}
+    plot.annotate(name, (place, 0), ha="left" if side > 0 else "right", in_layout=False, **at, **_QUIET)
 
 
 def _draw(plot: Axes, shown: Mapping[str, pd.DataFrame], groups: list[str], looks: Mapping[str, Look]) -> None:

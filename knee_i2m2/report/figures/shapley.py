@@ -26,7 +26,7 @@ def contribution_pictures(record: Record) -> Iterator[Picture]:
     for kind, label in KINDS.items():
         results = test_rows(record.contributions, metric=kind).assign(group=lambda rows: rows["target"])
         series = {expert: results[results["expert"] == expert] for expert in experts}
-        pictures.append(dots((kind, label, ""), label, series, record.answers.targets, looks, line=0.0))
+        pictures.append(dots((kind, label, ""), label, series, record.answers.targets, looks, line=(0.0, "")))
     yield from keyed(pictures, looks)
 
 

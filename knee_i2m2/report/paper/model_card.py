@@ -14,6 +14,7 @@ from knee_i2m2.report.figures.forest import acceleration_table, forest_table
 from knee_i2m2.report.paper.summary import (
     calibration_method,
     dependence_sentences,
+    dependence_title,
     disjoint_splits,
     effect_criterion,
     experts_and_seeds,
@@ -91,7 +92,7 @@ def _dependence(record: Record) -> Section:
     sentences = dependence_sentences(record)
     return Section(
         "dependence",
-        "What every target depends on",
+        dependence_title(record),
         (*effect_criterion(record), unit) if sentences else ("Not measured: the run lacks the rivals for it.",),
         notes=sentences,
     )

@@ -22,6 +22,7 @@ __all__ = [
     "SIMULATED",
     "calibration_method",
     "dependence_sentences",
+    "dependence_title",
     "disjoint_splits",
     "effect_criterion",
     "experts_and_seeds",
@@ -29,6 +30,7 @@ __all__ = [
     "interval_method",
     "leak_warning",
     "left_out_counts",
+    "one_target",
     "operating_tables",
     "preparation_options",
     "result_tables",
@@ -158,10 +160,25 @@ def effect_criterion(record: Record) -> tuple[str, ...]:
     return (f"An effect, a paired difference of two rivals, is reported from {margin} on, {rule}.",)
 
 
+def dependence_title(record: Record) -> str:
+    """Returns `What every target depends on`, or what the one target is that does.
+
+    A class to choose has an article, a finding has none.
+    """
+    targets = record.answers.targets
+    return f"What {'every target' if len(targets) > 1 else one_target(record)} depends on"
+
+
+def one_target(record: Record) -> str:
+    """Returns the first target as a noun: `acl`, `the digit`."""
+    return f"{'the ' * record.answers.choice}{record.answers.targets[0]}"
+
+
 def dependence_sentences(record: Record) -> tuple[str, ...]:
     """Returns a sentence per target: what it depends on."""
     effects = record.effects[record.effects["split"] == "test"]
-    return tuple(sentences(effects, record.answers.unit, float(record.settings["margin"])).values())
+    margin = float(record.settings["margin"])
+    return tuple(sentences(effects, record.answers.unit, margin, record.guessing).values())
 
 
 def calibration_method(record: Record) -> str:

@@ -7,6 +7,8 @@ import hashlib
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
+from scipy.special import expit
+
 from knee_i2m2.evaluation.selection import TRUE_POSITIVE
 from knee_i2m2.report.elements.cases import Case, Cases
 from knee_i2m2.report.elements.cells import Cell, Table
@@ -19,6 +21,7 @@ __all__ = ["SCRIPTS", "browser_section", "example"]
 
 _NAMES = {"kspace": "log k-space"}
 _WITHOUT_BOXES = ("kspace",)
+_PHASE = "Colours of the phase: white 0, blue negative, red positive, dark ±π rad; grey is air."
 _TRUTHS = {0: "no finding", 1: "finding"}
 
 
@@ -55,8 +58,15 @@ def example(cases: Cases | None, targets: Sequence[str]) -> str:
     right = [case for case in cases.cases if case.kind == TRUE_POSITIVE]
     case = min(right, key=lambda case: targets.index(case.target), default=cases.cases[0])
     views = [View(name, uri, boxed=True) for name, uri in case.pictures.items() if name not in _WITHOUT_BOXES]
-    shown = {"case": case, "truth": _TRUTHS[case.truth], "views": views, "bars": _bars(case)}
+    shown = {"case": case, "truth": _TRUTHS[case.truth], "views": views, "bars": _bars(case), "key": _key(case)}
     return render("example.html.jinja", {**shown, "rows": cases.matrix[0], "columns": cases.matrix[1]})
+
+
+def _key(case: Case) -> str:
+    """Returns what the boxes and colours of a case's pictures are; nothing about what it has not."""
+    boxed = {box.target == case.target for box in case.boxes}
+    boxes = {True: f"Solid: annotated boxes of {case.target}.", False: "Dashed: annotated boxes of other findings."}
+    return " ".join([*(text for own, text in boxes.items() if own in boxed), *[_PHASE] * ("phase" in case.pictures)])
 
 
 def _explained(cases: Cases) -> str:
@@ -64,7 +74,7 @@ def _explained(cases: Cases) -> str:
         f"Answers of {cases.rival}: the most confident errors first, then the most confident true positives. A "
         "product of experts adds log-odds: the bars show what each expert adds, the mean over seeds. "
         "Pictures are the network’s input; maps show where an expert’s answer is most sensitive. Solid boxes are those "
-        "of the target, dashed ones of other findings."
+        f"of the target, dashed ones of other findings. {_PHASE}"
     )
 
 
@@ -147,8 +157,23 @@ def _bars(case: Case) -> Iterator[Bar]:
     values = {**case.experts, **added, "together": case.log_odds, "threshold": case.threshold}
     scale = max(map(abs, values.values())) or 1.0
     for name, value in values.items():
-        end = 50 + 50 * value / scale
-        yield Bar(name, number(value), min(end, 50.0), max(end, 50.0))
+        end, whole = 50 + 50 * value / scale, name in ("together", "threshold")
+        text = f"{number(value)} ({_probability(value)})" if whole else number(value)
+        yield Bar(name, text, min(end, 50.0), max(end, 50.0))
+
+
+def _probability(log_odds: float) -> str:
+    """Returns three decimals; what is not certain is neither 0 nor 1.
+
+    Example:
+        >>> print(_probability(0.0), _probability(14.963))
+        0.500 > 0.999
+    """
+    p = float(expit(log_odds))
+    return ">\u00a00.999" if p > 1 - _LEAST_P else "<\u00a00.001" if p < _LEAST_P else number(p)
+
+
+_LEAST_P = 1e-3
 
 
 _NOTHING = 5e-4

@@ -110,7 +110,14 @@ def page(name: str) -> dict[str, object]:
     table = Table("t", f"about {name}", (name,), ((name, (Cell("1", "[0, 2]", (0.0, 1.0, 2.0), name),)),), zero=50.0)
     facts, points = ((name, name),), (Point(name, name, (name,)),)
     section = Section("one", name, (name,), name, points, (), (table,), (table,), name, facts, (f"about {name}",))
-    return {"runs": [name, name], "reference": "i2m2", "headline": name, "sections": [section]}
+    return {
+        "title": name,
+        "simulated": name,
+        "runs": [name, name],
+        "reference": "i2m2",
+        "headline": name,
+        "sections": [section],
+    }
 
 
 @pytest.mark.parametrize("name", NASTY)
