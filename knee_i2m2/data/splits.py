@@ -44,36 +44,30 @@ _COLUMNS = ["volume", "patient", "split", "sha256"]
 _AGAIN = "make it again with `knee-i2m2 prepare`"
 
 
-def split_by_patient(
-    volumes: pd.DataFrame, seed: int = 0, fractions: tuple[float, float, float] = _FRACTIONS
-) -> dict[str, str]:
+def split_by_patient(volumes: pd.DataFrame, seed: int = 0) -> dict[str, str]:
     """Returns each volume's split; all volumes of a patient are in the same.
 
-    The fractions are those of patients. Of n, `ceil(0.3 n)` are held out for val and test, and the larger half of
-    them is val; no split is empty.
+    Of n patients, `ceil(0.3 n)` are held out for val and test, and the larger half of them is val; no split is empty.
 
     Args:
         volumes: Columns `name` and `patient`.
         seed: Of the random order.
-        fractions: Shares of train, val and test.
 
     Raises:
         DataError: A volume's patient is unknown, or there are fewer than three patients.
     """
     patients = _patients(volumes)
-    places = divided(sorted(set(patients.values())), "patients", seed, fractions)
+    places = divided(sorted(set(patients.values())), "patients", seed)
     return {name: places[patient] for name, patient in patients.items()}
 
 
-def split_by_volume(
-    volumes: pd.DataFrame, seed: int = 0, fractions: tuple[float, float, float] = _FRACTIONS
-) -> dict[str, str]:
+def split_by_volume(volumes: pd.DataFrame, seed: int = 0) -> dict[str, str]:
     """Returns each volume's split, as the original does: other volumes of a test patient are in train.
 
     Raises:
         DataError: There are fewer than three volumes.
     """
-    return divided(sorted(volumes["name"]), "volumes", seed, fractions)
+    return divided(sorted(volumes["name"]), "volumes", seed)
 
 
 def split_official(volumes: pd.DataFrame, seed: int = 0, fraction: float = 0.15) -> dict[str, str]:
@@ -177,25 +171,20 @@ def refuse_leaks(split: Mapping[str, str], patients: Mapping[str, str | None], w
         raise DataError(where, reason, "divide them with --split patient")
 
 
-def refuse_one_sided(
-    index: pd.DataFrame, targets: Sequence[str], where: str | Path, split: str = "train", least: int = 2
-) -> None:
-    """Raises DataError where a target cannot be learned, having fewer slices with or without finding than `least`.
+def refuse_one_sided(index: pd.DataFrame, targets: Sequence[str], where: str | Path) -> None:
+    """Raises DataError where a target cannot be learned: in train, fewer than two slices show it, or do not.
 
     Args:
         index: One row a slice: its `split`, and for every target 1, 0 or -1 (unknown).
         targets: The questions.
         where: The folder or file to name.
-        split: The split to look at.
-        least: Of either class.
     """
-    rows = index[index["split"] == split]
     for target in targets:
-        labels = rows[target]
+        labels = index.loc[index["split"] == "train", target]
         positive, negative = int((labels == 1).sum()), int((labels == 0).sum())
-        if min(positive, negative) < least:
-            reason = f"of {positive + negative} labelled slices in {split} {positive} show {target}, {negative} do not"
-            hint = f"at least {least} of both are needed: add volumes, or choose another --seed or --split"
+        if min(positive, negative) < 2:
+            reason = f"of {positive + negative} labelled slices in train {positive} show {target}, {negative} do not"
+            hint = "at least 2 of both are needed: add volumes, or choose another --seed or --split"
             raise DataError(where, reason, hint)
 
 

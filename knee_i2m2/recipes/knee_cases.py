@@ -16,7 +16,6 @@ import json
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -56,8 +55,6 @@ SCORED = 50
 
 _BATCH = 16
 
-Maps = Float[np.ndarray, "samples rows columns"]
-
 
 def write_cases(run: Path, number: int, method: str = "gradient", device: str = "auto", rival: str = REFERENCE) -> Path:
     """Writes RUN/cases anew, and returns it.
@@ -84,12 +81,13 @@ def write_cases(run: Path, number: int, method: str = "gradient", device: str = 
     }
     log_odds = np.mean([answers.log_odds(key) for key in answers.logp], axis=0)
     chosen = select_cases(answers, log_odds, {t: v for t, v in thresholds.items() if np.isfinite(v)}, number)
+    asked = len(source.experts) * len(answers.targets)
     with progress() as bars:
-        scores = list(counted("saliency scores", _scores(source, answers, method), source.scored, bars))
+        scores = list(counted("saliency scores", _scores(source, answers, method), asked, bars))
         with whole_folder(run / "cases") as folder:
             written = counted("cases", enumerate(chosen, start=1), len(chosen), bars)
             cases = [_case(source, answers, one, str(n), thresholds, method, folder) for n, one in written]
-            about = {"unit": answers.unit, "rival": rival, "seeds": [source.seed], "matrix": source.matrix}
+            about = {"unit": answers.unit, "rival": rival, "seeds": [source.seed], "matrix": source.test.matrix}
             content = {**about, "method": method, "cases": cases, "scores": scores}
             (folder / "cases.json").write_text(json.dumps(content, indent=1), encoding="utf-8")
             shutil.rmtree(run / "cases", ignore_errors=True)  # those of an earlier evaluation
@@ -119,25 +117,10 @@ class _Source:
         return cls(open_knee(config.data, "test"), open_knee(config.data, "train"), config, method, seed, where)
 
     @property
-    def matrix(self) -> list[int]:
-        """Rows and columns of the images."""
-        return list(self.test.matrix)
-
-    @cached_property
-    def rows(self) -> dict[str, int]:
-        """Where each test sample stands in the prepared data."""
-        return {str(sample): row for row, sample in enumerate(self.test.index["sample"])}
-
-    @property
     def experts(self) -> dict[str, Stacked]:
         """The trained experts that see images."""
         names = [name for name in self.method.experts.sees if "position" not in modalities_of(name)]
         return {name: self.method.experts.network(name) for name in names}
-
-    @property
-    def scored(self) -> int:
-        """How many scores there will be."""
-        return len(self.experts) * len(self.test.task.targets)
 
     def fresh(self, name: str) -> Stacked:
         """Returns an expert with weights drawn anew."""
@@ -224,7 +207,7 @@ def _case(
 ) -> dict[str, Any]:
     """Writes the pictures of a case and returns what `cases.json` says of it."""
     who, target = answers.index.iloc[chosen.row], answers.targets[chosen.place]
-    row = source.rows[str(who["sample"])]
+    row = int(np.flatnonzero(source.test.index["sample"] == who["sample"])[0])
     x = {modality: values[0, 0].float() for modality, values in source.test[[row]].x.items() if values.ndim == 4}
     pictures = {"magnitude": magnitude_picture(x), "phase": phase_picture(x), "kspace": kspace_picture(x)}
     maps = {e: map_picture(source.maps(expert, [row], chosen.place, method)[0]) for e, expert in source.experts.items()}

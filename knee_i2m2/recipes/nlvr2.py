@@ -40,6 +40,7 @@ import torch
 from torch import Tensor
 from torch.optim import AdamW
 
+from knee_i2m2.data.derived import Derived
 from knee_i2m2.data.prepared import Prepared
 from knee_i2m2.errors import ConfigError
 from knee_i2m2.experts.pairs.inputs import Colours, Vocabulary, normalised
@@ -56,7 +57,7 @@ from knee_i2m2.training.folder import RunFolder
 from knee_i2m2.training.rivals import method_rivals, order, standard_rivals
 from knee_i2m2.training.runner import seed_all
 from knee_i2m2.training.session import Budget, open_samples
-from knee_i2m2.types import Batch, Rival, Task
+from knee_i2m2.types import Batch, Rival
 
 __all__ = ["NLVR2", "RIVALS", "TokenisedPairs", "train"]
 
@@ -130,36 +131,21 @@ class NLVR2(TrainingOptions):
 
 
 @dataclass(frozen=True)
-class TokenisedPairs:
+class TokenisedPairs(Derived):
     """Samples whose pictures are normalised and whose sentences are tokens.
 
     Attributes:
-        pictures: The samples.
         tokens: Of every sentence.
         colours: With which pictures are normalised.
         sided: Whether a sentence says left or right, where the augmentation is to know it.
     """
 
-    pictures: Prepared
     tokens: Tensor
     colours: Colours
     sided: Tensor | None = None
 
-    @property
-    def index(self) -> pd.DataFrame:
-        """One row a sample."""
-        return self.pictures.index
-
-    @property
-    def task(self) -> Task:
-        """What is asked."""
-        return self.pictures.task
-
-    def __len__(self) -> int:
-        return len(self.pictures)
-
     def __getitem__(self, positions: list[int]) -> Batch:
-        batch = self.pictures[positions]
+        batch = self.samples[positions]
         images = normalised(batch.x["image"].unflatten(1, (-1, 3)), self.colours)
         beside = {} if self.sided is None else {SIDED: self.sided[positions]}
         return batch._replace(x={"images": images, "sentence": self.tokens[positions], **beside})

@@ -19,6 +19,7 @@ from scipy.optimize import minimize, minimize_scalar
 from scipy.special import log_softmax
 from torch import Tensor, nn
 
+from knee_i2m2.data.derived import Derived
 from knee_i2m2.errors import ConfigError, DataError
 from knee_i2m2.fusion.product import product_of_experts
 from knee_i2m2.methods.likelihood import Likelihood
@@ -85,20 +86,15 @@ def residuals(
 
 
 @dataclass(frozen=True)
-class _Part:
+class _Part(Derived):
     """Some of the samples, perhaps with a base."""
 
-    samples: Asked
     positions: np.ndarray
     base: Tensor | None = None
 
     @property
     def index(self) -> pd.DataFrame:
         return self.samples.index.iloc[self.positions].reset_index(drop=True)
-
-    @property
-    def task(self) -> Task:
-        return self.samples.task
 
     def __len__(self) -> int:
         return len(self.positions)

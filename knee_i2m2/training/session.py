@@ -21,9 +21,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from knee_i2m2 import predictions
 from knee_i2m2.clusters import ClusterRecord
+from knee_i2m2.data.derived import Without
 from knee_i2m2.data.prepared import Compute, Prepared, described_by, read_data
 from knee_i2m2.data.splits import SPLITS
-from knee_i2m2.data.without import Without
 from knee_i2m2.errors import ConfigError, DataError
 from knee_i2m2.experts.experts import Experts
 from knee_i2m2.methods.method import Loss, Method, cross_entropy, overrides

@@ -11,6 +11,7 @@ import pytest
 from knee_i2m2.data.splits import (
     SPLITS,
     SPLITTERS,
+    divided,
     leaked_share,
     leaks,
     read_split,
@@ -84,7 +85,7 @@ def test_a_split_by_volume_leaks_about_as_much_as_published() -> None:
 
 
 def test_the_fractions_may_be_chosen() -> None:
-    assert Counter(split_by_volume(_volumes(100, each=1), fractions=(0.5, 0.3, 0.2)).values()) == {
+    assert Counter(divided([f"{i:02d}" for i in range(100)], "volumes", 0, (0.5, 0.3, 0.2)).values()) == {
         "train": 50,
         "val": 30,
         "test": 20,
@@ -128,7 +129,7 @@ def test_too_few_or_homeless_volumes_are_refused(call, sentence: str) -> None:
 @pytest.mark.parametrize("fractions", [(0.7, 0.3, 0.0), (0.7, 0.2, 0.2), (1.2, -0.1, -0.1)])
 def test_fractions_that_are_none_are_refused(fractions) -> None:
     with pytest.raises(ConfigError, match="three positive shares"):
-        split_by_volume(_volumes(9), fractions=fractions)
+        divided(["a", "b", "c"], "volumes", 0, fractions)
 
 
 def test_a_patient_in_two_splits_is_found() -> None:

@@ -35,7 +35,6 @@ Truth = Int[np.ndarray, " samples"]
 LogOdds = Float[np.ndarray, " samples"]
 Weights = Num[np.ndarray, "samples replicates"]
 Drawn = Float[np.ndarray, " replicates"]
-Binned = Float[np.ndarray, "bins replicates"]
 
 
 def _known(truth: Truth) -> Bool[np.ndarray, " samples"]:

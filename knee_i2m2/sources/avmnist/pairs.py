@@ -12,18 +12,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float
 
 from knee_i2m2.data.splits import SPLITS
 from knee_i2m2.errors import ConfigError
 from knee_i2m2.sources.avmnist.digits import Digits
 from knee_i2m2.sources.avmnist.sounds import RATE, Noise, Recording, seconds
 
-__all__ = ["draw_pairs", "joint_probability"]
+__all__ = ["draw_pairs"]
 
 
 def draw_pairs(
@@ -67,16 +65,6 @@ def draw_pairs(
     return pd.concat(tables, ignore_index=True)
 
 
-def joint_probability(interaction: float) -> Float[np.ndarray, "label image_digit audio_digit"]:
-    """Returns p(label, digit shown, digit said)."""
-    p = np.zeros((10, 10, 10))
-    for y in range(10):
-        for z in (0, 1):
-            a, b = _shown_and_said(y, z, y // 2 < _xor_pairs(interaction))
-            p[y, a, b] += 1 / 20
-    return p
-
-
 def _xor_pairs(interaction: float) -> int:
     """Returns how many of the five digit pairs are XOR pairs."""
     pairs = [count for count in range(6) if math.isclose(count, 5 * interaction, abs_tol=1e-9)]
@@ -87,18 +75,13 @@ def _xor_pairs(interaction: float) -> int:
     return pairs[0]
 
 
-def _shown_and_said(y: Any, z: Any, xor: Any) -> tuple[Any, Any]:
-    """Returns the digits of a label, by a fair z; numbers or arrays."""
-    return np.where(xor, y - y % 2 + z, y), np.where(xor, y - y % 2 + (z ^ (y % 2)), y)
-
-
 def _planted(xor: int, digits: Digits, size: int, split: str, random: np.random.Generator) -> pd.DataFrame:
     """Returns labels, the digits that are shown and said, and a picture of each one that is shown.
 
     Classes are drawn evenly, which those of MNIST are not, so that a picture may have to be used twice in its split.
     """
     y, z = random.integers(10, size=size), random.integers(2, size=size)
-    shown, said = _shown_and_said(y, z, y // 2 < xor)
+    shown, said = (np.where(y // 2 < xor, y - y % 2 + bit, y) for bit in (z, z ^ (y % 2)))
     rows = np.empty(size, dtype=digits.rows.dtype)
     for digit in range(10):
         places, pictures = np.flatnonzero(shown == digit), digits.rows[digits.labels == digit]

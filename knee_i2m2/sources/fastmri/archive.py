@@ -274,16 +274,10 @@ def known_hashes(
         return {}
     known = read_data(out).get("sources", {})
     same = {v.name for v in volumes if v.name in known and v.name in earlier and earlier[v.name].stamp == v.stamp}
-    changed = [volume for volume in volumes if volume.name not in same]
-    return {**{name: known[name] for name in same}, **_hashes(changed, jobs, progress)}
-
-
-def _hashes(volumes: list[Volume], jobs: int, progress: Progress) -> dict[str, str]:
-    if not volumes:
-        return {}
-    digests = in_parallel(sha256, [volume.path for volume in volumes], jobs)
-    digests = counted("hashes of changed files", digests, len(volumes), progress)
-    return dict(zip((volume.name for volume in volumes), digests, strict=True))
+    changed = {volume.name: volume.path for volume in volumes if volume.name not in same}
+    digests = in_parallel(sha256, changed.values(), jobs)
+    digests = counted("hashes of changed files", digests, len(changed), progress) if changed else ()
+    return {**{name: known[name] for name in same}, **dict(zip(changed, digests, strict=True))}
 
 
 def write_left_out(path: Path, rows: list[tuple[str, str, str]]) -> None:

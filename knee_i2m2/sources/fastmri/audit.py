@@ -68,6 +68,7 @@ def audit(
     divided = split_units(volumes) if unknown_patients == "separate" else table
     highest = {volume.name: labels[volume.name].max(axis=0, initial=-1) for volume in volumes}
     divided = divided.assign(**{t: [highest[name][i] for name in divided["name"]] for i, t in enumerate(TARGETS)})
+    known = divided[divided["name"].map(findings.knows).astype(bool)]
     return {
         "folder": str(fastmri),
         "annotations": str(annotations),
@@ -75,7 +76,8 @@ def audit(
         **_sizes(volumes, table),
         "labels": _label_counts(labels, table),
         **_oddities(matching, table),
-        **_divisions(split, divided[divided["name"].map(findings.knows).astype(bool)], seed),
+        "split": _division(split, known, seed),
+        "patients_crossing": {kind: _crossing(kind, known, seed) for kind in SPLITTERS},
         "notes": [*matching.sentences, *_refusals(matching), *notes],
         "patient_ids": patients.written(),
         "unreadable": unreadable,
@@ -172,11 +174,6 @@ def _label_counts(labels: Mapping[str, np.ndarray], table: pd.DataFrame) -> dict
         known = {patients[name] for name in names if not pd.isna(patients[name])}
         counts[target] = {"slices": sum(positives.values()), "volumes": len(names), "patients": len(known)}
     return counts
-
-
-def _divisions(kind: SplitKind, table: pd.DataFrame, seed: int) -> dict[str, Any]:
-    crossing = {every: _crossing(every, table, seed) for every in SPLITTERS}
-    return {"split": _division(kind, table, seed), "patients_crossing": crossing}
 
 
 def _division(kind: str, table: pd.DataFrame, seed: int) -> dict[str, Any]:

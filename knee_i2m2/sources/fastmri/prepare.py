@@ -156,7 +156,7 @@ def prepare_knee(fastmri: Path, /, config: PrepareKnee, progress: Progress = sil
     earlier = known_before(config.out)
     known = without_quarantined(archive, earlier["quarantined"], quarantine, config.out)
     sources = known_hashes(config.out, known.volumes, earlier["volumes"], config.jobs, progress)
-    labels = _label_hashes(annotations)
+    labels = {path.name: sha256(path) for path in (annotations.path, annotations.file_list) if path is not None}
     data = {"task": "knee", "targets": list(TARGETS), "classes": 2, "settings": settings, "sources": sources | labels}
     if existing := finished(config.out, data, Computed.open):
         _refresh(config.out, known.volumes, earlier)
@@ -222,11 +222,6 @@ def _schema(index: pd.DataFrame) -> pa.Schema:
     """Returns the types of the index's columns; those of boxes do not follow from slices without any."""
     plain = pa.Schema.from_pandas(index.drop(columns="boxes"), preserve_index=False)
     return plain.insert(index.columns.get_loc("boxes"), pa.field("boxes", BOXES))
-
-
-def _label_hashes(annotations: Annotations) -> dict[str, str]:
-    """Returns the SHA-256 of the annotations and of the file list, which says what was reviewed."""
-    return {path.name: sha256(path) for path in (annotations.path, annotations.file_list) if path is not None}
 
 
 def _refresh(out: Path, volumes: list[Volume], earlier: Mapping[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 from knee_i2m2.errors import ConfigError
 from knee_i2m2.sources.avmnist import PrepareAVMNIST, prepare_avmnist
 from knee_i2m2.sources.avmnist.digits import mnist_files, read_digits
-from knee_i2m2.sources.avmnist.pairs import draw_pairs, joint_probability
+from knee_i2m2.sources.avmnist.pairs import draw_pairs
 from knee_i2m2.sources.avmnist.sounds import read_noises, read_recordings
 from tests.sources.avmnist.test_prepare import REAL, Inputs, assert_disjoint, real, write_inputs
 
@@ -29,6 +30,15 @@ def drawn(inputs: Inputs, interaction: float, sizes: dict[str, int], seed: int =
     return draw_pairs(
         read_digits(mnist_files(inputs.mnist)), recordings, noises, sizes, (-10.0, 5.0), seed, interaction
     )
+
+
+def joint_probability(rho: float) -> np.ndarray:
+    """Returns p(label, digit shown, digit said); of XOR pairs a fair z is shown, and z xor s said."""
+    p = np.zeros((10, 10, 10))
+    for k, s, z in product(range(5), (0, 1), (0, 1)):
+        shown, said = (z, z ^ s) if k < round(5 * rho) else (s, s)
+        p[2 * k + s, 2 * k + shown, 2 * k + said] += 1 / 20
+    return p
 
 
 @pytest.mark.parametrize("rho", STRENGTHS)

@@ -1,4 +1,4 @@
-"""Samples of which a modality is missing."""
+"""Samples that are made of others: the same ones, otherwise shown."""
 
 from __future__ import annotations
 
@@ -9,20 +9,18 @@ import pandas as pd
 
 from knee_i2m2.types import Batch, Task
 
-__all__ = ["Without"]
+__all__ = ["Derived", "Without"]
 
 
 @dataclass(frozen=True)
-class Without:
-    """Samples without one of their modalities.
+class Derived:
+    """Samples with the index and the task of others.
 
     Attributes:
-        samples: What knows its index and its task.
-        modality: What is left out of every batch.
+        samples: The others, which know both.
     """
 
     samples: Any
-    modality: str
 
     @property
     def index(self) -> pd.DataFrame:
@@ -36,6 +34,17 @@ class Without:
 
     def __len__(self) -> int:
         return len(self.samples)
+
+
+@dataclass(frozen=True)
+class Without(Derived):
+    """Samples without one of their modalities.
+
+    Attributes:
+        modality: What is left out of every batch.
+    """
+
+    modality: str
 
     def __getitem__(self, positions: list[int]) -> Batch:
         batch = self.samples[positions]
