@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -175,14 +175,13 @@ class ResampledUnit:
     @cached_property
     def subgroups(self) -> list[tuple[ResampledUnit, ResampledUnit]]:
         """The units inside and those outside every value of every subgroup column."""
-        return list(self._subgroups())
-
-    def _subgroups(self) -> Iterator[tuple[ResampledUnit, ResampledUnit]]:
+        both = []
         for column in self.answers.subgroups:
             labels = self.answers.index[column].map(_label)
             for label in sorted(labels.unique()):
                 inside, name = (labels == label).to_numpy(), f"{column}={label}"
-                yield self._only(inside, name), self._only(~inside, f"not {name}")
+                both.append((self._only(inside, name), self._only(~inside, f"not {name}")))
+        return both
 
     def _only(self, chosen: Bool[np.ndarray, " units"], subgroup: str) -> ResampledUnit:
         return ResampledUnit(self.answers.only(chosen), self.weights[chosen], self.split, subgroup)

@@ -53,20 +53,7 @@ EFFECT_COLUMNS = [
 ]
 """Columns of effects.csv; `holm_low` and `holm_high` are read at `level`, Holm's over all rows of a unit."""
 
-_WORDS = {
-    "rival",
-    "against",
-    "expert",
-    "effect",
-    "seed",
-    "split",
-    "unit",
-    "subgroup",
-    "target",
-    "metric",
-    "verdict",
-    "note",
-}
+_NUMBERS = {*_ESTIMATED, *_COUNTED, "p", "p_holm", "level", "holm_low", "holm_high"}
 
 Rows = list[dict[str, object]]
 
@@ -169,7 +156,7 @@ def _over_seeds(measured: Mapping[Key, Sequence[Statistic]], rival: str, seed: s
 def write_results(rows: Rows, columns: list[str], path: Path) -> pd.DataFrame:
     """Writes the rows as CSV, whole or not at all, and returns the table; what is not estimable stays empty."""
     frame = pd.DataFrame(rows, columns=columns)
-    numbers = [column for column in columns if column not in _WORDS]
+    numbers = [column for column in columns if column in _NUMBERS]
     whole = [column for column in columns if column in _COUNTED]
     frame[numbers] = frame[numbers].astype(float)
     frame[whole] = frame[whole].astype("Int64")
@@ -189,6 +176,6 @@ def read_results(path: Path, columns: list[str]) -> pd.DataFrame:
         frame = pd.read_csv(path, dtype=str, keep_default_na=False)
     if list(frame.columns) != columns:
         raise DataError(path, f"has other columns than {', '.join(columns)}", "run `evaluate` again")
-    numbers = [column for column in columns if column not in _WORDS]
+    numbers = [column for column in columns if column in _NUMBERS]
     frame[numbers] = frame[numbers].apply(pd.to_numeric, errors="coerce").astype(float)
     return frame

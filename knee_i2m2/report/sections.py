@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
+from knee_i2m2.report.elements.cells import Table
 from knee_i2m2.report.elements.inputs import Record
 from knee_i2m2.report.elements.section import Section, without_none
 from knee_i2m2.report.elements.verdicts import criterion
@@ -43,6 +44,14 @@ def explanation_sections(record: Record) -> Iterator[Section]:
     yield _intervals(record)
 
 
+def _by_unit(
+    record: Record, table: Callable[[Record, str], Table | None], *more: Table | None
+) -> dict[str, tuple[Table, ...]]:
+    """Returns a section's tables: that of the smallest unit is shown; those of other units, and more, fold away."""
+    first, *others = (table(record, unit) for unit in record.units)
+    return {"tables": without_none([first]), "folded": without_none([*others, *more])}
+
+
 def _headline(record: Record) -> Section:
     metric = metric_name(record.metric)
     others = "rivals are ordered from best to worst"
@@ -66,18 +75,15 @@ def _headline(record: Record) -> Section:
 def _verdicts(record: Record) -> Section:
     margin, metric = float(record.settings["margin"]), metric_name(record.metric)
     effects = record.effects[record.effects["split"] == "test"]
-    first, *others = [results.effect_table(record, unit) for unit in record.units]
     return Section(
         "verdicts",
         dependence_title(record),
         (criterion(margin, effects, metric),) if len(effects) else (),
-        tables=without_none([first]),
-        folded=without_none(others),
+        **_by_unit(record, results.effect_table),
     )
 
 
 def _differences(record: Record) -> Section:
-    first, *others = [results.difference_table(record, unit) for unit in record.units]
     return Section(
         "differences",
         f"Differences to {record.reference}",
@@ -85,8 +91,7 @@ def _differences(record: Record) -> Section:
             f"Rival minus {record.reference} on the same clusters. If the interval includes 0, no difference is "
             f"detectable; it is not corrected for the number of differences. {_test(record)}".strip(),
         ),
-        tables=without_none([first]),
-        folded=without_none(others),
+        **_by_unit(record, results.difference_table),
     )
 
 
@@ -136,13 +141,11 @@ def _curves(record: Record) -> Section:
             "depends on the prevalence, which is the precision of an uninformative score.",
         ),
         pictures=(*roc_pictures(record), *precision_pictures(record)),
-        tables=without_none([operating.ranking_table(record, record.answers.unit)]),
-        folded=without_none(operating.ranking_table(record, unit) for unit in record.units[1:]),
+        **_by_unit(record, operating.ranking_table),
     )
 
 
 def _operating(record: Record) -> Section:
-    first, *others = [operating.operating_table(record, unit) for unit in record.units]
     return Section(
         "operating",
         "At the threshold of the validation set",
@@ -150,13 +153,11 @@ def _operating(record: Record) -> Section:
             "The threshold of largest balanced accuracy on val, per seed and target; test was not used. Counts "
             "are means over seeds. Those of all rivals are in tables/measures.csv.",
         ),
-        tables=without_none([first]),
-        folded=without_none(others),
+        **_by_unit(record, operating.operating_table),
     )
 
 
 def _calibration(record: Record) -> Section:
-    first, *others = [operating.calibration_table(record, unit) for unit in record.units]
     corrected = [
         operating.calibration_table(record, record.answers.unit, rival)
         for rival in record.settings["prior_correction"]
@@ -171,8 +172,7 @@ def _calibration(record: Record) -> Section:
             "whiskers are 95 % intervals of 300 replicates, and bins hold equal counts.",
         ),
         pictures=tuple(reliability_pictures(record)),
-        tables=without_none([first]),
-        folded=without_none([*others, *corrected]),
+        **_by_unit(record, operating.calibration_table, *corrected),
     )
 
 
@@ -241,7 +241,6 @@ def _efficiency(record: Record) -> Section:
 
 
 def _intervals(record: Record) -> Section:
-    first, *others = [results.interval_table(record, unit) for unit in record.units]
     return Section(
         "intervals",
         "Three intervals side by side",
@@ -250,6 +249,5 @@ def _intervals(record: Record) -> Section:
             "takes clusters into account, too, and is too narrow where few are positive or negative; DeLong’s treats "
             "all units as independent. Both are shown for comparison.",
         ),
-        tables=without_none([first]),
-        folded=without_none(others),
+        **_by_unit(record, results.interval_table),
     )

@@ -197,11 +197,8 @@ def _settings(path: Path) -> dict[str, Any]:
 
 def _options(path: Path) -> dict[str, Any]:
     """Returns the options of training, or none."""
-    try:
+    with reading(path, "bring it back, or delete it", "is no readable YAML", (yaml.YAMLError,)):
         options = yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        reason = f"is no readable YAML ({' '.join(str(error).split())})"
-        raise DataError(path, reason, "bring it back, or delete it") from error
     if not isinstance(options, dict):
         raise DataError(path, "does not hold named options", "bring it back, or delete it")
     return options

@@ -57,14 +57,10 @@ def _shown(record: Record) -> Iterator[str]:
 
 def discussion(record: Record) -> Iterator[Item]:
     """Yields items 40 and 41."""
-    leak = leak_warning(record)
-    sentences = (*([leak] if leak else []), *simulation_note(record), *map(_note, record.settings["notes"]))
+    leak, notes = leak_warning(record), map(str, record.settings["notes"])
+    sentences = (*([leak] if leak else []), *simulation_note(record), *map(sentence, notes))
     yield Item(40, "Limitations", "Discuss bias, size, generalisation and what was not measured.", sentences)
     yield Item(41, "Implications", "Say what the results mean for practice, and what has to come before it.")
-
-
-def _note(note: object) -> str:
-    return sentence(str(note))
 
 
 def other_information(record: Record) -> Iterator[Item]:
