@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from knee_i2m2.errors import CheckpointError
 from knee_i2m2.experts.fiber.fiber import Fiber
 from knee_i2m2.experts.finite import refuse_not_finite
+from knee_i2m2.identity import named
 
 __all__ = ["HEADS", "QUEUES", "Loaded", "fill", "load_fiber", "read_tensors", "resized_table", "without_buffers"]
 
@@ -126,9 +127,9 @@ def fill(module: nn.Module, state: Mapping[str, Tensor], path: Path, may_lack: C
     own = module.state_dict()
     missing, unknown = own.keys() - state.keys() - set(may_lack), state.keys() - own.keys()
     if missing:
-        raise CheckpointError(path, f"lacks {_listed(missing)}", _FROM_ANOTHER_SIZE)
+        raise CheckpointError(path, f"lacks {named(missing)}", _FROM_ANOTHER_SIZE)
     if unknown:
-        raise CheckpointError(path, f"holds the unknown {_listed(unknown)}", _FROM_ANOTHER_SIZE)
+        raise CheckpointError(path, f"holds the unknown {named(unknown)}", _FROM_ANOTHER_SIZE)
     fitted = {name: _fitted(name, t, own[name]) for name, t in state.items()}
     for name, t in fitted.items():
         if t.shape != own[name].shape:
@@ -158,12 +159,6 @@ def _fitted(name: str, t: Tensor, own: Tensor) -> Tensor:
 def _part(state: Mapping[str, Tensor], names: Collection[str]) -> dict[str, Tensor]:
     """Returns the tensors below some of the first names."""
     return {name: t for name, t in state.items() if name.split(".", maxsplit=1)[0] in names}
-
-
-def _listed(names: Collection[str]) -> str:
-    """Returns the first names, and how many more there are."""
-    few, more = sorted(names)[:5], len(names) - 5
-    return ", ".join(few) + (f" and {more} more" if more > 0 else "")
 
 
 def _is_zip(path: Path) -> bool:

@@ -80,9 +80,9 @@ class Sentence(ABC):
         """The sentence as it is written."""
 
     @property
-    @abstractmethod
     def phrases(self) -> tuple[Phrase, ...]:
         """The noun phrases in it."""
+        return tuple(part for part in vars(self).values() if isinstance(part, Phrase))
 
     @abstractmethod
     def holds(self, scene: Scene) -> bool:
@@ -123,11 +123,6 @@ class Counted(Sentence):
         """The sentence as it is written."""
         return f"{_WHERE[self.where][0]} {self._amount} {self.phrase}{'s' * (self.number > 1)}."
 
-    @property
-    def phrases(self) -> tuple[Phrase, ...]:
-        """The noun phrases in it."""
-        return (self.phrase,)
-
     def holds(self, scene: Scene) -> bool:
         """Returns whether it is true of a scene."""
         left, right = (_QUANTITIES[self.quantity](self.phrase.count(picture), self.number) for picture in scene)
@@ -166,11 +161,6 @@ class Compared(Sentence):
         """The sentence as it is written."""
         return _AMOUNTS[self.amount][1].format(self.phrase)
 
-    @property
-    def phrases(self) -> tuple[Phrase, ...]:
-        """The noun phrases in it."""
-        return (self.phrase,)
-
     def holds(self, scene: Scene) -> bool:
         """Returns whether it is true of a scene."""
         return _AMOUNTS[self.amount][0](*map(self.phrase.count, scene))
@@ -205,11 +195,6 @@ class Related(Sentence):
     def text(self) -> str:
         """The sentence as it is written."""
         return f"In the {self.where} image, a {self.phrase} is {self.relation} a {self.other}."
-
-    @property
-    def phrases(self) -> tuple[Phrase, ...]:
-        """The noun phrases in it."""
-        return self.phrase, self.other
 
     def holds(self, scene: Scene) -> bool:
         """Returns whether it is true of a scene."""
