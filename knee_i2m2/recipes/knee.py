@@ -56,7 +56,7 @@ from knee_i2m2.recipes.training import (
     train_rivals,
 )
 from knee_i2m2.sources.fastmri.annotations import TARGETS
-from knee_i2m2.sources.fastmri.modalities import Computed
+from knee_i2m2.sources.fastmri.modalities import MODALITIES, Computed
 from knee_i2m2.sources.fastmri.prepare import IDEAL, PrepareKnee, prepare_knee
 from knee_i2m2.training.fit import Answers, Stage, constant, warm_cosine
 from knee_i2m2.training.folder import RunFolder
@@ -66,7 +66,6 @@ from knee_i2m2.types import Rival, modalities_of
 
 __all__ = ["RIVALS", "Knee", "PrepareKnee", "mean_auroc", "prepare", "train"]
 
-MODALITIES = ("magnitude", "phase")
 STANDARD = {**standard_rivals(MODALITIES), "position": Rival(("position",))}
 RIVALS = STANDARD | method_rivals(MODALITIES)
 """Name -> rival: the standard ones, and those of `--method`."""

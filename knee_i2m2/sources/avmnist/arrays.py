@@ -84,28 +84,26 @@ class ArrayPairs:
 
     Attributes:
         index: One row a pair: sample, series, cluster, split, label.
-        modalities: Modality -> its shape, type and the factor that gives [0, 1].
         sources: File -> SHA-256.
         unused: Files that hold none of the pairs.
         notes: What was assumed: in which range the values are, how the pairs are divided, what a cluster is, what was
             joined.
         parts: Split -> its pairs.
-        divisors: Modality -> what stored values are divided by.
+        storage: Modality -> its shape, type and the factor that gives [0, 1], and what its values are divided by.
     """
 
     index: pd.DataFrame
-    modalities: Mapping[str, dict[str, Any]]
     sources: Mapping[str, str]
     unused: Sequence[PassedOver]
     notes: Mapping[str, str | list[str]]
     parts: Mapping[str, _Part]
-    divisors: Mapping[str, float]
+    storage: Mapping[str, _Storage]
 
     def values(self, name: str) -> Iterator[Shaped[np.ndarray, "pairs 1 rows columns"]]:
         """Yields a modality as it is prepared: in [0, 1], or in 256 steps where it is stored so."""
         for part in self.parts.values():
             for block in _blocks(part.values[name]):
-                yield (block / self.divisors[name]).astype(self.modalities[name]["dtype"])[:, None]
+                yield (block / self.storage[name].divisor).astype(self.storage[name].described["dtype"])[:, None]
 
 
 def read_arrays(place: Path, seed: int = 0, labelled: bool = True) -> ArrayPairs:
@@ -137,9 +135,7 @@ def read_arrays(place: Path, seed: int = 0, labelled: bool = True) -> ArrayPairs
     unused = [path for path in files_in(place) if path not in files] if place.is_dir() else []
     listed = passed_over([path.relative_to(place).as_posix() for path in unused], lambda _: _UNUSED)
     sources = {path.relative_to(folder).as_posix(): sha256(path) for path in files}
-    modalities = {name: about.described for name, about in storage.items()}
-    divisors = {name: about.divisor for name, about in storage.items()}
-    return ArrayPairs(index, modalities, sources, listed, notes, parts, divisors)
+    return ArrayPairs(index, sources, listed, notes, parts, storage)
 
 
 def _read(place: Path, labelled: bool) -> tuple[list[Path], dict[str, _Part]]:

@@ -120,8 +120,8 @@ def _prepare_arrays(config: PrepareAVMNIST, progress: Progress) -> dict[str, Any
     wanted = _wanted({"seed": config.seed}, pairs.sources)
     if existing := finished(config.out, wanted):
         return existing
-    made = {name: pairs.values(name) for name in pairs.modalities}
-    data = {**wanted, "modalities": pairs.modalities, **pairs.notes}
+    made = {name: pairs.values(name) for name in pairs.storage}
+    data = {**wanted, "modalities": {name: one.described for name, one in pairs.storage.items()}, **pairs.notes}
     return _write(config.out, pairs.index, made, data, pairs.unused, progress)
 
 
