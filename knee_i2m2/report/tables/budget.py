@@ -17,9 +17,7 @@ def budget_table(record: Record) -> Table | None:
     """Returns the training budget of every rival, means over its seeds: alone, and with what it started from."""
     if record.budget.empty:
         return None
-    amounts = [
-        c for c in ("epochs", "updates", "training_flops", "parameters", "flops", "seconds") if c in record.budget
-    ]
+    amounts = [column for column in _RECORDED if column in record.budget]
     spent = record.budget.set_index(["rival", "seed"])[amounts].apply(pd.to_numeric, errors="coerce").astype(float)
     identities = record.answers.identities
     known = {key: before(spent[[name for name in spent if name in _TRAINED]], identities, *key) for key in spent.index}
