@@ -37,7 +37,7 @@ def forest_pictures(record: Record) -> Iterator[Picture]:
         }
         named = (f"forest_{place + 1}_{slug(target)}", f"{target} in subgroups", target)
         overall = here.loc[here["subgroup"] == ALL, "value"].iloc[0]
-        line = None if pd.isna(overall) else (float(overall), ALL)
+        line = None if pd.isna(overall) else (float(overall), "whole test set")
         look = {record.shown: {"color": "#0072B2"}}
         yield from without_none([dots(named, _axis(record), {record.shown: here}, groups, look, line, labels, ends)])
 

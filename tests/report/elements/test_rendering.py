@@ -144,7 +144,7 @@ def test_svg_is_taken_for_markup_and_so_is_html_that_is_safe() -> None:
     assert "video" not in render("compare.md.jinja", values)
 
 
-@pytest.mark.parametrize("absent", ["runs", "headline", "sections"])
+@pytest.mark.parametrize("absent", ["title", "headline", "sections"])
 @pytest.mark.parametrize("template", ["compare.html.jinja", "compare.md.jinja"])
 def test_a_value_that_is_missing_is_an_error_and_not_an_empty_place(template: str, absent: str) -> None:
     values = {name: value for name, value in page("a").items() if name != absent}
