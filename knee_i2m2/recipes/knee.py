@@ -11,13 +11,13 @@ minutes for all rivals on one CPU thread. On fastMRI itself nothing was measured
 Expect, as AUROC per slice on that phantom (mean over the phantom seeds 0, 1, 2; `results/knee_phantom.md`)::
 
                abnormal  meniscus   acl   cartilage   mean
-    inter3        .960      .966   .965      .997     .972   (control)
-    frozen        .959      .970   .964      .986     .970   (control)
-    i2m2          .958      .968   .962      .990     .969
-    inter         .954      .956   .955      .990     .964
-    intra         .950      .966   .958      .484     .840
-    phase         .882      .965   .509      .496     .713
-    magnitude     .883      .500   .958      .500     .710
+    frozen        .964      .969   .964      .989     .972   (control)
+    inter3        .962      .963   .963      .997     .971   (control)
+    i2m2          .961      .965   .962      .990     .969
+    inter         .957      .953   .956      .991     .964
+    intra         .955      .964   .958      .479     .839
+    phase         .890      .967   .512      .501     .718
+    magnitude     .892      .496   .961      .510     .714
     position      .548      .529   .499      .427     .501   (control)
 """
 

@@ -12,9 +12,6 @@ demo_effects.csv    paired differences with Holm's intervals, and the verdicts
 demo_scores.csv     cartilage on the first phantom: the log-odds of `i2m2` and `intra`, a row per slice
 ==================  ====================================================================================
 
-The committed rows of seed 0 are of this command; those of seeds 1 and 2 are the figures of knee_phantom.md, which the
-same command gave on another machine: the mean over targets only, and effects without Holm's interval.
-
 From the scores the tests recompute one row of each table; the slow tests run the first phantom again.
 """
 
