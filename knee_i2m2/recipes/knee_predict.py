@@ -155,7 +155,7 @@ def predict(run: Path, inputs: list[Path], /, config: PredictOptions) -> dict[st
                 quarantine.add(volume.name, error)
     origins = _origins(known, ClusterRecord.read(run))
     if "new" in origins.values() and preparation.data["settings"]["unknown_patients"] == "separate":
-        more.append("the run's own data were prepared with --unknown-patients separate: new patients may be among them")
+        more.append("the run's own data have volumes of unknown patients: those of new patients may be among them")
     result = _write(tables, origins, quarantine, passed, warnings, config, len(methods))
     return result | {"notes": [*notes, *more]}
 

@@ -490,10 +490,14 @@ def test_augmentation_of_half_an_image_is_refused_before_anything_is_made(
 
 
 SLOW_NETWORK = pytest.param("preact_resnet18", marks=pytest.mark.slow)
+ALONE = [("small", [name]) for name in ("position", "magnitude", "inter", "ogm_ge", "gblend", "mmpareto")]
+LARGE = [("resnet18", ["magnitude"]), ("resnet18", ["inter"]), ("resnet18", ["ogm_ge"])]
+SLOW = [
+    pytest.param(*one, marks=pytest.mark.slow) for one in (("resnet18", ["gblend"]), ("preact_resnet18", ["inter"]))
+]
 
 
-@pytest.mark.parametrize("rivals", [["position"], ["magnitude"], ["inter"], ["ogm_ge"], ["gblend"], ["mmpareto"]])
-@pytest.mark.parametrize("network", ["small", "resnet18", SLOW_NETWORK])
+@pytest.mark.parametrize(("network", "rivals"), [*ALONE, *LARGE, *SLOW])
 def test_a_batch_of_one_slice_works_or_is_refused_before_anything_is_written(
     few_slices: Path, tmp_path: Path, network: str, rivals: list[str]
 ) -> None:

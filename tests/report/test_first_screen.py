@@ -198,7 +198,7 @@ def test_an_estimate_without_an_interval_is_drawn_and_explained(known: Record, b
     assert ("no interval: too few patients" in first.caption) == bool(bare) == ("cross" in first.caption.lower())
 
 
-@pytest.mark.parametrize("title", [None, "A study", NASTY, "# no | *heading*", "=cmd", "x" * 300])
+@pytest.mark.parametrize("title", [None, NASTY, "# no | *heading*" + "x" * 300])
 def test_any_title_is_shown_as_text(whole: Path, title: str | None) -> None:
     html = write_report(whole, title).read_text()
     shown = re.search("<h1>(.*?)</h1>", html)[1]
