@@ -16,8 +16,9 @@ import torch
 from lightning_fabric import Fabric
 from torch import nn
 from torch.optim import Optimizer
+from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.data import DataLoader
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils.flop_counter import FlopCounterMode, flop_registry
 
 from knee_i2m2 import predictions
 from knee_i2m2.clusters import ClusterRecord
@@ -285,13 +286,27 @@ def cost_of(method: Method, samples: Samples) -> dict[str, int]:
 
 def training_flops(method: Method, samples: Samples) -> int:
     """Returns the floating-point operations of learning from one sample: its losses and their gradients."""
-    counter, (batch,) = FlopCounterMode(display=False), on_device("cpu", [samples[[0, min(1, len(samples) - 1)]]])
+    counter, (batch,) = _Operations(), on_device("cpu", [samples[[0, min(1, len(samples) - 1)]]])
     copied = copy.deepcopy(method).cpu().train()
     with torch.random.fork_rng(), counter:
         losses = [*copied.losses(batch.x, batch.y).values()]
         for loss in losses if overrides(method, "direction") else [sum(losses)]:
             loss.backward(retain_graph=True)
-    return counter.get_total_flops() // len(batch.y)
+    return counter.flops // len(batch.y)
+
+
+class _Operations(TorchDispatchMode):
+    """Counts floating-point operations, also of gradients taken inside a loss, which torch's counter cannot."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.flops = 0
+
+    def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
+        result = operation(*args, **(kwargs or {}))
+        if formula := flop_registry.get(operation._overloadpacket):
+            self.flops += formula(*args, **(kwargs or {}), out_val=result)
+        return result
 
 
 def _refuse_unfinished(folder: Path, resume: bool) -> None:
