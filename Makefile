@@ -7,13 +7,13 @@ BIN := .venv/bin
 
 help:
 	@echo 'make setup            installs the package and what developing needs into .venv'
-	@echo 'make demo             a phantom archive, all rivals on it, demo/report.html (5 minutes)'
-	@echo 'make test             the tests (8 minutes or less on two idle cores)'
-	@echo 'make test-slow        the slow tests: a whole demo, two processes, scenes (6 minutes)'
+	@echo 'make demo             a phantom archive, all rivals on it, demo/report.html (8 minutes)'
+	@echo 'make test             the tests (16 minutes on two cores)'
+	@echo 'make test-slow        the slow tests: a whole demo, two processes, scenes (11 minutes)'
 	@echo 'make lint             the linter; make browser: what the tests of the report in a browser need'
 	@echo 'make notebooks        runs the notebooks and keeps their outputs in them (2 minutes)'
 	@echo 'make study-coverage   how often intervals contain the truth, and verdicts err (an hour)'
-	@echo 'make study-demo       the demo on three phantoms: AUROC, effects, verdicts (15 minutes)'
+	@echo 'make study-demo       the demo on three phantoms: AUROC, effects, verdicts (25 minutes)'
 	@echo 'make study-norm       group against batch normalisation in the ResNet-18 of the knee (3 minutes)'
 	@echo 'make study-interaction AV-MNIST with a planted interaction, every rival and method (hours)'
 	@echo 'make study-synthetic  every method where the interaction is known in closed form (half an hour)'
