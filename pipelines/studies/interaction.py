@@ -39,7 +39,6 @@ from knee_i2m2.experts.experts import Separate
 from knee_i2m2.fusion.product import product_of_experts
 from knee_i2m2.methods.likelihood import Likelihood
 from knee_i2m2.recipes.avmnist import AVMNIST, RIVALS, STANDARD, PrepareAVMNIST, prepare, train
-from knee_i2m2.sources.avmnist.pairs import joint_probability
 from knee_i2m2.training.fit import Answers
 from knee_i2m2.training.folder import RunFolder
 from knee_i2m2.training.learn import fit, predict
@@ -47,12 +46,21 @@ from knee_i2m2.training.session import open_samples, prediction_table
 from knee_i2m2.types import Batch, Rival, Task
 from pipelines.studies.study import write
 
-__all__ = ["compared", "ideal_log_p", "measured"]
+__all__ = ["compared", "ideal_log_p", "joint_probability", "measured"]
 
 RHO, BASELINE = 0.4, "intra2"
 OURS = ("expert_losses", "shared_trunk")
 _HEADLINE = "metric == 'accuracy' and split == 'test' and subgroup == 'all' and target == 'label'"
 SIZES = {"train": 10_000, "val": 2_500, "test": 3_000}
+
+
+def joint_probability(rho: float) -> np.ndarray:
+    """Returns p(label, digit shown, digit said), which `prepare avmnist --interaction` draws from."""
+    p = np.zeros((10, 10, 10))
+    for k, s, z in np.ndindex(5, 2, 2):
+        shown, said = (z, z ^ s) if k < round(5 * rho) else (s, s)
+        p[2 * k + s, 2 * k + shown, 2 * k + said] += 1 / 20
+    return p
 
 
 def ideal_log_p(log_a: np.ndarray, log_b: np.ndarray, rho: float) -> np.ndarray:

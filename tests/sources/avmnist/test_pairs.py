@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +13,7 @@ from knee_i2m2.sources.avmnist import PrepareAVMNIST, prepare_avmnist
 from knee_i2m2.sources.avmnist.digits import mnist_files, read_digits
 from knee_i2m2.sources.avmnist.pairs import draw_pairs
 from knee_i2m2.sources.avmnist.sounds import read_noises, read_recordings
+from pipelines.studies.interaction import joint_probability
 from tests.sources.avmnist.test_prepare import REAL, Inputs, assert_disjoint, real, write_inputs
 
 STRENGTHS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
@@ -30,15 +30,6 @@ def drawn(inputs: Inputs, interaction: float, sizes: dict[str, int], seed: int =
     return draw_pairs(
         read_digits(mnist_files(inputs.mnist)), recordings, noises, sizes, (-10.0, 5.0), seed, interaction
     )
-
-
-def joint_probability(rho: float) -> np.ndarray:
-    """Returns p(label, digit shown, digit said); of XOR pairs a fair z is shown, and z xor s said."""
-    p = np.zeros((10, 10, 10))
-    for k, s, z in product(range(5), (0, 1), (0, 1)):
-        shown, said = (z, z ^ s) if k < round(5 * rho) else (s, s)
-        p[2 * k + s, 2 * k + shown, 2 * k + said] += 1 / 20
-    return p
 
 
 @pytest.mark.parametrize("rho", STRENGTHS)
