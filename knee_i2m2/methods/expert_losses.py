@@ -48,8 +48,8 @@ class ExpertMasking(Likelihood):
     def losses(self, x: Modalities, y: Int64[Tensor, "batch *targets"]) -> Mapping[str, Float[Tensor, ""]]:
         """Returns the cross-entropy of the product of those that are left."""
         opinions = self.opinions(x)
-        left = _left(len(y), len(opinions)).to(y.device) if self.training else torch.ones(len(opinions), len(y))
-        masks = (mask.to(y.device).view(-1, *[1] * self.weights.ndim) for mask in left)
+        left = _left(len(y), len(opinions)) if self.training else torch.ones(len(opinions), len(y))
+        masks = left.to(y.device).view(*left.shape, *[1] * self.weights.ndim)
         kept = {name: mask * logits for mask, (name, logits) in zip(masks, opinions.items(), strict=True)}
         return {"likelihood": self.loss(self.combine(kept), y, self.weights)}
 

@@ -82,7 +82,7 @@ def residuals(
     plan = rival(Rival(names), train, networks)
     runs = [_Run(plan, names, (train, val, test), seed, budget).answers() for seed in seeds]
     additive, joint, factors = (np.stack(values) for values in zip(*runs, strict=True))
-    return Residuals(test.task, _truth(test), test.index["cluster"].to_numpy(), additive, joint, factors)
+    return Residuals(test.task, test.y.numpy(), test.index["cluster"].to_numpy(), additive, joint, factors)
 
 
 @dataclass(frozen=True)
@@ -124,7 +124,7 @@ class _Run:
 
     def answers(self) -> tuple[Values, Values, Float[np.ndarray, "2 targets"]]:
         """Returns log p of the test samples with the additive and with the joint residual, and their lambdas."""
-        told, truth = self._alone(), _truth(self.samples[1])
+        told, truth = self._alone(), self.samples[1].y.numpy()
         weights = _base_weights(told[1], truth)
         based = [
             _Part(samples, np.arange(len(samples)), torch.from_numpy(_base(log_p, weights)).float())
@@ -178,10 +178,6 @@ def _sum(logits: Mapping[str, np.ndarray], experts: Sequence[str]) -> np.ndarray
 
 def _said(models: Sequence[Likelihood], samples: Asked) -> Float[np.ndarray, "samples *targets classes modalities"]:
     return np.stack([predict(model, samples).logp for model in models], axis=-1)
-
-
-def _truth(samples: Asked) -> Int[np.ndarray, "samples *targets"]:
-    return np.concatenate([samples[[i]].y.numpy() for i in range(len(samples))])
 
 
 def _per_target(truth: np.ndarray, *values: np.ndarray):

@@ -32,6 +32,7 @@ from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, logsumexp
 
 from knee_i2m2 import predictions
+from knee_i2m2.data.derived import Derived
 from knee_i2m2.data.prepared import Prepared
 from knee_i2m2.evaluation.evaluate import evaluate
 from knee_i2m2.experts.avmnist import avmnist_expert
@@ -43,7 +44,7 @@ from knee_i2m2.training.fit import Answers
 from knee_i2m2.training.folder import RunFolder
 from knee_i2m2.training.learn import fit, predict
 from knee_i2m2.training.session import open_samples, prediction_table
-from knee_i2m2.types import Batch, Rival, Task
+from knee_i2m2.types import Batch, Rival
 from pipelines.studies.study import write
 
 __all__ = ["compared", "ideal_log_p", "joint_probability", "measured"]
@@ -73,29 +74,15 @@ def ideal_log_p(log_a: np.ndarray, log_b: np.ndarray, rho: float) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class Hidden:
+class Hidden(Derived):
     """The prepared pairs, asked for a digit that is shown or said."""
 
-    samples: Prepared
     digit: str
-
-    @property
-    def index(self) -> pd.DataFrame:
-        """One row a sample."""
-        return self.samples.index
-
-    @property
-    def task(self) -> Task:
-        """What is asked."""
-        return self.samples.task
 
     @property
     def y(self) -> torch.Tensor:
         """The hidden digits."""
         return torch.from_numpy(self.index[self.digit].to_numpy(dtype=np.int64, copy=True))
-
-    def __len__(self) -> int:
-        return len(self.samples)
 
     def __getitem__(self, positions: list[int]) -> Batch:
         return self.samples[positions]._replace(y=self.y[positions])

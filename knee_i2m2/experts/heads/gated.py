@@ -18,7 +18,7 @@ from knee_i2m2.experts.heads.perceptron import PerceptronHead
 __all__ = ["GatedHead"]
 
 
-class GatedHead(nn.Module):
+class GatedHead(PerceptronHead):
     """Answers from gated encodings that it leaves as they are: no gradient reaches the encoders.
 
     Args:
@@ -27,13 +27,11 @@ class GatedHead(nn.Module):
     """
 
     def __init__(self, widths: Sequence[int], answers: tuple[int, ...]) -> None:
-        super().__init__()
-        self.widths, self.answers = tuple(widths), answers
+        super().__init__(widths, answers)
         self.gates = nn.ModuleList(nn.Linear(width, 1) for width in widths[1:])
-        self.perceptron = PerceptronHead(widths, answers)
 
     def forward(self, *features: Float[Tensor, "batch ..."]) -> Float[Tensor, "batch *answers"]:
         """Returns the logits."""
         main, *others = (z.flatten(1).detach() for z in features)
         gated = [torch.sigmoid(gate(z)) * z for gate, z in zip(self.gates, others, strict=True)]
-        return self.perceptron(main, *gated)
+        return super().forward(main, *gated)

@@ -18,7 +18,7 @@ def test_each_other_encoding_is_scaled_by_the_gate_that_it_opens_itself() -> Non
             opening = 1 / (1 + torch.exp(-(gate.weight[0] @ values[n] + gate.bias[0])))
             gated.append(opening * values[n])
         rows.append(torch.cat(gated))
-    first, _, last = head.perceptron.perceptron
+    first, _, last = head.perceptron
     hidden = (torch.stack(rows) @ first.weight.T + first.bias).clamp(min=0)
     assert_close(head(*z), (hidden @ last.weight.T + last.bias).view(5, 2, 2))
 
