@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from jaxtyping import Float
 from torch import Tensor
 
-__all__ = ["joint_expert"]
+__all__ = ["joint_expert", "largest"]
 
 
 def joint_expert(
@@ -21,4 +21,9 @@ def joint_expert(
         >>> joint_expert({"image": torch.zeros(2), "image+audio": torch.tensor([4.0, 0.0])}).exp()
         tensor([0.9820, 0.0180])
     """
-    return opinions[max(opinions, key=lambda name: name.count("+"))].log_softmax(dim=-1)
+    return opinions[largest(opinions)].log_softmax(dim=-1)
+
+
+def largest(experts: Iterable[str]) -> str:
+    """Returns the expert that sees most modalities; of equals, the first."""
+    return max(experts, key=lambda name: name.count("+"))

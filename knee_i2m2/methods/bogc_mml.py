@@ -64,7 +64,7 @@ class BOGCMML(Method):
         opinions = {name: full_precision(self.experts.head(name)(z)) for name, z in features.items()}
         if torch.is_grad_enabled():
             self.seen.append(({name: full_precision(z.detach().flatten(1)) for name, z in features.items()}, y))
-        alone = {n: self.loss(logits.log_softmax(dim=-1), y, self.weights) for n, logits in opinions.items()}
+        alone = {n: self.loss_of(logits, y) for n, logits in opinions.items()}
         return {"joint": self.loss(self.combine(opinions), y, self.weights), **alone}
 
     def modulate(self, mean: Mean, generator: torch.Generator) -> None:
@@ -100,7 +100,7 @@ class BOGCMML(Method):
         """Returns the gradient of the loss along logits."""
         with torch.enable_grad():
             logits = logits.detach().requires_grad_()
-            return torch.autograd.grad(self.loss(logits.log_softmax(dim=-1), y, self.weights), logits)[0]
+            return torch.autograd.grad(self.loss_of(logits, y), logits)[0]
 
 
 def _combined(moments: Sequence[tuple[Tensor, Tensor]]) -> Tensor:

@@ -26,10 +26,7 @@ class ExpertLosses(Likelihood):
     def losses(self, x: Modalities, y: Int64[Tensor, "batch *targets"]) -> Mapping[str, Float[Tensor, ""]]:
         """Returns the cross-entropy of the product, and the weighted ones of the experts."""
         opinions = self.opinions(x)
-        alone = {
-            name: self.expert_loss * self.loss(logits.log_softmax(dim=-1), y, self.weights)
-            for name, logits in opinions.items()
-        }
+        alone = {name: self.expert_loss * self.loss_of(logits, y) for name, logits in opinions.items()}
         return {"likelihood": self.loss(self.combine(opinions), y, self.weights), **alone}
 
 

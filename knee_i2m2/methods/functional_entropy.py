@@ -56,7 +56,7 @@ class FunctionalEntropy(Likelihood):
             ConfigError: A modality is no number that noise could be added to.
         """
         logits = self._logits(x)
-        likelihood = {"likelihood": self.loss(logits.log_softmax(dim=-1), y, self.weights)}
+        likelihood = {"likelihood": self.loss_of(logits, y)}
         if not torch.is_grad_enabled():
             return likelihood
         (seen,) = self.experts.sees.values()

@@ -96,9 +96,7 @@ class Greedy(Method):
     def losses(self, x: Modalities, y: Int64[Tensor, "batch *targets"]) -> Mapping[str, Float[Tensor, ""]]:
         """Returns the cross-entropy of each modality's logits."""
         opinions = self.opinions(x)
-        return {
-            name: self.loss((len(opinions) * z).log_softmax(dim=-1), y, self.weights) for name, z in opinions.items()
-        }
+        return {name: self.loss_of(len(opinions) * z, y) for name, z in opinions.items()}
 
     def modulate(self, mean: Mean, generator: torch.Generator) -> None:
         """Counts a step; a regular one adds to the speeds, and may begin the balanced ones."""

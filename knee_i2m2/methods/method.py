@@ -166,9 +166,13 @@ class Method(nn.Module, ABC):
 
     def each(self, x: Modalities, y: Int64[Tensor, "batch *targets"]) -> dict[str, Float[Tensor, ""]]:
         """Returns every expert's own class-weighted cross-entropy."""
-        return {
-            name: self.loss(logits.log_softmax(dim=-1), y, self.weights) for name, logits in self.opinions(x).items()
-        }
+        return {name: self.loss_of(logits, y) for name, logits in self.opinions(x).items()}
+
+    def loss_of(
+        self, logits: Float[Tensor, "batch *targets classes"], y: Int64[Tensor, "batch *targets"]
+    ) -> Float[Tensor, ""]:
+        """Returns the class-weighted loss of one expert's logits."""
+        return self.loss(logits.log_softmax(dim=-1), y, self.weights)
 
     def direction(self, gradients: Mapping[str, Gradients]) -> Gradients:
         """Returns the gradient to follow, from one gradient per loss.

@@ -17,6 +17,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
+from knee_i2m2.fusion.joint import largest
 from knee_i2m2.methods.method import Method
 from knee_i2m2.types import Modalities
 
@@ -38,6 +39,6 @@ class MIMO(Method):
     def losses(self, x: Modalities, y: Int64[Tensor, "batch *targets"]) -> Mapping[str, Float[Tensor, ""]]:
         """Returns the joint loss, where the joint expert answers, and the smooth maximum of the others."""
         each = self.each(x, y)
-        joint = each.pop(max(each, key=lambda name: name.count("+")))
+        joint = each.pop(largest(each))
         unimodal = smooth_maximum(torch.stack([*each.values()]), self.mu) if each else 0 * joint
         return {"joint": joint, "unimodal": self.unimodal * unimodal}

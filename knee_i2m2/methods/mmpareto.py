@@ -19,6 +19,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
+from knee_i2m2.fusion.joint import largest
 from knee_i2m2.methods.method import Gradients, Method
 from knee_i2m2.types import Modalities
 
@@ -45,7 +46,7 @@ class MMPareto(Method):
 
     def direction(self, gradients: Mapping[str, Gradients]) -> Gradients:
         """Returns the Pareto direction of every encoder, and the summed gradient of everything else."""
-        joint = max(gradients, key=lambda name: name.count("+"))
+        joint = largest(gradients)
         total = {name: sum(g[name] for g in gradients.values()) for name in gradients[joint]}
         for modality, encoder in self.experts.encoders.items():
             own = {id(parameter) for parameter in encoder.parameters()}

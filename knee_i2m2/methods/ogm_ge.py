@@ -51,7 +51,7 @@ class OGMGE(Method):
         if torch.is_grad_enabled():
             batch = {name: _score(part.detach(), y) for name, part in parts.items()}
             self.scores = {name: self.scores.get(name, 0) + score for name, score in batch.items()}
-        return {"likelihood": self.loss(logits.log_softmax(dim=-1), y, self.weights)}
+        return {"likelihood": self.loss_of(logits, y)}
 
     def modulate(self, mean: Mean, generator: torch.Generator) -> None:
         """Scales the gradients of every encoder, and adds the noise."""

@@ -16,6 +16,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from knee_i2m2.experts.experts import module_key
+from knee_i2m2.fusion.joint import largest
 from knee_i2m2.methods.method import Method, full_precision
 from knee_i2m2.types import Modalities, Opinions
 
@@ -42,15 +43,12 @@ class RUBi(Method):
     def losses(self, x: Modalities, y: Int64[Tensor, "batch *targets"]) -> Mapping[str, Float[Tensor, ""]]:
         """Returns the loss of the masked joint answer, and those of the modalities."""
         masks, opinions = self._both(x)
-        joint = max(opinions, key=lambda name: name.count("+"))
+        joint = largest(opinions)
         masked = opinions[joint]
         for name, mask in masks.items():
             masked = masked if name == joint else masked * mask.sigmoid()
-        alone = {name: self.biased * self._loss(opinions[name], y) for name in opinions if name != joint}
-        return {"joint": self._loss(masked, y), **alone}
-
-    def _loss(self, logits: Tensor, y: Tensor) -> Tensor:
-        return self.loss(logits.log_softmax(dim=-1), y, self.weights)
+        alone = {name: self.biased * self.loss_of(opinions[name], y) for name in opinions if name != joint}
+        return {"joint": self.loss_of(masked, y), **alone}
 
     def _both(self, x: Modalities) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """Returns the modalities' logits before their second layer, and all opinions."""

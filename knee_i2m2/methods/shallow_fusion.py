@@ -17,6 +17,7 @@ from jaxtyping import Float, Int64
 from scipy.optimize import minimize
 from torch import Tensor
 
+from knee_i2m2.fusion.joint import largest
 from knee_i2m2.methods.method import Method, cross_entropy
 from knee_i2m2.types import Modalities, Opinions
 
@@ -50,7 +51,7 @@ class ShallowFusion(Method):
 
     def fit_combiner(self, opinions: Opinions, y: Int64[Tensor, "samples *targets"]) -> None:
         """Fits beta; that of the expert that sees most stays 1."""
-        main = max(range(len(opinions)), key=lambda k: tuple(opinions)[k].count("+"))
+        main = tuple(opinions).index(largest(opinions))
         shifted = [(z - self.weights.log().to(z)).log_softmax(dim=-1) for z in opinions.values()]
 
         def negative(beta) -> tuple[float, list[float]]:
