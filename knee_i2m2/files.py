@@ -1,18 +1,32 @@
-"""Files that are whole or absent, and their fingerprints."""
+"""Files that are whole or absent, their fingerprints, and JSON that is read in words."""
 
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from knee_i2m2.errors import ConfigError, DataError
 
-__all__ = ["locked", "reading", "refuse_occupied", "sha256", "sweep", "whole", "whole_folder", "write_text", "writing"]
+__all__ = [
+    "locked",
+    "read_mapping",
+    "read_objects",
+    "reading",
+    "refuse_occupied",
+    "sha256",
+    "sweep",
+    "whole",
+    "whole_folder",
+    "write_text",
+    "writing",
+]
 
 _UNFINISHED = ".unfinished-"
 
@@ -157,3 +171,33 @@ def refuse_occupied(out: Path) -> None:
     """Raises ConfigError if `out` is a file or holds anything."""
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ConfigError(f"{out} is not empty; name a new folder or empty it first")
+
+
+def read_objects(path: Path) -> list[dict[str, Any]]:
+    """Returns the objects of a file that holds one a line; a last line cut off by a crash is left out.
+
+    Raises:
+        DataError: A line holds something else.
+    """
+    if not path.is_file():
+        return []
+    text = path.read_text(encoding="utf-8")
+    whole = text.splitlines() if text.endswith("\n") else text.splitlines()[:-1]
+    return [_object(line, path) for line in whole if line.strip()]
+
+
+def read_mapping(path: Path) -> dict[str, Any]:
+    """Returns the named values of a JSON file; none if it is not there.
+
+    Raises:
+        DataError: It holds something else.
+    """
+    return _object(path.read_text(encoding="utf-8"), path) if path.is_file() else {}
+
+
+def _object(text: str, path: Path) -> dict[str, Any]:
+    with reading(path, "delete it, or train again", "is no readable JSON"):
+        value = json.loads(text)
+    if not isinstance(value, dict):
+        raise DataError(path, "does not hold named values", "delete it, or train again")
+    return value

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pandas as pd
 
 from knee_i2m2.evaluation.tidy import MACRO
+from knee_i2m2.files import read_objects
 from knee_i2m2.types import Rival
 
 __all__ = ["before", "equal_cost", "training_flops"]
@@ -36,10 +36,11 @@ def training_flops(run: Path, identities: Mapping[str, Rival]) -> pd.Series:
     """Returns the floating-point operations of every rival's training, its experts' included: mean over seeds.
 
     A rival is left out where they are not recorded.
+
+    Raises:
+        DataError: A line of `metrics.jsonl` is damaged.
     """
-    path = run / "metrics.jsonl"
-    lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else []
-    records = [json.loads(line) for line in lines if '"training_flops"' in line and line.endswith("}")]
+    records = [line for line in read_objects(run / "metrics.jsonl") if "training_flops" in line]
     if not records:
         return pd.Series(dtype=float)
     columns = ["rival", "seed", "training_flops"]

@@ -20,7 +20,7 @@ from knee_i2m2.evaluation.effects import MARGIN
 from knee_i2m2.evaluation.evaluate import REFERENCE
 from knee_i2m2.evaluation.evaluate import evaluate as evaluate_run
 from knee_i2m2.evaluation.recalibration import Recalibration
-from knee_i2m2.report.elements.inputs import read_mapping
+from knee_i2m2.files import read_mapping
 
 __all__ = ["EvaluateOptions", "evaluate", "report"]
 

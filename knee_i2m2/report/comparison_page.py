@@ -12,9 +12,9 @@ import pandas as pd
 from knee_i2m2.evaluation.draws import IDEAL
 from knee_i2m2.evaluation.evaluate import REFERENCE
 from knee_i2m2.evaluation.tidy import MACRO
-from knee_i2m2.files import write_text
+from knee_i2m2.files import read_mapping, write_text
 from knee_i2m2.report.elements.cells import Cell, Row, Rows, Table, cell, grid_rows, headed
-from knee_i2m2.report.elements.inputs import is_simulated, read_mapping
+from knee_i2m2.report.elements.inputs import is_simulated
 from knee_i2m2.report.elements.rendering import render
 from knee_i2m2.report.elements.section import Point, Section
 from knee_i2m2.report.elements.words import interval, metric_name, number, p_value, sentence, with_noun

@@ -18,7 +18,7 @@ from torch import nn
 from torch.optim import Optimizer
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.data import DataLoader
-from torch.utils.flop_counter import FlopCounterMode, flop_registry
+from torch.utils.flop_counter import flop_registry
 
 from knee_i2m2 import predictions
 from knee_i2m2.clusters import ClusterRecord
@@ -277,11 +277,11 @@ def prediction_table(answers: Answers, samples: Asked, rival: Rival) -> pd.DataF
 
 def cost_of(method: Method, samples: Samples) -> dict[str, int]:
     """Returns a method's parameters, and the floating-point operations of its answer to one sample."""
-    counter, (batch,) = FlopCounterMode(display=False), on_device("cpu", [samples[[0]]])
+    counter, (batch,) = _Operations(), on_device("cpu", [samples[[0]]])
     with counter, torch.no_grad():
         copy.deepcopy(method).cpu().eval()(batch.x)
     parameters = sum(parameter.numel() for parameter in method.parameters())
-    return {"parameters": parameters, "flops": counter.get_total_flops()}
+    return {"parameters": parameters, "flops": counter.flops}
 
 
 def training_flops(method: Method, samples: Samples) -> int:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from knee_i2m2.errors import DataError
 from knee_i2m2.evaluation.cost import equal_cost, training_flops
 from knee_i2m2.types import Rival
 
@@ -70,3 +71,17 @@ def test_the_best_rival_is_looked_for_among_those_that_cost_no_more(cost: dict[s
     if best:
         share = cost[best] / 18
         assert found[0].startswith(f"best at no more training FLOPs than i2m2: {best}, {share:.2f} times them")
+
+
+@pytest.mark.parametrize(
+    "line", ['{"training_flops": 1', '["training_flops"]', '"training_flops"}', "\x00 training_flops }"]
+)
+def test_a_damaged_line_is_a_sentence_and_one_that_was_cut_off_is_none(tmp_path: Path, line: str) -> None:
+    log(tmp_path, SPENT)
+    path = tmp_path / "metrics.jsonl"
+    whole = path.read_text()
+    path.write_text(whole + line)
+    assert len(training_flops(tmp_path, IDENTITIES)) == 5
+    path.write_text(whole + line + "\n")
+    with pytest.raises(DataError, match=r"metrics\.jsonl"):
+        training_flops(tmp_path, IDENTITIES)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Container, Mapping
 from dataclasses import dataclass, field, replace
@@ -28,12 +27,12 @@ from knee_i2m2.evaluation.tidy import (
     MACRO,
     read_results,
 )
-from knee_i2m2.files import reading
+from knee_i2m2.files import read_mapping, read_objects, reading
 from knee_i2m2.report.elements.cases import Cases, read_cases
 from knee_i2m2.report.elements.cells import test_rows
 from knee_i2m2.report.elements.words import answer_noun, with_noun
 
-__all__ = ["Record", "is_simulated", "read_mapping", "read_record"]
+__all__ = ["Record", "is_simulated", "read_record"]
 
 
 @dataclass(frozen=True)
@@ -155,7 +154,7 @@ def read_record(run: Path) -> Record:
     if set(evaluation["rival"]) != set(test.rivals) or set(evaluation["target"]) != {*test.targets, MACRO}:
         raise DataError(run / "evaluation.csv", "does not belong to the run's predictions", "run `evaluate` again")
     _refuse_stale(evaluation, test, run)
-    lines, data = _lines(run / "metrics.jsonl"), read_mapping(run / "data.json")
+    lines, data = read_objects(run / "metrics.jsonl"), read_mapping(run / "data.json")
     results = {name: read_results(run / f"{name}.csv", columns) for name, columns in tables.items()}
     return Record(
         name=run.resolve().name,
@@ -211,32 +210,6 @@ def _trained(log: Path) -> str:
     return dates[-1] if dates else ""
 
 
-def _lines(path: Path) -> list[dict[str, Any]]:
-    """Returns the objects of a file that holds one a line; a last line cut off by a crash is left out."""
-    if not path.is_file():
-        return []
-    text = path.read_text(encoding="utf-8")
-    whole = text.splitlines() if text.endswith("\n") else text.splitlines()[:-1]
-    return [_object(line, path) for line in whole if line.strip()]
-
-
 def _last(lines: list[dict[str, Any]], key: list[str]) -> pd.DataFrame:
     """Returns the lines as a table; of lines repeated after a restart, the last one."""
     return pd.DataFrame(lines).drop_duplicates(key, keep="last", ignore_index=True) if lines else pd.DataFrame()
-
-
-def read_mapping(path: Path) -> dict[str, Any]:
-    """Returns the named values of a JSON file; none if it is not there.
-
-    Raises:
-        DataError: It holds something else.
-    """
-    return _object(path.read_text(encoding="utf-8"), path) if path.is_file() else {}
-
-
-def _object(text: str, path: Path) -> dict[str, Any]:
-    with reading(path, "delete it, or train again", "is no readable JSON"):
-        value = json.loads(text)
-    if not isinstance(value, dict):
-        raise DataError(path, "does not hold named values", "delete it, or train again")
-    return value
